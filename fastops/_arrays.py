@@ -1,0 +1,126 @@
+"""Arrays: which backend they belong to, their dtype and layout, and ``out=``.
+
+Errors about kind and dtype are TypeErrors, about ``out``'s shape, layout and overlap ValueErrors.
+"""
+
+import sys
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from . import cpu
+
+Array = Any
+"""A NumPy array, or an array of another backend."""
+
+_KIND = "expects a NumPy array"
+
+
+def enter(op: str, optional: tuple[str, ...] = (), /, **arrays: Array) -> tuple[Any, ...]:
+    """(backend, array, ...) for the float arguments of an operator; those named in ``optional`` may be None.
+
+    All arrays come back C-contiguous, of one kind and one dtype, float32 or float64.
+    """
+    first_name = dtype = None
+    entered: list[Any] = [cpu]
+    for name, array in arrays.items():
+        if array is None and name in optional:
+            entered.append(None)
+            continue
+        if type(array) is not np.ndarray:
+            array = _numpy(op, name, array)
+        if array.dtype.char not in "fd" or not array.dtype.isnative:
+            raise TypeError(f"{op}: {name} expects dtype float32 or float64, got {array.dtype}{_hint(array.dtype)}")
+        if dtype is None:
+            first_name, dtype = name, array.dtype
+        elif array.dtype != dtype:
+            raise TypeError(f"{op}: {name} expects dtype {dtype}, as {first_name} has, got {array.dtype}")
+        entered.append(array if array.flags.carray else cpu.canonical(array))
+    return tuple(entered)
+
+
+def backend(op: str, name: str, array: Array) -> tuple[Any, Array]:
+    """(backend, array) for an argument of any dtype and layout."""
+    return cpu, array if type(array) is np.ndarray else _numpy(op, name, array)
+
+
+def is_float(array: Array) -> bool:
+    """Whether an argument that may hold integers or floats holds floats."""
+    return getattr(getattr(array, "dtype", None), "kind", None) == "f"
+
+
+def integers(op: str, name: str, array: Array) -> Array:
+    """An integer argument as a C-contiguous int64 array."""
+    if type(array) is not np.ndarray:
+        array = _numpy(op, name, array)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{op}: {name} expects integers (int64), got dtype {array.dtype}")
+    array = array.astype(np.int64, copy=False)
+    return array if array.flags.carray else cpu.canonical(array)
+
+
+def output(
+    op: str, on: Any, out: Array | None, shape: tuple[int, ...], like: Array, *inputs: Array | None, may_be: Array = None
+) -> Array:
+    """``out``, checked, or a new array of ``shape`` and ``like``'s dtype.
+
+    ``inputs`` are the caller's own arrays, which ``out`` must not overlap; it may be ``may_be`` itself.
+    """
+    if out is None:
+        return on.empty(shape, like.dtype)
+    if type(out) is not np.ndarray:
+        out = _numpy(op, "out", out)
+    if out.dtype != like.dtype:
+        raise TypeError(f"{op}: out expects dtype {like.dtype}, got {out.dtype}")
+    if out.shape != shape:
+        raise ValueError(f"{op}: out expects shape {shape}, got {out.shape}")
+    if not out.flags.carray:
+        wrong = "not C-contiguous" if not out.flags.c_contiguous else "read-only" if out.flags.aligned else "unaligned"
+        raise ValueError(f"{op}: out expects a writable C-contiguous array, got one that is {wrong}")
+    for array in inputs:
+        if array is not None and _overlap(out, array) and not (array is may_be and _is(out, array)):
+            raise ValueError(f"{op}: out expects memory of its own, got an array that overlaps an input")
+    return out
+
+
+def _numpy(op: str, name: str, array: Array) -> np.ndarray[Any, Any]:
+    """A NumPy array from a subclass, or a TypeError that says what to do instead."""
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError(f"{op}: {name} {_KIND}, got a masked array; fill it first, as by numpy.ma.filled")
+    if isinstance(array, np.ndarray):
+        return np.asarray(array)
+    if _is_cuda(array):
+        _cuda().refuse(op, name)
+    got = f"{type(array).__module__}.{type(array).__qualname__}".removeprefix("builtins.")
+    torch: ModuleType | None = sys.modules.get("torch")
+    if torch is not None and isinstance(array, torch.Tensor):
+        raise TypeError(f"{op}: {name} {_KIND}, got {got}; call .numpy() on it first")
+    raise TypeError(f"{op}: {name} {_KIND}, got {got}; make one with numpy.asarray and a float dtype")
+
+
+def _is_cuda(array: Array) -> bool:
+    return hasattr(array, "__cuda_array_interface__")
+
+
+def _cuda() -> ModuleType:
+    from . import cuda  # at the first CUDA array only: importing it must never slow down or break the CPU side
+
+    return cuda
+
+
+def _hint(dtype: np.dtype[Any]) -> str:
+    return "; convert it with .astype(numpy.float32)" if dtype.kind in "biuf" else ""
+
+
+def _overlap(a: np.ndarray[Any, Any], b: Array) -> bool:
+    if not isinstance(b, np.ndarray) or not np.may_share_memory(a, b):
+        return False
+    try:
+        return np.shares_memory(a, b, max_work=10_000)
+    except np.exceptions.TooHardError:
+        return True
+
+
+def _is(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
+    return a.ctypes.data == b.ctypes.data and a.shape == b.shape and a.strides == b.strides

@@ -1,0 +1,356 @@
+"""Sizes: pairs, dimensions, output sizes and paddings, as plain integers.  Every error here is a ValueError.
+
+A size law answers with a NamedTuple of ints, the geometry, which serves every backend, forward and backward.
+"""
+
+import operator as _operator
+from collections.abc import Sequence
+from math import prod
+from typing import Any, NamedTuple
+
+Shape = tuple[int, ...]
+
+LARGEST = 2**31 - 1
+"""The largest size, stride, padding or dilation: sums and products of two of them fit in 64 bits."""
+
+
+# -------------------------------------------------------------------------------------------------- options
+
+
+def integer(op: str, name: str, value: Any, least: int = -LARGEST, most: int = LARGEST) -> int:
+    """An int (Python's or NumPy's, not a bool) from ``least`` to ``most``."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        number = _operator.index(value)
+    except TypeError:
+        raise ValueError(f"{op}: {name} expects an int, got {_told(value)}") from None
+    if not least <= number <= most:
+        expected = f"an int of at least {least}" if number < least else f"an int of at most {most}"
+        raise ValueError(f"{op}: {name} expects {expected}, got {number}")
+    return number
+
+
+def pair(op: str, name: str, value: Any, least: int) -> tuple[int, int]:
+    """(height, width) from an int or a sequence of two."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        if len(value) != 2:
+            raise ValueError(f"{op}: {name} expects an int or two ints, got {len(value)} values: {_told(value)}")
+        return integer(op, name, value[0], least), integer(op, name, value[1], least)
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        _operator.index(value)
+    except TypeError:
+        raise ValueError(f"{op}: {name} expects an int or two ints, got {_told(value)}") from None
+    both = integer(op, name, value, least)
+    return both, both
+
+
+def flag(op: str, name: str, value: Any) -> bool:
+    """True or False, and nothing that merely counts as such."""
+    if value is True or value is False:
+        return value
+    if type(value).__name__ in ("bool", "bool_") and getattr(value, "shape", None) == ():
+        return bool(value)  # NumPy's
+    raise ValueError(f"{op}: {name} expects True or False, got {_told(value)}")
+
+
+def number(op: str, name: str, value: Any) -> float:
+    """A real number as a float (NaN and infinities too)."""
+    try:
+        if isinstance(value, (str, bytes, bool)):
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"{op}: {name} expects a number, got {_told(value)}") from None
+
+
+def choice(op: str, name: str, value: Any, choices: tuple[str, ...]) -> str:
+    """One of the words in ``choices``."""
+    if isinstance(value, str) and value in choices:
+        return value
+    raise ValueError(f"{op}: {name} expects {_either(choices)}, got {_told(value)}")
+
+
+def dimension(op: str, name: str, value: Any, ndim: int) -> int:
+    """A dimension of an array of ``ndim`` dimensions (0 counts as 1, as in torch), counted from 0."""
+    ndim = max(ndim, 1)
+    dim = integer(op, name, value)
+    if not -ndim <= dim < ndim:
+        raise ValueError(f"{op}: {name} expects a dimension from {-ndim} to {ndim - 1}, got {dim}")
+    return dim % ndim
+
+
+def _told(value: Any) -> str:
+    text = repr(value)
+    text = text if len(text) <= 40 and "\n" not in text else f"a {type(value).__name__}"
+    return text if isinstance(value, (int, float, str, tuple, list, type(None))) else f"{text} ({type(value).__name__})"
+
+
+def _either(choices: tuple[str, ...]) -> str:
+    words = [repr(c) for c in choices]
+    return f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def same(op: str, name: str, got: Shape, expected: Shape) -> None:
+    """Refuse an array ``name`` that is not of shape ``expected``."""
+    if got != expected:
+        raise ValueError(f"{op}: {name} expects shape {expected}, got {got}")
+
+
+def _images(op: str, input: Shape, channels_too: bool) -> Shape:
+    """(N, C, H, W) of images that may lack N; only N (and C of a convolution's) may be 0."""
+    if len(input) not in (3, 4):
+        raise ValueError(f"{op}: input expects shape (N, C, H, W) or (C, H, W), got {input}")
+    images = input if len(input) == 4 else (1, *input)
+    if 0 in images[1 if channels_too else 2 :]:
+        raise ValueError(f"{op}: input expects no empty dimension other than the batch, got shape {input}")
+    return images
+
+
+def _fits(op: str, output: Shape) -> Shape:
+    if prod(output) * 8 > 2**62:
+        raise ValueError(f"{op}: the output would have shape {output}, more than memory can address")
+    return output
+
+
+# --------------------------------------------------------------------------------------------- convolutions
+
+
+class Conv2d(NamedTuple):
+    """The geometry of conv2d, and of conv_transpose2d seen as the conv2d that it transposes.
+
+    The *image* is the larger side (conv2d's input, conv_transpose2d's output), the *map* the other one:
+    image y = map y * stride - pad + kernel y * dilation.
+    """
+
+    output: Shape  # of the function, unbatched where the input is
+    batch: int
+    groups: int
+    image_channels: int
+    image_height: int
+    image_width: int
+    map_channels: int
+    map_height: int
+    map_width: int
+    kernel_height: int
+    kernel_width: int
+    stride_h: int
+    stride_w: int
+    pad_top: int
+    pad_left: int
+    dilation_h: int
+    dilation_w: int
+
+
+def conv2d(
+    op: str, input: Shape, weight: Shape, bias: Shape | None, stride: Any, padding: Any, dilation: Any, groups: Any
+) -> Conv2d:
+    """Output size floor((H + pads - (k - 1) * dilation - 1) / stride) + 1; 'same': ceil(H / stride).
+
+    'same' puts the odd pixel of padding at the bottom and right.  With a stride it is TensorFlow's and MindSpore's
+    rule (https://www.tensorflow.org/api_docs/python/tf/nn#notes_on_padding_2), with stride 1 also torch's.
+    """
+    n, c, h, w = _images(op, input, channels_too=False)
+    groups = integer(op, "groups", groups, 1)
+    o, kh, kw = _weight(op, weight, "(out_channels, channels / groups, height, width)")
+    (sh, sw), (dh, dw) = pair(op, "stride", stride, 1), pair(op, "dilation", dilation, 1)
+    if c != weight[1] * groups:
+        expected = f"{c // groups} input channels per group (input has {c}, groups={groups})"
+        if c % groups:
+            raise ValueError(f"{op}: groups expects a divisor of the input's {c} channels, got {groups}")
+        raise ValueError(f"{op}: weight expects {expected}, got {weight[1]}")
+    if o % groups:
+        raise ValueError(f"{op}: groups expects a divisor of the weight's {o} output channels, got {groups}")
+    if bias is not None:
+        same(op, "bias", bias, (o,))
+    if isinstance(padding, str):
+        if choice(op, "padding", padding, ("valid", "same")) == "valid":
+            pads = (0, 0), (0, 0)
+        else:
+            pads = _same_padding(h, kh, sh, dh), _same_padding(w, kw, sw, dw)
+    else:
+        ph, pw = pair(op, "padding", padding, 0)
+        pads = (ph, ph), (pw, pw)
+    oh = (h + sum(pads[0]) - (kh - 1) * dh - 1) // sh + 1
+    ow = (w + sum(pads[1]) - (kw - 1) * dw - 1) // sw + 1
+    if oh < 1 or ow < 1:
+        padded, extent = (h + sum(pads[0]), w + sum(pads[1])), ((kh - 1) * dh + 1, (kw - 1) * dw + 1)
+        raise ValueError(f"{op}: weight expects a dilated kernel within the padded input {padded}, got {extent}")
+    output = _fits(op, (n, o, oh, ow))[4 - len(input) :]
+    tops = pads[0][0], pads[1][0]
+    return Conv2d(output, n, groups, c, h, w, o, oh, ow, kh, kw, sh, sw, *tops, dh, dw)
+
+
+def conv_transpose2d(
+    op: str, input: Shape, weight: Shape, bias: Shape | None, stride: Any, padding: Any, output_padding: Any,
+    groups: Any, dilation: Any,
+) -> Conv2d:  # fmt: skip
+    """Output size (H - 1) * stride - 2 * padding + dilation * (k - 1) + output_padding + 1."""
+    n, c, h, w = _images(op, input, channels_too=False)
+    groups = integer(op, "groups", groups, 1)
+    per_group, kh, kw = _weight(op, (weight[1], weight[0], *weight[2:]) if len(weight) == 4 else weight,
+                                "(channels, out_channels / groups, height, width)")  # fmt: skip
+    (sh, sw), (dh, dw) = pair(op, "stride", stride, 1), pair(op, "dilation", dilation, 1)
+    (ph, pw), (eh, ew) = pair(op, "padding", padding, 0), pair(op, "output_padding", output_padding, 0)
+    if c != weight[0]:
+        raise ValueError(f"{op}: weight expects {c} input channels, as input has, got {weight[0]}")
+    if c % groups:
+        raise ValueError(f"{op}: groups expects a divisor of the input's {c} channels, got {groups}")
+    if bias is not None:
+        same(op, "bias", bias, (per_group * groups,))
+    if eh >= max(sh, dh) or ew >= max(sw, dw):
+        limit = f"less than stride {(sh, sw)} or dilation {(dh, dw)}"
+        raise ValueError(f"{op}: output_padding expects {limit}, got {(eh, ew)}")
+    oh = (h - 1) * sh - 2 * ph + dh * (kh - 1) + eh + 1
+    ow = (w - 1) * sw - 2 * pw + dw * (kw - 1) + ew + 1
+    if oh < 1 or ow < 1:
+        raise ValueError(f"{op}: padding expects an output of at least 1 x 1, got {oh} x {ow} with {(ph, pw)}")
+    output = _fits(op, (n, per_group * groups, oh, ow))[4 - len(input) :]
+    return Conv2d(output, n, groups, per_group * groups, oh, ow, c, h, w, kh, kw, sh, sw, ph, pw, dh, dw)
+
+
+def _weight(op: str, weight: Shape, spelled: str) -> tuple[int, int, int]:
+    if len(weight) != 4:
+        raise ValueError(f"{op}: weight expects shape {spelled}, got {weight}")
+    if 0 in (weight[0], *weight[2:]):
+        raise ValueError(f"{op}: weight expects at least one output channel and a kernel of 1 x 1, got shape {weight}")
+    return weight[0], weight[2], weight[3]
+
+
+def _same_padding(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
+    total = max(0, (-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size)
+    return total // 2, total - total // 2
+
+
+# -------------------------------------------------------------------------------------------------- pooling
+
+
+class Pool2d(NamedTuple):
+    """The geometry of max_pool2d and avg_pool2d: input y = output y * stride - pad + kernel y * dilation."""
+
+    output: Shape
+    planes: int  # images times channels
+    height: int
+    width: int
+    out_height: int
+    out_width: int
+    kernel_height: int
+    kernel_width: int
+    stride_h: int
+    stride_w: int
+    pad_h: int
+    pad_w: int
+    dilation_h: int
+    dilation_w: int
+
+
+def pool2d(
+    op: str, input: Shape, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: Any
+) -> Pool2d:
+    """Output size floor or ceil((H + 2p - (k - 1) * d - 1) / s) + 1; the last window starts inside input or padding.
+
+    Source: torch's ATen/native/Pool.h, pooling_output_shape.
+    """
+    n, c, h, w = _images(op, input, channels_too=True)
+    kh, kw = pair(op, "kernel_size", kernel_size, 1)
+    sh, sw = (kh, kw) if stride is None else pair(op, "stride", stride, 1)
+    (ph, pw), (dh, dw) = pair(op, "padding", padding, 0), pair(op, "dilation", dilation, 1)
+    ceil = flag(op, "ceil_mode", ceil_mode)
+    extent = (kh - 1) * dh + 1, (kw - 1) * dw + 1
+    if ph > kh // 2 or pw > kw // 2:
+        raise ValueError(f"{op}: padding expects at most half of kernel_size {(kh, kw)}, got {(ph, pw)}")
+    oh, ow = _pooled(h, extent[0], sh, ph, ceil), _pooled(w, extent[1], sw, pw, ceil)
+    if oh < 1 or ow < 1:
+        padded = h + 2 * ph, w + 2 * pw
+        raise ValueError(f"{op}: kernel_size expects a dilated kernel within the padded input {padded}, got {extent}")
+    output = _fits(op, (n, c, oh, ow))[4 - len(input) :]
+    return Pool2d(output, n * c, h, w, oh, ow, kh, kw, sh, sw, ph, pw, dh, dw)
+
+
+def _pooled(size: int, extent: int, stride: int, pad: int, ceil: bool) -> int:
+    count = (size + 2 * pad - extent + (stride - 1 if ceil else 0)) // stride + 1
+    if ceil and (count - 1) * stride >= size + pad:
+        count -= 1
+    return count
+
+
+class RoIPool(NamedTuple):
+    """The geometry of roi_pool."""
+
+    output: Shape
+    images: int
+    channels: int
+    height: int
+    width: int
+    boxes: int
+    out_height: int
+    out_width: int
+
+
+def roi_pool(op: str, input: Shape, boxes: Shape, output_size: Any) -> RoIPool:
+    """(K, C, output height, output width)."""
+    if len(input) != 4:
+        raise ValueError(f"{op}: input expects shape (N, C, H, W), got {input}")
+    if len(boxes) != 2 or boxes[1] != 5:
+        raise ValueError(f"{op}: boxes expects shape (K, 5) or a list of (L, 4), got {boxes}")
+    oh, ow = pair(op, "output_size", output_size, 1)
+    n, c, h, w = input
+    return RoIPool(_fits(op, (boxes[0], c, oh, ow)), n, c, h, w, boxes[0], oh, ow)
+
+
+# --------------------------------------------------------------------------------- channels and class dimensions
+
+
+class Channels(NamedTuple):
+    """An array seen as (outer, size, inner) around one dimension: channels, classes, or softmax's ``dim``."""
+
+    outer: int
+    size: int
+    inner: int
+
+
+def around(shape: Shape, dim: int) -> Channels:
+    """The view of ``shape`` around dimension ``dim``; a 0-d shape counts as (1,)."""
+    shape = shape or (1,)
+    return Channels(prod(shape[:dim]), shape[dim], prod(shape[dim + 1 :]))
+
+
+def batch_norm(op: str, input: Shape, training: bool, **per_channel: Shape | None) -> Channels:
+    """(N, C, spatial size) of an input of 2 to 5 dimensions or more; everything in ``per_channel`` has shape (C,)."""
+    if len(input) < 2:
+        raise ValueError(f"{op}: input expects shape (N, C) or (N, C, ...), got {input}")
+    view = around(input, 1)
+    for name, shape in per_channel.items():
+        if shape is not None:
+            same(op, name, shape, (view.size,))
+    if training and view.outer * view.inner == 1:
+        raise ValueError(f"{op}: input expects more than one value per channel in training, got shape {input}")
+    return view
+
+
+def classes(op: str, input: Shape) -> Channels:
+    """The view of logits (C), (N, C) or (N, C, d1..dk) around the classes."""
+    if not input:
+        raise ValueError(f"{op}: input expects shape (C), (N, C) or (N, C, d1, ...), got {input}")
+    return around(input, 0 if len(input) == 1 else 1)
+
+
+def flatten(op: str, input: Shape, start_dim: Any, end_dim: Any) -> Shape:
+    """The shape with dimensions start_dim..end_dim made one."""
+    start, end = dimension(op, "start_dim", start_dim, len(input)), dimension(op, "end_dim", end_dim, len(input))
+    if start > end:
+        raise ValueError(f"{op}: start_dim expects a dimension up to end_dim {end}, got {start}")
+    return input[:start] + (prod(input[start : end + 1]),) + input[end + 1 :]
+
+
+def broadcast(op: str, input: Shape, target: Shape) -> Shape:
+    """The common shape of two arrays, by NumPy's rule."""
+    common = []
+    for i in range(max(len(input), len(target))):
+        a, b = (s[len(s) - 1 - i] if i < len(s) else 1 for s in (input, target))
+        if a != b and 1 not in (a, b):
+            raise ValueError(f"{op}: target expects a shape that broadcasts with input's {input}, got {target}")
+        common.append(b if a == 1 else a)
+    return tuple(reversed(common))

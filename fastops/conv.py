@@ -1,0 +1,163 @@
+"""conv2d and conv_transpose2d: what is promised."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from . import _arrays, _shapes
+from ._arrays import Array
+
+Pair = int | Sequence[int]
+
+
+def conv2d(
+    input: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: Pair = 1,
+    padding: Pair | str = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+    *,
+    out: Array | None = None,
+    precision: str = "exact",
+) -> Array:
+    """Two-dimensional convolution (cross-correlation) of images with a set of kernels.
+
+    Parameters
+    ----------
+    input : (N, C, H, W) or (C, H, W) array
+        Images; float32 or float64.  N may be 0.
+    weight : (O, C / groups, kH, kW) array
+        Kernels, of the input's dtype.
+    bias : (O,) array, optional
+        Added to each output channel.
+    stride, dilation : int or two ints
+        Steps of the window and between its elements, in pixels, height first.
+    padding : int, two ints, 'valid' or 'same'
+        Rows and columns of zeros on each side.  'valid' is 0; 'same' makes the output ceil(H / stride) high, an odd
+        row or column of padding at the bottom and right.
+    groups : int
+        Output channels o of group g see the input channels of group g alone.
+    out : array, optional
+        A writable C-contiguous array of the result's shape and dtype to fill and return.
+    precision : {'exact', 'fast'}
+        'exact' keeps the error within 4 times that of a float32 convolution summed directly; 'fast' allows less exact
+        algorithms where they are faster.
+
+    Returns
+    -------
+    (N, O, oH, oW) or (O, oH, oW) array
+        oH = floor((H + 2 * padding - dilation * (kH - 1) - 1) / stride) + 1, oW alike.
+
+    Raises
+    ------
+    TypeError
+        An argument is not an array of float32 or float64, or dtypes differ.
+    ValueError
+        Sizes or options do not fit together.
+
+    Notes
+    -----
+    Direct convolution.  NaN and infinities spread no further than the window does.  The working memory is the padded
+    copy of one image, or up to 4 MiB of copies.  'exact' and 'fast' run the same algorithm in this version.
+
+    References
+    ----------
+    https://pytorch.org/docs/stable/generated/torch.nn.functional.conv2d.html; 'same' with a stride:
+    https://www.tensorflow.org/api_docs/python/tf/nn#notes_on_padding_2
+
+    Examples
+    --------
+    >>> import numpy as np, fastops
+    >>> image = np.arange(9.0).reshape(1, 1, 3, 3)
+    >>> kernel = np.arange(4.0).reshape(1, 1, 2, 2)
+    >>> fastops.conv2d(image, kernel)
+    array([[[[19., 25.],
+             [37., 43.]]]])
+    """
+    op = "conv2d"
+    on, x, w, b = _arrays.enter(op, ("bias",), input=input, weight=weight, bias=bias)
+    _shapes.choice(op, "precision", precision, ("exact", "fast"))
+    g = _shapes.conv2d(op, x.shape, w.shape, None if b is None else b.shape, stride, padding, dilation, groups)
+    out = _arrays.output(op, on, out, g.output, x, input, weight, bias)
+    if out.size:
+        on.conv.conv2d(out, x, w, b, g)
+    return out
+
+
+def conv_transpose2d(
+    input: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    output_padding: Pair = 0,
+    groups: int = 1,
+    dilation: Pair = 1,
+    *,
+    out: Array | None = None,
+    precision: str = "exact",
+) -> Array:
+    """Transposed two-dimensional convolution: the gradient of conv2d with respect to its input.
+
+    Parameters
+    ----------
+    input : (N, C, H, W) or (C, H, W) array
+        Maps; float32 or float64.  N may be 0.
+    weight : (C, O / groups, kH, kW) array
+        Kernels, of the input's dtype.
+    bias : (O,) array, optional
+        Added to each output channel.
+    stride, dilation : int or two ints
+        Steps, in output pixels, between the windows of neighbouring inputs and between the elements of a window.
+    padding : int or two ints
+        Rows and columns cut off on each side of the output.
+    output_padding : int or two ints
+        Rows and columns added at the bottom and right; less than stride or dilation.
+    groups : int
+        Output channels of group g see the input channels of group g alone.
+    out : array, optional
+        A writable C-contiguous array of the result's shape and dtype to fill and return.
+    precision : {'exact', 'fast'}
+        As in conv2d.
+
+    Returns
+    -------
+    (N, O, oH, oW) or (O, oH, oW) array
+        oH = (H - 1) * stride - 2 * padding + dilation * (kH - 1) + output_padding + 1, oW alike.
+
+    Raises
+    ------
+    TypeError
+        An argument is not an array of float32 or float64, or dtypes differ.
+    ValueError
+        Sizes or options do not fit together.
+
+    Notes
+    -----
+    Each phase of the stride is an ordinary convolution with a part of the kernel; no zeros are inserted.
+
+    References
+    ----------
+    https://pytorch.org/docs/stable/generated/torch.nn.functional.conv_transpose2d.html; Dumoulin and Visin,
+    arXiv 1603.07285.
+
+    Examples
+    --------
+    >>> import numpy as np, fastops
+    >>> x = np.arange(4.0).reshape(1, 1, 2, 2)
+    >>> fastops.conv_transpose2d(x, x)
+    array([[[[ 0.,  0.,  1.],
+             [ 0.,  4.,  6.],
+             [ 4., 12.,  9.]]]])
+    """
+    op = "conv_transpose2d"
+    on, x, w, b = _arrays.enter(op, ("bias",), input=input, weight=weight, bias=bias)
+    _shapes.choice(op, "precision", precision, ("exact", "fast"))
+    g = _shapes.conv_transpose2d(
+        op, x.shape, w.shape, None if b is None else b.shape, stride, padding, output_padding, groups, dilation
+    )
+    out = _arrays.output(op, on, out, g.output, x, input, weight, bias)
+    if out.size:
+        on.conv.conv_transpose2d(out, x, w, b, g)
+    return out

@@ -1,0 +1,183 @@
+"""batch_norm on the CPU.
+
+Mean and sum of squared deviations (m2) are found block by block, from a block that the first pass has just brought
+into the cache, and joined in a fixed order (Chan, Golub, LeVeque 1979): memory is read once, nothing cancels when
+|mean| >> std, and the bits do not depend on the number of threads.
+"""
+
+import numpy as np
+from numba import prange
+
+from .._jit import kernel, reduction, scalar
+
+BLOCK = 4096  # elements of a block: two passes over 16 or 32 KiB stay in L1
+COLUMNS = 16  # planes shorter than this are treated as columns of a matrix
+
+# ------------------------------------------------------------------------------------------------- scalars
+
+
+@scalar
+def joined(count_a, mean_a, m2_a, count_b, mean_b, m2_b):
+    """Count, mean and m2 of two sets together; the first may be empty."""
+    count = count_a + count_b
+    delta = mean_b - mean_a
+    if count_a == 0:
+        return count, mean_b, m2_b
+    return count, mean_a + delta * (count_b / count), m2_a + m2_b + delta * delta * (count_a * (count_b / count))
+
+
+@scalar
+def normalized(x, mean, mean_low, scale, shift):
+    """(x - mean) * scale + shift, the mean in two parts, so that x - mean is right for |mean| >> std."""
+    return ((x - mean) - mean_low) * scale + shift
+
+
+# ----------------------------------------------------------------------------------------------- reductions
+
+
+@reduction
+def _sum(x, start, stop):
+    total = 0.0
+    for i in range(start, stop):
+        total += np.float64(x[i])
+    return total
+
+
+@reduction
+def _m2(x, start, stop, mean):
+    total = 0.0
+    for i in range(start, stop):
+        delta = np.float64(x[i]) - mean
+        total += delta * delta
+    return total
+
+
+# ------------------------------------------------------------------------------------------------- kernels
+
+
+@kernel
+def _moments_planes(means, m2s, x, n, channels, inner, blocks):
+    # x is (n, channels, inner); an iteration owns one block of one plane.
+    for i in prange(n * channels * blocks):
+        plane, block = i // blocks, i % blocks
+        start = plane * inner + block * BLOCK
+        stop = min(start + BLOCK, (plane + 1) * inner)
+        mean = _sum(x, start, stop) / (stop - start)
+        at = (plane // channels) * blocks + block
+        means[plane % channels, at] = mean
+        m2s[plane % channels, at] = _m2(x, start, stop, mean)
+
+
+@kernel
+def _moments_columns(means, m2s, x, n, width, rows):
+    # x is (n, width); an iteration owns one block of rows, and runs along them.
+    for block in prange(means.shape[0]):
+        start, stop = block * rows, min(block * rows + rows, n)
+        mean, m2 = means[block], m2s[block]
+        for j in range(width):
+            mean[j] = 0
+            m2[j] = 0
+        for i in range(start, stop):
+            for j in range(width):
+                mean[j] += x[i * width + j]
+        for j in range(width):
+            mean[j] /= stop - start
+        for i in range(start, stop):
+            for j in range(width):
+                delta = x[i * width + j] - mean[j]
+                m2[j] += delta * delta
+
+
+@kernel
+def _join_planes(mean, var, means, m2s, inner, blocks):
+    # An iteration owns one channel.
+    for c in prange(mean.size):
+        count, m, s = 0.0, 0.0, 0.0
+        for at in range(means.shape[1]):
+            size = np.float64(min(BLOCK, inner - (at % blocks) * BLOCK))
+            count, m, s = joined(count, m, s, size, means[c, at], m2s[c, at])
+        mean[c] = m
+        var[c] = s / count
+
+
+@kernel
+def _join_columns(mean, var, means, m2s, n, rows, inner):
+    # An iteration owns one channel, which is ``inner`` columns.
+    for c in prange(mean.size):
+        count, m, s = 0.0, 0.0, 0.0
+        for block in range(means.shape[0]):
+            size = np.float64(min(rows, n - block * rows))
+            for j in range(c * inner, (c + 1) * inner):
+                count, m, s = joined(count, m, s, size, means[block, j], m2s[block, j])
+        mean[c] = m
+        var[c] = s / count
+
+
+@kernel
+def _batch_norm_planes(out, x, mean, mean_low, scale, shift, channels, inner):
+    # x is (planes, inner); an iteration owns a plane.
+    for plane in prange(x.size // inner):
+        c = plane % channels
+        high, low, factor, summand = mean[c], mean_low[c], scale[c], shift[c]
+        for i in range(plane * inner, (plane + 1) * inner):
+            out[i] = normalized(x[i], high, low, factor, summand)
+
+
+@kernel
+def _batch_norm_columns(out, x, mean, mean_low, scale, shift):
+    # x is (n, channels); an iteration owns a row.
+    channels = mean.size
+    for i in prange(x.size // channels):
+        for c in range(channels):
+            at = i * channels + c
+            out[at] = normalized(x[at], mean[c], mean_low[c], scale[c], shift[c])
+
+
+# ------------------------------------------------------------------------------------------------- entries
+
+
+def moments(input, g):
+    """Mean and biased variance of each channel, float64."""
+    n, channels, inner = g
+    mean, var = np.empty(channels), np.empty(channels)
+    x, work = input.reshape(-1), input.size * 2
+    if inner >= COLUMNS:
+        blocks = -(-inner // BLOCK)
+        means, m2s = np.empty((2, channels, n * blocks))
+        _moments_planes(work)(means, m2s, x, n, channels, inner, blocks)
+        _join_planes(means.size * 4)(mean, var, means, m2s, inner, blocks)
+    else:
+        width = channels * inner
+        rows = max(1, 4 * BLOCK // width)
+        means, m2s = np.empty((2, -(-n // rows), width))
+        _moments_columns(work)(means, m2s, x, n, width, rows)
+        _join_columns(means.size * 4)(mean, var, means, m2s, n, rows, inner)
+    return mean, var
+
+
+def update_running(running, observed, momentum):
+    """running = (1 - momentum) * running + momentum * observed, in place."""
+    with np.errstate(all="ignore"):
+        running[...] = (1.0 - momentum) * running.astype(np.float64) + momentum * observed
+
+
+def unbiased(var, count):
+    """The unbiased variance."""
+    return var * (count / (count - 1))
+
+
+def batch_norm(out, input, mean, var, weight, bias, eps, g):
+    """Normalise by the given mean and variance."""
+    dtype = input.dtype
+    with np.errstate(all="ignore"):
+        high = mean.astype(dtype)
+        low = np.where(np.isfinite(high), mean - high.astype(np.float64), 0).astype(dtype)
+        scale = 1.0 / np.sqrt(var.astype(np.float64) + eps)
+        scale = (scale if weight is None else scale * weight).astype(dtype)
+        shift = np.zeros(g.size, dtype) if bias is None else bias
+    if g.inner == 1:
+        _batch_norm_columns(input.size)(out.reshape(-1), input.reshape(-1), high, low, scale, shift)
+    else:
+        _batch_norm_planes(input.size)(
+            out.reshape(-1), input.reshape(-1), high, low, scale, shift, g.size, g.inner
+        )  # fmt: skip

@@ -1,0 +1,229 @@
+"""max_pool2d, avg_pool2d and roi_pool on the CPU.
+
+Outputs are made a row at a time: for each element of the window one pass along ox, which vectorises, over a row of
+outputs that stays in L1.  Windows are clipped to the image before any loop, so no loop has a test inside.
+"""
+
+import numpy as np
+from numba import prange
+
+from .._jit import kernel, routine, scalar
+
+# ------------------------------------------------------------------------------------------------- scalars
+
+
+@scalar
+def wins(value, best):
+    """Whether a value replaces the window's best so far: greater, or NaN (the last one, as in torch)."""
+    return (value > best) | (value != value)
+
+
+@scalar
+def first_inside(start, step):
+    """The smallest k >= 0 with start + k * step >= 0."""
+    return (-start + step - 1) // step if start < 0 else 0
+
+
+@scalar
+def end_inside(start, step, size, count):
+    """The end of the k < count with start + k * step < size (0 when there are none)."""
+    return max(0, min(count, (size - 1 - start) // step + 1))
+
+
+@scalar
+def window_size(start, extent, pad, size):
+    """How many rows (or columns) of a window that starts at ``start`` lie in the input and its padding."""
+    return min(start + extent, size + pad) - start
+
+
+@scalar
+def rounded(x):
+    """The nearest integer, halves away from zero; beyond 2^30, which no map reaches, cut off."""
+    limit, half = type(x)(2**30), type(x)(0.5)
+    size = min(abs(x), limit)
+    whole = np.floor(size)
+    nearest = np.int64(whole) + (size - whole >= half)
+    return -nearest if x < 0 else nearest
+
+
+@scalar
+def roi_bin(index, start, extent, bins, size, like):
+    """(begin, end) of a bin on the map, by torchvision's rule, in the arithmetic of the type of ``like``."""
+    width = type(like)(extent) / type(like)(bins)
+    begin = np.int64(np.floor(type(like)(index) * width)) + start
+    end = np.int64(np.ceil(type(like)(index + 1) * width)) + start
+    return min(max(begin, 0), size), min(max(end, 0), size)
+
+
+# ------------------------------------------------------------------------------------------------ routines
+
+
+@routine
+def _max_row(row, x, base, ox0, ox1, stride):
+    if stride == 1:
+        for ox in range(ox0, ox1):
+            value = x[base + ox]
+            row[ox] = value if wins(value, row[ox]) else row[ox]
+    else:
+        for ox in range(ox0, ox1):
+            value = x[base + ox * stride]
+            row[ox] = value if wins(value, row[ox]) else row[ox]
+
+
+@routine
+def _max_row_indices(row, where, x, base, origin, ox0, ox1, stride):
+    for ox in range(ox0, ox1):
+        i = base + ox * stride
+        value = x[i]
+        take = wins(value, row[ox]) | (where[ox] < 0)  # the first element inside counts even if it is -inf
+        row[ox] = value if take else row[ox]
+        where[ox] = i - origin if take else where[ox]
+
+
+@routine
+def _add_row(row, x, base, ox0, ox1, stride):
+    if stride == 1:
+        for ox in range(ox0, ox1):
+            row[ox] += x[base + ox]
+    else:
+        for ox in range(ox0, ox1):
+            row[ox] += x[base + ox * stride]
+
+
+# ------------------------------------------------------------------------------------------------- kernels
+
+
+@kernel
+def _max_pool2d(out, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, dh, dw):
+    # An iteration owns one row of outputs.
+    for r in prange(out.size // ow):
+        plane, oy = r // oh, r % oh
+        row = out[r * ow : (r + 1) * ow]
+        for ox in range(ow):
+            row[ox] = -np.inf
+        iy0 = oy * sh - ph
+        for ky in range(first_inside(iy0, dh), end_inside(iy0, dh, h, kh)):
+            line = (plane * h + iy0 + ky * dh) * w
+            for kx in range(first_inside((ow - 1) * sw - pw, dw), end_inside(-pw, dw, w, kw)):
+                ix0 = kx * dw - pw
+                _max_row(row, x, line + ix0, first_inside(ix0, sw), end_inside(ix0, sw, w, ow), sw)
+
+
+@kernel
+def _max_pool2d_indices(out, indices, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, dh, dw):
+    # An iteration owns one row of outputs and of indices.
+    for r in prange(out.size // ow):
+        plane, oy = r // oh, r % oh
+        row = out[r * ow : (r + 1) * ow]
+        where = indices[r * ow : (r + 1) * ow]
+        for ox in range(ow):
+            row[ox] = -np.inf
+            where[ox] = -1
+        iy0 = oy * sh - ph
+        origin = plane * h * w
+        for ky in range(first_inside(iy0, dh), end_inside(iy0, dh, h, kh)):
+            line = origin + (iy0 + ky * dh) * w
+            for kx in range(first_inside((ow - 1) * sw - pw, dw), end_inside(-pw, dw, w, kw)):
+                ix0 = kx * dw - pw
+                ox0, ox1 = first_inside(ix0, sw), end_inside(ix0, sw, w, ow)
+                _max_row_indices(row, where, x, line + ix0, origin, ox0, ox1, sw)
+
+
+@kernel
+def _avg_pool2d(out, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, include_pad, divisor):
+    # An iteration owns one row of outputs.  Rows of the window are summed apart, so that the rounding of a large
+    # window grows with its side, not with its area.
+    for r in prange(out.size // ow):
+        plane, oy = r // oh, r % oh
+        row = out[r * ow : (r + 1) * ow]
+        line_sum = np.empty(ow, out.dtype)
+        for ox in range(ow):
+            row[ox] = 0
+        iy0 = oy * sh - ph
+        ky0, ky1 = first_inside(iy0, 1), end_inside(iy0, 1, h, kh)
+        for ky in range(ky0, ky1):
+            line = (plane * h + iy0 + ky) * w
+            for ox in range(ow):
+                line_sum[ox] = 0
+            for kx in range(first_inside((ow - 1) * sw - pw, 1), end_inside(-pw, 1, w, kw)):
+                ix0 = kx - pw
+                _add_row(line_sum, x, line + ix0, first_inside(ix0, sw), end_inside(ix0, sw, w, ow), sw)
+            for ox in range(ow):
+                row[ox] += line_sum[ox]
+        for ox in range(ow):
+            ix0 = ox * sw - pw
+            if divisor != 0:
+                count = divisor
+            elif include_pad:
+                count = window_size(iy0, kh, ph, h) * window_size(ix0, kw, pw, w)
+            else:
+                count = max(1, (ky1 - ky0) * (end_inside(ix0, 1, w, kw) - first_inside(ix0, 1)))
+            row[ox] /= out.dtype.type(count)
+
+
+@kernel
+def _roi_pool(out, x, boxes, scale, channels, h, w, oh, ow):
+    # An iteration owns one channel of one box: a maximum over the rows of a bin along x, then over its columns.
+    scale = out.dtype.type(scale)
+    for kc in prange(boxes.shape[0] * channels):
+        k, c = kc // channels, kc % channels
+        image = np.int64(boxes[k, 0])
+        x0, y0 = rounded(boxes[k, 1] * scale), rounded(boxes[k, 2] * scale)
+        x1, y1 = rounded(boxes[k, 3] * scale), rounded(boxes[k, 4] * scale)
+        width, height = max(x1 - x0 + 1, 1), max(y1 - y0 + 1, 1)
+        left, right = roi_bin(0, x0, width, ow, w, scale)[0], roi_bin(ow - 1, x0, width, ow, w, scale)[1]
+        tops = np.empty(max(right - left, 1), out.dtype)
+        plane = (image * channels + c) * h * w
+        for py in range(oh):
+            iy0, iy1 = roi_bin(py, y0, height, oh, h, scale)
+            for i in range(right - left):
+                tops[i] = -np.inf
+            for iy in range(iy0, iy1):
+                line = plane + iy * w + left
+                for i in range(right - left):
+                    tops[i] = x[line + i] if x[line + i] > tops[i] else tops[i]
+            for px in range(ow):
+                ix0, ix1 = roi_bin(px, x0, width, ow, w, scale)
+                best = out.dtype.type(0 if iy1 <= iy0 or ix1 <= ix0 else -np.inf)
+                for ix in range(ix0, ix1):
+                    best = max(best, tops[ix - left]) if iy1 > iy0 else best
+                out[(kc * oh + py) * ow + px] = best
+
+
+# ------------------------------------------------------------------------------------------------- entries
+
+
+def max_pool2d(out, indices, input, g):
+    work = out.size * min(g.kernel_height, g.height) * min(g.kernel_width, g.width)
+    if indices is None:
+        _max_pool2d(work)(out.reshape(-1), input.reshape(-1), *g[4:6], *g[2:4], *g[6:])
+    else:
+        _max_pool2d_indices(work)(
+            out.reshape(-1), indices.reshape(-1), input.reshape(-1), *g[4:6], *g[2:4], *g[6:]
+        )  # fmt: skip
+
+
+def avg_pool2d(out, input, g, count_include_pad, divisor):
+    work = out.size * min(g.kernel_height, g.height) * min(g.kernel_width, g.width)
+    _avg_pool2d(work)(out.reshape(-1), input.reshape(-1), *g[4:6], *g[2:4], *g[6:12], count_include_pad, divisor)
+
+
+def roi_pool(out, input, boxes, g, scale):
+    work = g.boxes * g.channels * (g.height * g.width // 4 + g.out_height * g.out_width)
+    _roi_pool(work)(
+        out.reshape(-1), input.reshape(-1), boxes, scale, g.channels, g.height, g.width, g.out_height, g.out_width
+    )
+
+
+def first_bad_box(boxes, images):
+    """The number of the first box that is not finite or not on one of the images, or -1."""
+    with np.errstate(invalid="ignore"):
+        image = boxes[:, 0]
+        bad = ~np.isfinite(boxes).all(axis=1) | (image < 0) | (image >= images) | (image != np.floor(image))
+    return int(np.argmax(bad)) if bad.any() else -1
+
+
+def numbered_boxes(boxes, dtype):
+    """One (K, 5) array of image numbers and boxes from an array of boxes for each image."""
+    rows = [np.concatenate([np.full((len(b), 1), i, dtype), b], axis=1) for i, b in enumerate(boxes)]
+    return np.concatenate(rows) if rows else np.empty((0, 5), dtype)

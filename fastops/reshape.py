@@ -1,0 +1,40 @@
+"""flatten: what is promised."""
+
+from . import _arrays, _shapes
+from ._arrays import Array
+
+
+def flatten(input: Array, start_dim: int = 0, end_dim: int = -1) -> Array:
+    """Make one dimension of several neighbouring ones.
+
+    Parameters
+    ----------
+    input : array of any shape and dtype
+    start_dim, end_dim : int
+        The first and the last of the dimensions to join.
+
+    Returns
+    -------
+    array of the same dtype
+        The input itself if there is nothing to join, else a view of it where its strides allow, else a copy.
+
+    Raises
+    ------
+    TypeError
+        The input is not an array.
+    ValueError
+        There is no such dimension, or start_dim comes after end_dim.
+
+    References
+    ----------
+    https://pytorch.org/docs/stable/generated/torch.flatten.html
+
+    Examples
+    --------
+    >>> import numpy as np, fastops
+    >>> fastops.flatten(np.array([[[1, 2], [3, 4]], [[5, 6], [7, 8]]]))
+    array([1, 2, 3, 4, 5, 6, 7, 8])
+    """
+    _, array = _arrays.backend("flatten", "input", input)
+    shape = _shapes.flatten("flatten", array.shape, start_dim, end_dim) if array.shape else (1,)
+    return input if shape == array.shape else array.reshape(shape)

@@ -1,0 +1,97 @@
+"""softmax and log_softmax: what is promised."""
+
+from . import _arrays, _shapes
+from ._arrays import Array
+
+
+def softmax(input: Array, dim: int, *, out: Array | None = None) -> Array:
+    """exp(x) over its sum along one dimension.
+
+    Parameters
+    ----------
+    input : array of any shape
+        float32 or float64.
+    dim : int
+        The dimension that sums to 1.
+    out : array, optional
+        A writable C-contiguous array of the input's shape and dtype to fill and return.
+
+    Returns
+    -------
+    array of the input's shape and dtype
+
+    Raises
+    ------
+    TypeError
+        The input is not an array of float32 or float64.
+    ValueError
+        There is no such dimension, or ``out`` does not fit.
+
+    Notes
+    -----
+    The maximum is taken off first, so that no finite input overflows.  NaN, +inf, or nothing but -inf along the
+    dimension makes all of it NaN.
+
+    References
+    ----------
+    https://pytorch.org/docs/stable/generated/torch.nn.functional.softmax.html
+
+    Examples
+    --------
+    >>> import numpy as np, fastops
+    >>> fastops.softmax(np.array([0.0, 0.0, -np.inf]), dim=0)
+    array([0.5, 0.5, 0. ])
+    """
+    op = "softmax"
+    on, x = _arrays.enter(op, input=input)
+    view = _shapes.around(x.shape, _shapes.dimension(op, "dim", dim, len(x.shape)))
+    out = _arrays.output(op, on, out, x.shape, x, input)
+    if out.size:
+        on.softmax.softmax(out, x, view)
+    return out
+
+
+def log_softmax(input: Array, dim: int, *, out: Array | None = None) -> Array:
+    """The logarithm of softmax, without its rounding to 0.
+
+    Parameters
+    ----------
+    input : array of any shape
+        float32 or float64.
+    dim : int
+        The dimension along which exp sums to 1.
+    out : array, optional
+        A writable C-contiguous array of the input's shape and dtype to fill and return.
+
+    Returns
+    -------
+    array of the input's shape and dtype
+
+    Raises
+    ------
+    TypeError
+        The input is not an array of float32 or float64.
+    ValueError
+        There is no such dimension, or ``out`` does not fit.
+
+    Notes
+    -----
+    (x - maximum) - log(sum(exp(x - maximum))), right for logits of any size.
+
+    References
+    ----------
+    https://pytorch.org/docs/stable/generated/torch.nn.functional.log_softmax.html
+
+    Examples
+    --------
+    >>> import numpy as np, fastops
+    >>> fastops.log_softmax(np.array([10000.0, 0.0]), dim=0)
+    array([     0., -10000.])
+    """
+    op = "log_softmax"
+    on, x = _arrays.enter(op, input=input)
+    view = _shapes.around(x.shape, _shapes.dimension(op, "dim", dim, len(x.shape)))
+    out = _arrays.output(op, on, out, x.shape, x, input)
+    if out.size:
+        on.softmax.log_softmax(out, x, view)
+    return out

@@ -61,7 +61,7 @@ def integers(op: str, name: str, array: Array) -> Array:
 
 
 def output(
-    op: str, on: Any, out: Array | None, shape: tuple[int, ...], like: Array, *inputs: Array | None, may_be: Array = None
+    op: str, on: Any, out: Array | None, shape: tuple[int, ...], like: Array, *inputs: Array, may_be: Array = None
 ) -> Array:
     """``out``, checked, or a new array of ``shape`` and ``like``'s dtype.
 
@@ -117,7 +117,7 @@ def _overlap(a: np.ndarray[Any, Any], b: Array) -> bool:
     if not isinstance(b, np.ndarray) or not np.may_share_memory(a, b):
         return False
     try:
-        return np.shares_memory(a, b, max_work=10_000)
+        return np.shares_memory(a, b, max_work=10_000)  # type: ignore[arg-type]
     except np.exceptions.TooHardError:
         return True
 

@@ -246,9 +246,7 @@ class Pool2d(NamedTuple):
     dilation_w: int
 
 
-def pool2d(
-    op: str, input: Shape, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: Any
-) -> Pool2d:
+def pool2d(op: str, input: Shape, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: Any) -> Pool2d:
     """Output size floor or ceil((H + 2p - (k - 1) * d - 1) / s) + 1; the last window starts inside input or padding.
 
     Source: torch's ATen/native/Pool.h, pooling_output_shape.

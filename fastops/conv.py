@@ -1,7 +1,6 @@
 """conv2d and conv_transpose2d: what is promised."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from . import _arrays, _shapes
 from ._arrays import Array

@@ -91,9 +91,7 @@ def sigmoid(input: Array, *, out: Array | None = None) -> Array:
     return out
 
 
-def dropout(
-    input: Array, p: float = 0.5, training: bool = True, *, rng: Any = None, out: Array | None = None
-) -> Array:
+def dropout(input: Array, p: float = 0.5, training: bool = True, *, rng: Any = None, out: Array | None = None) -> Array:
     """Zero each element with probability p and scale the others by 1 / (1 - p).
 
     Parameters

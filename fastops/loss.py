@@ -78,7 +78,9 @@ def cross_entropy(
         raise ValueError(f"cross_entropy: label_smoothing expects a number from 0 to 1, got {label_smoothing}")
     _shapes.same(op, "target", t.shape, x.shape if probabilities else places)
     if probabilities and ignored >= 0:
-        raise ValueError(f"cross_entropy: ignore_index expects class numbers as target, got {ignored} with probabilities")
+        raise ValueError(
+            f"cross_entropy: ignore_index expects class numbers for target, got {ignored} and probabilities"
+        )
     return _cross_entropy(op, on, x, t, w, view, places, ignored, reduction, smoothing)
 
 

@@ -16,7 +16,7 @@ def canonical(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
     A read-only array is lent to the kernels under a writable view of the same memory; they never write to an input.
     """
-    array = np.require(array, requirements="CA")  # type: ignore[no-untyped-call, unused-ignore]
+    array = np.require(array, requirements=["C", "A"])
     if array.flags.writeable:
         return array
     view = dict(array.__array_interface__)

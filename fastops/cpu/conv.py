@@ -1,27 +1,24 @@
 """conv2d and conv_transpose2d on the CPU: one direct convolution, without im2col.
 
 The input is copied once, zero-padded and, for a stride, split into one plane for each phase that a kernel element
-meets (not at all where it could be used as it is), so that neighbouring outputs read neighbouring elements.  Then output pixel i (counted along rows as wide as the
-buffer's) reads buffer element i + offset[k] for element k of the kernel, whatever its size, stride and dilation:
+meets, so that neighbouring outputs read neighbouring elements; where it could be used as it is, it is.  Then output
+pixel i (counted along rows as wide as the buffer's) reads buffer element i + offset[k] for element k of the kernel,
+whatever its size, stride and dilation:
 
     out[oc, i] = sum over k = (ic, ky, kx) of weight[oc, k] * buffer[i + offset[k]]
 
 Columns between the output's width and the buffer's are computed and dropped.  conv_transpose2d is the same with a
-list of offsets for each phase of the output: no zeros are inserted and nothing is scattered.
-Sources: Zhang, Franchetti, Low, arXiv 1809.10170; Georganas et al., arXiv 1808.05567.
+list of offsets for each phase of the output: no zeros are inserted and nothing is scattered.  The offsets are made in
+conv_plan.py.  Sources: Zhang, Franchetti, Low, arXiv 1809.10170; Georganas et al., arXiv 1808.05567.
 """
-
-from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 from numba import prange
 
 from .._jit import kernel, routine
+from .conv_plan import TILE, conv2d_plan, conv_transpose2d_plan
 
-TILE = 256  # output pixels of a tile: 4 rows of sums and 4 of inputs are 8 KiB
 CHANNELS = 64  # output channels of a task: their sums of one tile are 64 KiB and stay in L2
-L1_BYTES = 24 * 1024  # input elements of one pass over the output channels
 BUFFER_BYTES = 4 * 2**20  # padded copies of so many images at a time
 
 # ------------------------------------------------------------------------------------------------ routines
@@ -168,133 +165,7 @@ def _convolve(out, buffer, w, bias, offsets, tiles, phases, images, groups, out_
             _write_tile(out, to, sums[r * TILE :], bias[oc0 + r], first, length, pitch, width, step_y, step_x, line)
 
 
-# ---------------------------------------------------------------------------------------------------- plans
-
-
-class _Axis(NamedTuple):
-    """How the buffer holds one axis of the input: input y = first + shifts[plane] + step * (row of the buffer)."""
-
-    size: int  # rows of a plane
-    first: int
-    step: int
-    shifts: np.ndarray  # one for each plane
-    plane: np.ndarray  # for each kernel row, the plane it reads,
-    row: np.ndarray  # and the row in it that output row 0 reads
-
-
-class _Plan(NamedTuple):
-    """Where the elements of a kernel find their inputs, and which pixels are computed together."""
-
-    y: _Axis
-    x: _Axis
-    offsets: np.ndarray  # in the buffer, of each kernel element
-    order: np.ndarray  # of the kernel's elements (conv_transpose2d: sorted by output phase)
-    phases: np.ndarray  # of the output: first and last element, origin, width, output y and x of the first pixel
-    tiles: np.ndarray  # phase, first pixel, pixels
-    out_steps: tuple[int, int]  # output rows and columns from one pixel to the next
-    block: int  # kernel elements of one pass
-
-    def image_size(self, channels: int) -> int:
-        """Elements of one image's padded copy."""
-        return channels * self.y.shifts.size * self.x.shifts.size * self.y.size * self.x.size
-
-    def copies(self, h: int, w: int) -> bool:
-        """Whether a padded copy is needed: not if the buffer would be the input as it is."""
-        return any(
-            axis.size != size or axis.first != 0 or axis.step != 1 or axis.shifts.size > 1
-            for axis, size in ((self.y, h), (self.x, w))
-        )
-
-
-def _axis(outputs: int, kernel: int, stride: int, pad: int, dilation: int) -> _Axis:
-    """conv2d's: output y reads input y * stride - pad + k * dilation."""
-    shift = np.arange(kernel) * dilation
-    if dilation // stride >= outputs:  # the rows that two kernel rows read do not overlap: no need of what lies between
-        return _Axis(outputs, -pad, stride, shift, np.arange(kernel), np.zeros(kernel, np.int64))
-    shifts, plane = np.unique(shift % stride, return_inverse=True)
-    return _Axis(outputs + int(shift[-1]) // stride, -pad, stride, shifts, plane, shift // stride)
-
-
-def _axis_transposed(outputs: int, kernel: int, stride: int, pad: int, dilation: int) -> _Axis:
-    """conv_transpose2d's: output y + pad = q * stride + phase reads input q - (k * dilation) // stride.
-
-    Row 0 of the output is the one with the smallest q.
-    """
-    first, last = pad // stride, (outputs - 1 + pad) // stride
-    back = np.arange(kernel) * dilation // stride
-    if dilation // stride > last - first:
-        return _Axis(last - first + 1, first, 1, -back, np.arange(kernel), np.zeros(kernel, np.int64))
-    reach = int(back[-1])
-    zeros = np.zeros(kernel, np.int64)
-    return _Axis(last - first + 1 + reach, first - reach, 1, zeros[:1], zeros, reach - back)
-
-
-def _places(y: _Axis, x: _Axis) -> np.ndarray:
-    """The place, in one channel of the buffer, that output pixel 0 reads for kernel element (ky, kx)."""
-    planes = y.plane[:, None] * x.shifts.size + x.plane
-    return (planes * y.size + y.row[:, None]) * x.size + x.row
-
-
-@lru_cache(maxsize=256)
-def _conv2d_plan(channels, out_height, out_width, kernel, stride, pad, dilation, itemsize):
-    y, x = (
-        _axis(*axis) for axis in zip((out_height, out_width), kernel, stride, pad, dilation, strict=True)
-    )  # fmt: skip
-    place = _places(y, x).reshape(-1)
-    channel = y.shifts.size * x.shifts.size * y.size * x.size
-    offsets = (np.arange(channels)[:, None] * channel + place).reshape(-1)
-    phases = np.array([[0, offsets.size, 0, out_width, 0, 0]], np.int64)
-    # A channel's inputs for one tile are a run of pixels with the kernel's reach: as many channels as stay in L1.
-    run = min(TILE * place.size, TILE + int((place % (y.size * x.size)).max()))
-    together = max(4, L1_BYTES // (run * itemsize) // 4 * 4)
-    return _Plan(y, x, offsets, np.arange(place.size), phases, _tiles(0, out_height, out_width, x.size), (1, 1),
-                 together * place.size)  # fmt: skip
-
-
-@lru_cache(maxsize=256)
-def _conv_transpose2d_plan(channels, out_height, out_width, kernel, stride, pad, dilation, itemsize):
-    y, x = (
-        _axis_transposed(*axis) for axis in zip((out_height, out_width), kernel, stride, pad, dilation, strict=True)
-    )
-    place = _places(y, x)
-    channel = y.shifts.size * x.shifts.size * y.size * x.size
-    offsets, order, phases, tiles, count = [], [], [], [], 0
-    for phase_y in _phases(out_height, stride[0], pad[0]):
-        for phase_x in _phases(out_width, stride[1], pad[1]):
-            ky = np.flatnonzero(np.arange(kernel[0]) * dilation[0] % stride[0] == phase_y)
-            kx = np.flatnonzero(np.arange(kernel[1]) * dilation[1] % stride[1] == phase_x)
-            elements = (ky[:, None] * kernel[1] + kx).reshape(-1)
-            order.append(elements)
-            offsets.append((place.reshape(-1)[elements][:, None] + np.arange(channels) * channel).reshape(-1))
-            # The first q of this phase that is an output, and where that output is.
-            q_y, q_x = -((phase_y - pad[0]) // stride[0]), -((phase_x - pad[1]) // stride[1])
-            to_y, to_x = q_y * stride[0] + phase_y - pad[0], q_x * stride[1] + phase_x - pad[1]
-            height, width = (out_height - 1 - to_y) // stride[0] + 1, (out_width - 1 - to_x) // stride[1] + 1
-            origin = (q_y - pad[0] // stride[0]) * x.size + q_x - pad[1] // stride[1]
-            tiles.append(_tiles(len(phases), height, width, x.size))
-            phases.append([count, count + offsets[-1].size, origin, width, to_y, to_x])
-            count += offsets[-1].size
-    together = max(4, L1_BYTES // (TILE * itemsize) // 4 * 4)
-    return _Plan(y, x, np.concatenate(offsets), np.concatenate(order), np.array(phases, np.int64),
-                 np.concatenate(tiles), stride, together)  # fmt: skip
-
-
-def _phases(size: int, stride: int, pad: int) -> list[int]:
-    """(y + pad) % stride for the outputs y in [0, size), each once."""
-    return [(pad + y) % stride for y in range(min(stride, size))]
-
-
-def _tiles(phase, height, width, pitch):
-    """Runs of up to TILE pixels that cover a height x width output whose rows are ``pitch`` pixels apart."""
-    if pitch <= 2 * width:
-        total = (height - 1) * pitch + width
-        first = np.arange(0, total, TILE)
-        length = np.minimum(TILE, total - first)
-    else:  # more would be dropped than kept: no tile crosses a row
-        start = np.arange(0, width, TILE)
-        first = (np.arange(height)[:, None] * pitch + start).reshape(-1)
-        length = np.broadcast_to(np.minimum(TILE, width - start), (height, start.size)).reshape(-1)
-    return np.stack([np.full(first.size, phase), first, length], axis=1).astype(np.int64)
+# ------------------------------------------------------------------------------------------------- entries
 
 
 def _run(out, input, weights, bias, plan, groups):
@@ -305,7 +176,7 @@ def _run(out, input, weights, bias, plan, groups):
     products = out_channels * len(plan.tiles) * TILE * (plan.offsets.size // len(plan.phases) + 1)
     if plan.copies(h, w):
         size = plan.image_size(channels)
-        together = max(1, min(images, BUFFER_BYTES // (size * out.itemsize)))
+        together = max(1, min(images, BUFFER_BYTES // max(1, size * out.itemsize)))
         buffer = np.empty(together * size, out.dtype)
     else:
         size, together = channels * h * w, max(1, images)
@@ -316,16 +187,15 @@ def _run(out, input, weights, bias, plan, groups):
             _padded_copy(count * size)(buffer, x, h, w, plan.y.size, plan.x.size, plan.y.first, plan.x.first,
                                        plan.y.step, plan.x.step, plan.y.shifts, plan.x.shifts)  # fmt: skip
             x = buffer
-        _convolve(count * products // 8)(y, x, weights, bias, plan.offsets, plan.tiles, plan.phases, count, groups,
-                                         out_channels, size, plan.x.size, *plan.out_steps, line, plan.block)  # fmt: skip
-
-
-# ------------------------------------------------------------------------------------------------- entries
+        _convolve(count * products // 8)(
+            y, x, weights, bias, plan.offsets, plan.tiles, plan.phases, count, groups, out_channels, size, plan.x.size,
+            *plan.out_steps, line, plan.block,
+        )  # fmt: skip
 
 
 def conv2d(out, input, weight, bias, g):
     """Map from image."""
-    plan = _conv2d_plan(g.image_channels // g.groups, g.map_height, g.map_width, (g.kernel_height, g.kernel_width),
+    plan = conv2d_plan(g.image_channels // g.groups, g.map_height, g.map_width, (g.kernel_height, g.kernel_width),
                         (g.stride_h, g.stride_w), (g.pad_top, g.pad_left), (g.dilation_h, g.dilation_w),
                         out.itemsize)  # fmt: skip
     out = out.reshape(g.batch, g.map_channels, g.map_height, g.map_width)
@@ -335,12 +205,12 @@ def conv2d(out, input, weight, bias, g):
 
 def conv_transpose2d(out, input, weight, bias, g):
     """Image from map."""
-    plan = _conv_transpose2d_plan(g.map_channels // g.groups, g.image_height, g.image_width,
+    plan = conv_transpose2d_plan(g.map_channels // g.groups, g.image_height, g.image_width,
                                   (g.kernel_height, g.kernel_width), (g.stride_h, g.stride_w),
                                   (g.pad_top, g.pad_left), (g.dilation_h, g.dilation_w), out.itemsize)  # fmt: skip
     out = out.reshape(g.batch, g.image_channels, g.image_height, g.image_width)
     input = input.reshape(g.batch, g.map_channels, g.map_height, g.map_width)
-    # (groups, map channels, image channels, taps) -> (groups, image channels, taps in the order of the plan, map channels)
+    # (groups, map channels, image channels, elements) -> (groups, image channels, elements as planned, map channels)
     w = weight.reshape(g.groups, g.map_channels // g.groups, g.image_channels // g.groups, -1)
     w = np.ascontiguousarray(w.transpose(0, 2, 3, 1)[:, :, plan.order])
     _run(out, input, w.reshape(-1), bias, plan, g.groups)

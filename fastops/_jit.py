@@ -19,6 +19,7 @@ from typing import Any
 
 import llvmlite
 import numba
+import numpy as np
 from numba import njit
 from numba.core import config
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
@@ -32,6 +33,11 @@ _REDUCTION_FLAGS: dict[str, Any] = {**_FLAGS, "fastmath": {"contract", "nsz", "r
 # Below this much work (about one unit per element of a plain loop) a parallel region costs more than it saves:
 # entering and leaving one took 6 to 10 us on two cores, 100 000 elements of relu 8 us on one.
 PARALLEL_WORK = 100_000
+
+
+index = np.uint64
+"""An index that is not negative: ``x[index(a + i)]`` does without the test for Python's negative indices, which keeps
+a loop from being vectorised wherever LLVM cannot see the sign of ``a``."""
 
 
 # ---------------------------------------------------------------------------------------------------- the decorators

@@ -15,7 +15,7 @@ conv_plan.py.  Sources: Zhang, Franchetti, Low, arXiv 1809.10170; Georganas et a
 import numpy as np
 from numba import prange
 
-from .._jit import kernel, routine
+from .._jit import index, kernel, routine
 from .conv_plan import TILE, conv2d_plan, conv_transpose2d_plan
 
 CHANNELS = 64  # output channels of a task: their sums of one tile are 64 KiB and stay in L2
@@ -26,19 +26,19 @@ BUFFER_BYTES = 4 * 2**20  # padded copies of so many images at a time
 
 @routine
 def _copy_row(buffer, to, count, x, origin, first, step, size):
-    """buffer[to + j] = x[origin + first + j * step], 0 where first + j * step is not in [0, size)."""
+    """buffer[index(to + j)] = x[index(origin + first + j * step)], 0 where first + j * step is not in [0, size)."""
     j0 = min(count, 0 if first >= 0 else (-first + step - 1) // step)
     j1 = max(j0, min(count, (size - 1 - first) // step + 1))
     for j in range(j0):
-        buffer[to + j] = 0
+        buffer[index(to + j)] = 0
     if step == 1:
         for j in range(j0, j1):
-            buffer[to + j] = x[origin + first + j]
+            buffer[index(to + j)] = x[index(origin + first + j)]
     else:
         for j in range(j0, j1):
-            buffer[to + j] = x[origin + first + j * step]
+            buffer[index(to + j)] = x[index(origin + first + j * step)]
     for j in range(j1, count):
-        buffer[to + j] = 0
+        buffer[index(to + j)] = 0
 
 
 @routine
@@ -56,21 +56,21 @@ def _add_taps_4(sums, w, row, pitch, k0, k1, x, base, offsets, length):
         w20, w21, w22, w23 = w[r2 + k], w[r2 + k + 1], w[r2 + k + 2], w[r2 + k + 3]
         w30, w31, w32, w33 = w[r3 + k], w[r3 + k + 1], w[r3 + k + 2], w[r3 + k + 3]
         for i in range(length):
-            xa, xb, xc, xd = x[a + i], x[b + i], x[c + i], x[d + i]
+            xa, xb, xc, xd = x[index(a + i)], x[index(b + i)], x[index(c + i)], x[index(d + i)]
             sums[i] = sums[i] + w00 * xa + w01 * xb + w02 * xc + w03 * xd
-            sums[TILE + i] = sums[TILE + i] + w10 * xa + w11 * xb + w12 * xc + w13 * xd
-            sums[2 * TILE + i] = sums[2 * TILE + i] + w20 * xa + w21 * xb + w22 * xc + w23 * xd
-            sums[3 * TILE + i] = sums[3 * TILE + i] + w30 * xa + w31 * xb + w32 * xc + w33 * xd
+            sums[index(TILE + i)] = sums[index(TILE + i)] + w10 * xa + w11 * xb + w12 * xc + w13 * xd
+            sums[index(2 * TILE + i)] = sums[index(2 * TILE + i)] + w20 * xa + w21 * xb + w22 * xc + w23 * xd
+            sums[index(3 * TILE + i)] = sums[index(3 * TILE + i)] + w30 * xa + w31 * xb + w32 * xc + w33 * xd
         k += 4
     while k < k1:
         a = base + offsets[k]
         w00, w10, w20, w30 = w[r0 + k], w[r1 + k], w[r2 + k], w[r3 + k]
         for i in range(length):
-            xa = x[a + i]
+            xa = x[index(a + i)]
             sums[i] += w00 * xa
-            sums[TILE + i] += w10 * xa
-            sums[2 * TILE + i] += w20 * xa
-            sums[3 * TILE + i] += w30 * xa
+            sums[index(TILE + i)] += w10 * xa
+            sums[index(2 * TILE + i)] += w20 * xa
+            sums[index(3 * TILE + i)] += w30 * xa
         k += 1
 
 
@@ -82,13 +82,14 @@ def _add_taps_1(sums, w, row, k0, k1, x, base, offsets, length):
         a, b, c, d = base + offsets[k], base + offsets[k + 1], base + offsets[k + 2], base + offsets[k + 3]
         wa, wb, wc, wd = w[row + k], w[row + k + 1], w[row + k + 2], w[row + k + 3]
         for i in range(length):
-            sums[i] = sums[i] + wa * x[a + i] + wb * x[b + i] + wc * x[c + i] + wd * x[d + i]
+            xa, xb, xc, xd = x[index(a + i)], x[index(b + i)], x[index(c + i)], x[index(d + i)]
+            sums[i] = sums[i] + wa * xa + wb * xb + wc * xc + wd * xd
         k += 4
     while k < k1:
         a = base + offsets[k]
         wa = w[row + k]
         for i in range(length):
-            sums[i] += wa * x[a + i]
+            sums[i] += wa * x[index(a + i)]
         k += 1
 
 
@@ -103,10 +104,10 @@ def _write_tile(out, to, sums, bias, first, length, pitch, width, step_y, step_x
         start = to + oy * step_y * line + ox * step_x
         if step_x == 1:
             for j in range(kept):
-                out[start + j] = sums[i + j] + bias
+                out[index(start + j)] = sums[index(i + j)] + bias
         else:
             for j in range(kept):
-                out[start + j * step_x] = sums[i + j] + bias
+                out[index(start + j * step_x)] = sums[index(i + j)] + bias
         i += run
 
 
@@ -127,7 +128,7 @@ def _padded_copy(buffer, x, h, w, rows, columns, top, left, step_y, step_x, shif
                         _copy_row(buffer, to, columns, x, (nc * h + iy) * w, left + shifts_x[px], step_x, w)
                     else:
                         for j in range(columns):
-                            buffer[to + j] = 0
+                            buffer[index(to + j)] = 0
 
 
 @kernel

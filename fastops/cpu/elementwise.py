@@ -34,9 +34,9 @@ def philox(counter, key0, key1):
     for _ in range(10):
         product0 = np.uint64(c0) * np.uint64(0xD2511F53)
         product1 = np.uint64(c2) * np.uint64(0xCD9E8D57)
-        c0 = np.uint32(product1 >> np.uint64(32)) ^ c1 ^ k0
+        c0 = np.uint32(np.uint32(product1 >> np.uint64(32)) ^ c1 ^ k0)
         c1 = np.uint32(product1 & np.uint64(0xFFFFFFFF))
-        c2 = np.uint32(product0 >> np.uint64(32)) ^ c3 ^ k1
+        c2 = np.uint32(np.uint32(product0 >> np.uint64(32)) ^ c3 ^ k1)
         c3 = np.uint32(product0 & np.uint64(0xFFFFFFFF))
         k0 = np.uint32(np.uint64(k0) + np.uint64(0x9E3779B9) & np.uint64(0xFFFFFFFF))
         k1 = np.uint32(np.uint64(k1) + np.uint64(0xBB67AE85) & np.uint64(0xFFFFFFFF))

@@ -23,6 +23,12 @@ def smoothed(probability, smoothing, classes):
 
 
 @scalar
+def is_bad(label, classes, ignore_index):
+    """Whether a label is neither a class number nor ignored."""
+    return ((label < 0) | (label >= classes)) & (label != ignore_index)
+
+
+@scalar
 def squared_error(x, target):
     """(x - target)^2."""
     return (x - target) * (x - target)
@@ -32,44 +38,44 @@ def squared_error(x, target):
 
 
 @reduction
-def _expected_log_probability(x, p, weight, start, classes, top, log_sum, smoothing):
-    """Sum over one row of weight * smoothed probability * log probability, float64."""
+def _expected_log_probability(x, p, weight, top, log_sum, smoothing):
+    """The sum over a row of weight * smoothed probability * log probability, float64."""
     total = 0.0
-    for c in range(classes):
-        target = smoothed(p[start + c], smoothing, classes)
-        total += np.float64(log_probability(x[start + c], top, log_sum) * target * weight[c])
+    for c in range(x.size):
+        target = smoothed(p[c], smoothing, x.size)
+        total += np.float64(log_probability(x[c], top, log_sum) * target * weight[c])
     return total
 
 
 @reduction
-def _weighted_log_probability(x, weight, start, classes, top, log_sum):
-    """Sum over one row of weight * log probability, float64."""
+def _weighted_log_probability(x, weight, top, log_sum):
+    """The sum over a row of weight * log probability, float64."""
     total = 0.0
-    for c in range(classes):
-        total += np.float64(log_probability(x[start + c], top, log_sum) * weight[c])
+    for c in range(x.size):
+        total += np.float64(log_probability(x[c], top, log_sum) * weight[c])
     return total
 
 
 @reduction
-def _squared_error_sum(x, target, start, stop):
+def _squared_error_sum(x, target):
     total = 0.0
-    for i in range(start, stop):
+    for i in range(x.size):
         total += np.float64(squared_error(x[i], target[i]))
     return total
 
 
 @reduction
-def _weighted_squared_error_sum(x, target, weight, start, stop):
+def _weighted_squared_error_sum(x, target, weight):
     total = 0.0
-    for i in range(start, stop):
+    for i in range(x.size):
         total += np.float64(squared_error(x[i], target[i]) * weight[i])
     return total
 
 
 @reduction
-def _sum(x, start, stop):
+def _sum(x):
     total = 0.0
-    for i in range(start, stop):
+    for i in range(x.size):
         total += np.float64(x[i])
     return total
 
@@ -87,12 +93,12 @@ def _cross_entropy_rows(out, sums, x, target, weight, classes, ignore_index, smo
             loss = 0.0
             label = target[row]
             if label != ignore_index:
-                start = row * classes
-                top = row_max(x, start, start + classes)
-                log_sum = x.dtype.type(np.log(row_exp_sum(x, start, start + classes, top)))
-                loss = -np.float64(log_probability(x[start + label], top, log_sum) * weight[label])
+                logits = x[row * classes : (row + 1) * classes]
+                top = row_max(logits)
+                log_sum = x.dtype.type(np.log(row_exp_sum(logits, top)))
+                loss = -np.float64(log_probability(logits[label], top, log_sum) * weight[label])
                 if smoothing > 0:
-                    spread = _weighted_log_probability(x, weight, start, classes, top, log_sum)
+                    spread = _weighted_log_probability(logits, weight, top, log_sum)
                     loss = keep * loss - uniform * spread
                 weight_sum += np.float64(weight[label])
                 loss_sum += loss
@@ -112,16 +118,16 @@ def _cross_entropy_strips(out, sums, x, target, weight, classes, inner, strips, 
         first = task // strips * inner + j0
         width = min(STRIP, inner - j0)
         top, exp_sums, log_sum = np.empty(width, x.dtype), np.empty(width), np.empty(width, x.dtype)
-        strip_max(top, x, start, classes, inner)
-        strip_exp_sum(exp_sums, top, x, start, classes, inner)
+        strip_max(top, x[start:], classes, inner)
+        strip_exp_sum(exp_sums, top, x[start:], classes, inner)
         for j in range(width):
             log_sum[j] = x.dtype.type(np.log(exp_sums[j]))
         spread = np.zeros(width if smoothing > 0 else 0)
         if smoothing > 0:
             for c in range(classes):
-                line = start + c * inner
+                logits = x[start + c * inner : start + c * inner + width]
                 for j in range(width):
-                    spread[j] += np.float64(log_probability(x[line + j], top[j], log_sum[j]) * weight[c])
+                    spread[j] += np.float64(log_probability(logits[j], top[j], log_sum[j]) * weight[c])
         loss_sum, weight_sum = 0.0, 0.0
         for j in range(width):
             loss = 0.0
@@ -146,10 +152,10 @@ def _cross_entropy_probabilities_rows(out, sums, x, target, weight, classes, smo
     for block in prange(sums.shape[0]):
         loss_sum = 0.0
         for row in range(block * ROWS, min(block * ROWS + ROWS, rows)):
-            start = row * classes
-            top = row_max(x, start, start + classes)
-            log_sum = x.dtype.type(np.log(row_exp_sum(x, start, start + classes, top)))
-            loss = -_expected_log_probability(x, target, weight, start, classes, top, log_sum, smoothing)
+            logits, p = x[row * classes : (row + 1) * classes], target[row * classes : (row + 1) * classes]
+            top = row_max(logits)
+            log_sum = x.dtype.type(np.log(row_exp_sum(logits, top)))
+            loss = -_expected_log_probability(logits, p, weight, top, log_sum, smoothing)
             loss_sum += loss
             if out.size > 0:
                 out[row] = loss
@@ -165,16 +171,17 @@ def _cross_entropy_probabilities_strips(out, sums, x, target, weight, classes, i
         first = task // strips * inner + j0
         width = min(STRIP, inner - j0)
         top, exp_sums, log_sum = np.empty(width, x.dtype), np.empty(width), np.empty(width, x.dtype)
-        strip_max(top, x, start, classes, inner)
-        strip_exp_sum(exp_sums, top, x, start, classes, inner)
+        strip_max(top, x[start:], classes, inner)
+        strip_exp_sum(exp_sums, top, x[start:], classes, inner)
         for j in range(width):
             log_sum[j] = x.dtype.type(np.log(exp_sums[j]))
             exp_sums[j] = 0
         for c in range(classes):
-            line = start + c * inner
+            at = start + c * inner
+            logits, p = x[at : at + width], target[at : at + width]
             for j in range(width):
-                value = smoothed(target[line + j], smoothing, classes) * weight[c]
-                exp_sums[j] -= np.float64(log_probability(x[line + j], top[j], log_sum[j]) * value)
+                value = smoothed(p[j], smoothing, classes) * weight[c]
+                exp_sums[j] -= np.float64(log_probability(logits[j], top[j], log_sum[j]) * value)
         loss_sum = 0.0
         for j in range(width):
             loss_sum += exp_sums[j]
@@ -200,7 +207,7 @@ def _mse_loss_sums(sums, x, target):
     # An iteration owns a block.
     for block in prange(sums.shape[0]):
         start, stop = block * BLOCK, min(block * BLOCK + BLOCK, x.size)
-        sums[block, 0] = _squared_error_sum(x, target, start, stop)
+        sums[block, 0] = _squared_error_sum(x[start:stop], target[start:stop])
         sums[block, 1] = stop - start
 
 
@@ -209,23 +216,22 @@ def _mse_loss_weighted_sums(sums, x, target, weight):
     # An iteration owns a block.
     for block in prange(sums.shape[0]):
         start, stop = block * BLOCK, min(block * BLOCK + BLOCK, x.size)
-        sums[block, 0] = _weighted_squared_error_sum(x, target, weight, start, stop)
-        sums[block, 1] = _sum(weight, start, stop)
+        sums[block, 0] = _weighted_squared_error_sum(x[start:stop], target[start:stop], weight[start:stop])
+        sums[block, 1] = _sum(weight[start:stop])
 
 
 @kernel
 def _bad_labels(blocks, target, classes, ignore_index):
     # An iteration owns a block and notes the first label that is neither a class nor ignored.
     for block in prange(blocks.size):
-        start, stop = block * BLOCK, min(block * BLOCK + BLOCK, target.size)
+        labels = target[block * BLOCK : (block + 1) * BLOCK]
         bad = 0
-        for i in range(start, stop):
-            bad += ((target[i] < 0) | (target[i] >= classes)) & (target[i] != ignore_index)
+        for i in range(labels.size):
+            bad += is_bad(labels[i], classes, ignore_index)
         blocks[block] = -1
         if bad > 0:
-            for i in range(stop - 1, start - 1, -1):
-                if (target[i] < 0 or target[i] >= classes) and target[i] != ignore_index:
-                    blocks[block] = i
+            for i in range(labels.size - 1, -1, -1):
+                blocks[block] = block * BLOCK + i if is_bad(labels[i], classes, ignore_index) else blocks[block]
 
 
 # ------------------------------------------------------------------------------------------------- entries

@@ -36,17 +36,17 @@ def normalized(x, mean, mean_low, scale, shift):
 
 
 @reduction
-def _sum(x, start, stop):
+def _sum(x):
     total = 0.0
-    for i in range(start, stop):
+    for i in range(x.size):
         total += np.float64(x[i])
     return total
 
 
 @reduction
-def _m2(x, start, stop, mean):
+def _m2(x, mean):
     total = 0.0
-    for i in range(start, stop):
+    for i in range(x.size):
         delta = np.float64(x[i]) - mean
         total += delta * delta
     return total
@@ -61,11 +61,11 @@ def _moments_planes(means, m2s, x, n, channels, inner, blocks):
     for i in prange(n * channels * blocks):
         plane, block = i // blocks, i % blocks
         start = plane * inner + block * BLOCK
-        stop = min(start + BLOCK, (plane + 1) * inner)
-        mean = _sum(x, start, stop) / (stop - start)
+        values = x[start : min(start + BLOCK, (plane + 1) * inner)]
+        mean = _sum(values) / values.size
         at = (plane // channels) * blocks + block
         means[plane % channels, at] = mean
-        m2s[plane % channels, at] = _m2(x, start, stop, mean)
+        m2s[plane % channels, at] = _m2(values, mean)
 
 
 @kernel
@@ -78,13 +78,15 @@ def _moments_columns(means, m2s, x, n, width, rows):
             mean[j] = 0
             m2[j] = 0
         for i in range(start, stop):
+            row = x[i * width : (i + 1) * width]
             for j in range(width):
-                mean[j] += x[i * width + j]
+                mean[j] += row[j]
         for j in range(width):
             mean[j] /= stop - start
         for i in range(start, stop):
+            row = x[i * width : (i + 1) * width]
             for j in range(width):
-                delta = x[i * width + j] - mean[j]
+                delta = row[j] - mean[j]
                 m2[j] += delta * delta
 
 
@@ -119,8 +121,9 @@ def _batch_norm_planes(out, x, mean, mean_low, scale, shift, channels, inner):
     for plane in prange(x.size // inner):
         c = plane % channels
         high, low, factor, summand = mean[c], mean_low[c], scale[c], shift[c]
-        for i in range(plane * inner, (plane + 1) * inner):
-            out[i] = normalized(x[i], high, low, factor, summand)
+        values, results = x[plane * inner : (plane + 1) * inner], out[plane * inner : (plane + 1) * inner]
+        for i in range(inner):
+            results[i] = normalized(values[i], high, low, factor, summand)
 
 
 @kernel
@@ -128,9 +131,9 @@ def _batch_norm_columns(out, x, mean, mean_low, scale, shift):
     # x is (n, channels); an iteration owns a row.
     channels = mean.size
     for i in prange(x.size // channels):
+        values, results = x[i * channels : (i + 1) * channels], out[i * channels : (i + 1) * channels]
         for c in range(channels):
-            at = i * channels + c
-            out[at] = normalized(x[at], mean[c], mean_low[c], scale[c], shift[c])
+            results[c] = normalized(values[c], mean[c], mean_low[c], scale[c], shift[c])
 
 
 # ------------------------------------------------------------------------------------------------- entries

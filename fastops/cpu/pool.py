@@ -7,7 +7,7 @@ outputs that stays in L1.  Windows are clipped to the image before any loop, so 
 import numpy as np
 from numba import prange
 
-from .._jit import kernel, routine, scalar
+from .._jit import index, kernel, routine, scalar
 
 # ------------------------------------------------------------------------------------------------- scalars
 
@@ -59,35 +59,36 @@ def roi_bin(index, start, extent, bins, size, like):
 
 
 @routine
-def _max_row(row, x, base, ox0, ox1, stride):
+def _max_row(row, line, stride):
+    """row[ox] = the winner of row[ox] and line[ox * stride]."""
     if stride == 1:
-        for ox in range(ox0, ox1):
-            value = x[base + ox]
-            row[ox] = value if wins(value, row[ox]) else row[ox]
+        for ox in range(row.size):
+            row[ox] = line[ox] if wins(line[ox], row[ox]) else row[ox]
     else:
-        for ox in range(ox0, ox1):
-            value = x[base + ox * stride]
+        for ox in range(row.size):
+            value = line[index(ox * stride)]
             row[ox] = value if wins(value, row[ox]) else row[ox]
 
 
 @routine
-def _max_row_indices(row, where, x, base, origin, ox0, ox1, stride):
-    for ox in range(ox0, ox1):
-        i = base + ox * stride
-        value = x[i]
+def _max_row_indices(row, where, line, place, stride):
+    """The same, and where it stands: line[0] is at ``place``."""
+    for ox in range(row.size):
+        value = line[index(ox * stride)]
         take = wins(value, row[ox]) | (where[ox] < 0)  # the first element inside counts even if it is -inf
         row[ox] = value if take else row[ox]
-        where[ox] = i - origin if take else where[ox]
+        where[ox] = place + ox * stride if take else where[ox]
 
 
 @routine
-def _add_row(row, x, base, ox0, ox1, stride):
+def _add_row(row, line, stride):
+    """row[ox] += line[ox * stride]."""
     if stride == 1:
-        for ox in range(ox0, ox1):
-            row[ox] += x[base + ox]
+        for ox in range(row.size):
+            row[ox] += line[ox]
     else:
-        for ox in range(ox0, ox1):
-            row[ox] += x[base + ox * stride]
+        for ox in range(row.size):
+            row[ox] += line[index(ox * stride)]
 
 
 # ------------------------------------------------------------------------------------------------- kernels
@@ -103,10 +104,12 @@ def _max_pool2d(out, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, dh, dw):
             row[ox] = -np.inf
         iy0 = oy * sh - ph
         for ky in range(first_inside(iy0, dh), end_inside(iy0, dh, h, kh)):
-            line = (plane * h + iy0 + ky * dh) * w
+            iy = iy0 + ky * dh
+            line = x[(plane * h + iy) * w : (plane * h + iy + 1) * w]
             for kx in range(first_inside((ow - 1) * sw - pw, dw), end_inside(-pw, dw, w, kw)):
                 ix0 = kx * dw - pw
-                _max_row(row, x, line + ix0, first_inside(ix0, sw), end_inside(ix0, sw, w, ow), sw)
+                ox0, ox1 = first_inside(ix0, sw), end_inside(ix0, sw, w, ow)
+                _max_row(row[ox0:ox1], line[ix0 + ox0 * sw :], sw)
 
 
 @kernel
@@ -120,13 +123,14 @@ def _max_pool2d_indices(out, indices, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, d
             row[ox] = -np.inf
             where[ox] = -1
         iy0 = oy * sh - ph
-        origin = plane * h * w
         for ky in range(first_inside(iy0, dh), end_inside(iy0, dh, h, kh)):
-            line = origin + (iy0 + ky * dh) * w
+            iy = iy0 + ky * dh
+            line = x[(plane * h + iy) * w : (plane * h + iy + 1) * w]
             for kx in range(first_inside((ow - 1) * sw - pw, dw), end_inside(-pw, dw, w, kw)):
                 ix0 = kx * dw - pw
                 ox0, ox1 = first_inside(ix0, sw), end_inside(ix0, sw, w, ow)
-                _max_row_indices(row, where, x, line + ix0, origin, ox0, ox1, sw)
+                ix = ix0 + ox0 * sw
+                _max_row_indices(row[ox0:ox1], where[ox0:ox1], line[ix:], iy * w + ix, sw)
 
 
 @kernel
@@ -142,12 +146,14 @@ def _avg_pool2d(out, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, include_pad, divis
         iy0 = oy * sh - ph
         ky0, ky1 = first_inside(iy0, 1), end_inside(iy0, 1, h, kh)
         for ky in range(ky0, ky1):
-            line = (plane * h + iy0 + ky) * w
+            iy = iy0 + ky
+            line = x[(plane * h + iy) * w : (plane * h + iy + 1) * w]
             for ox in range(ow):
                 line_sum[ox] = 0
             for kx in range(first_inside((ow - 1) * sw - pw, 1), end_inside(-pw, 1, w, kw)):
                 ix0 = kx - pw
-                _add_row(line_sum, x, line + ix0, first_inside(ix0, sw), end_inside(ix0, sw, w, ow), sw)
+                ox0, ox1 = first_inside(ix0, sw), end_inside(ix0, sw, w, ow)
+                _add_row(line_sum[ox0:ox1], line[ix0 + ox0 * sw :], sw)
             for ox in range(ow):
                 row[ox] += line_sum[ox]
         for ox in range(ow):
@@ -179,9 +185,9 @@ def _roi_pool(out, x, boxes, scale, channels, h, w, oh, ow):
             for i in range(right - left):
                 tops[i] = -np.inf
             for iy in range(iy0, iy1):
-                line = plane + iy * w + left
-                for i in range(right - left):
-                    tops[i] = x[line + i] if x[line + i] > tops[i] else tops[i]
+                line = x[plane + iy * w + left : plane + iy * w + right]
+                for i in range(line.size):
+                    tops[i] = line[i] if line[i] > tops[i] else tops[i]
             for px in range(ow):
                 ix0, ix1 = roi_bin(px, x0, width, ow, w, scale)
                 best = out.dtype.type(0 if iy1 <= iy0 or ix1 <= ix0 else -np.inf)

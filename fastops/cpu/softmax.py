@@ -34,10 +34,10 @@ def _row_max_of(float_type: Any, int_type: Any) -> Any:
     mask, shift, lowest = int_type(mask), int_type(shift), np.iinfo(int_type).min
 
     @routine
-    def row_max(x, start, stop):
+    def row_max(x):
         bits = x.view(int_type)
         best = int_type(lowest)
-        for i in range(start, stop):
+        for i in range(bits.size):
             ordered = bits[i] ^ ((bits[i] >> shift) & mask)
             best = max(best, ordered)
         return int_type(best ^ ((best >> shift) & mask)).view(float_type)
@@ -49,63 +49,64 @@ _row_max32 = _row_max_of(np.float32, np.int32)
 _row_max64 = _row_max_of(np.float64, np.int64)
 
 
-def row_max(x, start, stop):
-    """The maximum of x[start:stop], which is not empty; a NaN in it may be passed over."""
-    return _row_max32(x, start, stop) if x.dtype == np.float32 else _row_max64(x, start, stop)
+def row_max(x):
+    """The maximum of x, which is not empty; a NaN in it may be passed over."""
+    return _row_max32(x) if x.dtype == np.float32 else _row_max64(x)
 
 
 @overload(row_max)
-def _row_max(x, start, stop):
-    if x.dtype == types.float32:
-        return lambda x, start, stop: _row_max32(x, start, stop)
-    return lambda x, start, stop: _row_max64(x, start, stop)
+def _row_max(x):
+    return (lambda x: _row_max32(x)) if x.dtype == types.float32 else (lambda x: _row_max64(x))
 
 
 @reduction
-def row_exp_sum(x, start, stop, top):
-    """The sum of exp(x - top) over x[start:stop], float64."""
+def row_exp_sum(x, top):
+    """The sum of exp(x - top), float64."""
     total = 0.0
-    for run in range(start, stop, _RUN):
+    for start in range(0, x.size, _RUN):
         part = x.dtype.type(0)
-        for i in range(run, min(run + _RUN, stop)):
-            part += exp(x[i] - top)
+        run = x[start : start + _RUN]
+        for i in range(run.size):
+            part += exp(run[i] - top)
         total += np.float64(part)
     return total
 
 
 @reduction
-def _row_exp(out, x, start, stop, top):
-    """Write exp(x - top) over out[start:stop] and return its sum, float64."""
+def _row_exp(out, x, top):
+    """Write exp(x - top) into out and return its sum, float64."""
     total = 0.0
-    for run in range(start, stop, _RUN):
+    for start in range(0, x.size, _RUN):
         part = x.dtype.type(0)
-        for i in range(run, min(run + _RUN, stop)):
-            out[i] = exp(x[i] - top)
-            part += out[i]
+        run, results = x[start : start + _RUN], out[start : start + _RUN]
+        for i in range(run.size):
+            e = exp(run[i] - top)
+            results[i] = e
+            part += e
         total += np.float64(part)
     return total
 
 
 @routine
-def strip_max(top, x, start, size, inner):
-    """The maxima of the columns x[start + j], a column ``size`` elements at a distance of ``inner``."""
+def strip_max(top, x, size, inner):
+    """The maxima of the columns that begin at x[0], x[1], ...: ``size`` elements each, ``inner`` apart."""
     for j in range(top.size):
-        top[j] = x[start + j]
+        top[j] = x[j]
     for c in range(1, size):
-        line = start + c * inner
+        line = x[c * inner : c * inner + top.size]
         for j in range(top.size):
-            top[j] = x[line + j] if x[line + j] > top[j] else top[j]
+            top[j] = line[j] if line[j] > top[j] else top[j]
 
 
 @routine
-def strip_exp_sum(sums, top, x, start, size, inner):
+def strip_exp_sum(sums, top, x, size, inner):
     """The sums of exp(x - top) of the same columns, float64."""
     for j in range(top.size):
         sums[j] = 0
     for c in range(size):
-        line = start + c * inner
+        line = x[c * inner : c * inner + top.size]
         for j in range(top.size):
-            sums[j] += np.float64(exp(x[line + j] - top[j]))
+            sums[j] += np.float64(exp(line[j] - top[j]))
 
 
 # ------------------------------------------------------------------------------------------------- kernels
@@ -115,10 +116,10 @@ def strip_exp_sum(sums, top, x, start, size, inner):
 def _softmax_rows(out, x, size):
     # An iteration owns a row: its maximum, exp into the output, then the division.
     for row in prange(x.size // size):
-        start, stop = row * size, (row + 1) * size
-        factor = x.dtype.type(1.0 / _row_exp(out, x, start, stop, row_max(x, start, stop)))
-        for i in range(start, stop):
-            out[i] *= factor
+        values, results = x[row * size : (row + 1) * size], out[row * size : (row + 1) * size]
+        factor = x.dtype.type(1.0 / _row_exp(results, values, row_max(values)))
+        for i in range(size):
+            results[i] *= factor
 
 
 @kernel
@@ -129,31 +130,33 @@ def _softmax_strips(out, x, size, inner, strips):
         start = task // strips * size * inner + j0
         width = min(STRIP, inner - j0)
         top, sums, factor = np.empty(width, x.dtype), np.empty(width), np.empty(width, x.dtype)
-        strip_max(top, x, start, size, inner)
+        strip_max(top, x[start:], size, inner)
         for j in range(width):
             sums[j] = 0
         for c in range(size):
-            line = start + c * inner
+            at = start + c * inner
+            values, results = x[at : at + width], out[at : at + width]
             for j in range(width):
-                out[line + j] = exp(x[line + j] - top[j])
-                sums[j] += np.float64(out[line + j])
+                e = exp(values[j] - top[j])
+                results[j] = e
+                sums[j] += np.float64(e)
         for j in range(width):
             factor[j] = x.dtype.type(1.0 / sums[j])
         for c in range(size):
-            line = start + c * inner
+            results = out[start + c * inner : start + c * inner + width]
             for j in range(width):
-                out[line + j] *= factor[j]
+                results[j] *= factor[j]
 
 
 @kernel
 def _log_softmax_rows(out, x, size):
     # An iteration owns a row.
     for row in prange(x.size // size):
-        start, stop = row * size, (row + 1) * size
-        top = row_max(x, start, stop)
-        log_sum = x.dtype.type(np.log(row_exp_sum(x, start, stop, top)))
-        for i in range(start, stop):
-            out[i] = log_probability(x[i], top, log_sum)
+        values, results = x[row * size : (row + 1) * size], out[row * size : (row + 1) * size]
+        top = row_max(values)
+        log_sum = x.dtype.type(np.log(row_exp_sum(values, top)))
+        for i in range(size):
+            results[i] = log_probability(values[i], top, log_sum)
 
 
 @kernel
@@ -164,14 +167,15 @@ def _log_softmax_strips(out, x, size, inner, strips):
         start = task // strips * size * inner + j0
         width = min(STRIP, inner - j0)
         top, sums, log_sum = np.empty(width, x.dtype), np.empty(width), np.empty(width, x.dtype)
-        strip_max(top, x, start, size, inner)
-        strip_exp_sum(sums, top, x, start, size, inner)
+        strip_max(top, x[start:], size, inner)
+        strip_exp_sum(sums, top, x[start:], size, inner)
         for j in range(width):
             log_sum[j] = x.dtype.type(np.log(sums[j]))
         for c in range(size):
-            line = start + c * inner
+            at = start + c * inner
+            values, results = x[at : at + width], out[at : at + width]
             for j in range(width):
-                out[line + j] = log_probability(x[line + j], top[j], log_sum[j])
+                results[j] = log_probability(values[j], top[j], log_sum[j])
 
 
 # ------------------------------------------------------------------------------------------------- entries

@@ -56,6 +56,8 @@ def integers(op: str, name: str, array: Array) -> Array:
         array = _numpy(op, name, array)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{op}: {name} expects integers (int64), got dtype {array.dtype}")
+    if array.dtype.kind == "u" and array.dtype.itemsize == 8:
+        array = np.minimum(array, np.uint64(2**63 - 1))  # too large to be a label, and so it stays
     array = array.astype(np.int64, copy=False)
     return array if array.flags.carray else cpu.canonical(array)
 

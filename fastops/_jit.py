@@ -9,6 +9,7 @@ into both builds of a kernel, so that both compute the same bits.
 import contextlib
 import hashlib
 import os
+import platform
 import sys
 import tempfile
 import threading
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import llvmlite
+import llvmlite.binding
 import numba
 import numpy as np
 from numba import njit
@@ -105,6 +107,26 @@ def _build(function: types.FunctionType, build: str, **flags: Any) -> Any:
         dispatcher._cache = _Cache(twin)
     return dispatcher
 
+
+# ------------------------------------------------------------------------------------------------------ the CPU
+
+
+def _vector_unit() -> tuple[int, int]:
+    """(bytes of a vector, number of vector registers) of the CPU that numba compiles for."""
+    if config.CPU_FEATURES is not None:
+        features = set(str(config.CPU_FEATURES).split(","))
+    elif str(config.CPU_NAME or "host") != "host":
+        features = set()
+    else:
+        features = {f"+{name}" for name, has in llvmlite.binding.get_host_cpu_features().items() if has}
+    if "+avx512f" in features:
+        return 64, 32
+    if "+avx2" in features:
+        return 32, 16
+    return 16, 32 if "+neon" in features or platform.machine().lower() in ("arm64", "aarch64") else 16
+
+
+VECTOR_BYTES, VECTOR_REGISTERS = _vector_unit()
 
 # ------------------------------------------------------------------------------------------------ threads and forks
 

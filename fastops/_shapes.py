@@ -24,25 +24,25 @@ def integer(op: str, name: str, value: Any, least: int = -LARGEST, most: int = L
             raise TypeError
         number = _operator.index(value)
     except TypeError:
-        raise ValueError(f"{op}: {name} expects an int, got {_told(value)}") from None
+        raise ValueError(f"{op}: {name} expects an int, got {told(value)}") from None
     if not least <= number <= most:
         expected = f"an int of at least {least}" if number < least else f"an int of at most {most}"
-        raise ValueError(f"{op}: {name} expects {expected}, got {number}")
+        raise ValueError(f"{op}: {name} expects {expected}, got {told(number)}")
     return number
 
 
 def pair(op: str, name: str, value: Any, least: int) -> tuple[int, int]:
     """(height, width) from an int or a sequence of two."""
-    if isinstance(value, Sequence) and not isinstance(value, str):
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray)):
         if len(value) != 2:
-            raise ValueError(f"{op}: {name} expects an int or two ints, got {len(value)} values: {_told(value)}")
+            raise ValueError(f"{op}: {name} expects an int or two ints, got {len(value)} values: {told(value)}")
         return integer(op, name, value[0], least), integer(op, name, value[1], least)
     try:
         if isinstance(value, bool):
             raise TypeError
         _operator.index(value)
     except TypeError:
-        raise ValueError(f"{op}: {name} expects an int or two ints, got {_told(value)}") from None
+        raise ValueError(f"{op}: {name} expects an int or two ints, got {told(value)}") from None
     both = integer(op, name, value, least)
     return both, both
 
@@ -53,7 +53,7 @@ def flag(op: str, name: str, value: Any) -> bool:
         return value
     if type(value).__name__ in ("bool", "bool_") and getattr(value, "shape", None) == ():
         return bool(value)  # NumPy's
-    raise ValueError(f"{op}: {name} expects True or False, got {_told(value)}")
+    raise ValueError(f"{op}: {name} expects True or False, got {told(value)}")
 
 
 def number(op: str, name: str, value: Any) -> float:
@@ -63,14 +63,14 @@ def number(op: str, name: str, value: Any) -> float:
             raise TypeError
         return float(value)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{op}: {name} expects a number, got {_told(value)}") from None
+        raise ValueError(f"{op}: {name} expects a number, got {told(value)}") from None
 
 
 def choice(op: str, name: str, value: Any, choices: tuple[str, ...]) -> str:
     """One of the words in ``choices``."""
     if isinstance(value, str) and value in choices:
         return value
-    raise ValueError(f"{op}: {name} expects {_either(choices)}, got {_told(value)}")
+    raise ValueError(f"{op}: {name} expects {_either(choices)}, got {told(value)}")
 
 
 def dimension(op: str, name: str, value: Any, ndim: int) -> int:
@@ -82,8 +82,14 @@ def dimension(op: str, name: str, value: Any, ndim: int) -> int:
     return dim % ndim
 
 
-def _told(value: Any) -> str:
-    text = repr(value)
+def told(value: Any) -> str:
+    """A bad value as an error shows it: briefly, and with its type where that is the trouble."""
+    if isinstance(value, int) and value.bit_length() > 256:
+        return f"an int of {value.bit_length()} bits"  # Python refuses to print the largest
+    try:
+        text = repr(value)
+    except Exception:
+        text = f"a {type(value).__name__}"
     text = text if len(text) <= 40 and "\n" not in text else f"a {type(value).__name__}"
     return text if isinstance(value, (int, float, str, tuple, list, type(None))) else f"{text} ({type(value).__name__})"
 
@@ -338,6 +344,8 @@ def classes(op: str, input: Shape) -> Channels:
 def flatten(op: str, input: Shape, start_dim: Any, end_dim: Any) -> Shape:
     """The shape with dimensions start_dim..end_dim made one."""
     start, end = dimension(op, "start_dim", start_dim, len(input)), dimension(op, "end_dim", end_dim, len(input))
+    if not input:
+        return (1,)
     if start > end:
         raise ValueError(f"{op}: start_dim expects a dimension up to end_dim {end}, got {start}")
     return input[:start] + (prod(input[start : end + 1]),) + input[end + 1 :]

@@ -139,7 +139,7 @@ def dropout(input: Array, p: float = 0.5, training: bool = True, *, rng: Any = N
     on, x = _arrays.enter(op, input=input)
     probability = _shapes.number(op, "p", p)
     if not 0 <= probability <= 1:
-        raise ValueError(f"dropout: p expects a probability from 0 to 1, got {p}")
+        raise ValueError(f"dropout: p expects a probability from 0 to 1, got {probability}")
     drops = _shapes.flag(op, "training", training) and probability > 0
     key = _key(rng) if drops else 0
     if not drops and out is None:
@@ -160,7 +160,7 @@ def _key(rng: Any) -> int:
         return int(rng.integers(0, 2**64, dtype=np.uint64))
     if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool):
         if rng < 0:
-            raise ValueError(f"dropout: rng expects a seed of at least 0, got {rng}")
+            raise ValueError(f"dropout: rng expects a seed of at least 0, got {_shapes.told(rng)}")
         rng = np.random.SeedSequence(int(rng))
     if not isinstance(rng, np.random.SeedSequence):
         expected = "None, an int, a numpy.random.SeedSequence or a numpy.random.Generator"

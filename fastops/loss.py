@@ -75,7 +75,7 @@ def cross_entropy(
     _shapes.choice(op, "reduction", reduction, REDUCTIONS)
     smoothing = _shapes.number(op, "label_smoothing", label_smoothing)
     if not 0 <= smoothing <= 1:
-        raise ValueError(f"cross_entropy: label_smoothing expects a number from 0 to 1, got {label_smoothing}")
+        raise ValueError(f"cross_entropy: label_smoothing expects a number from 0 to 1, got {smoothing}")
     _shapes.same(op, "target", t.shape, x.shape if probabilities else places)
     if probabilities and ignored >= 0:
         raise ValueError(
@@ -131,7 +131,7 @@ def softmax_cross_entropy_with_logits(logits: Array, labels: Array, reduction: s
         raise ValueError(f"{op}: logits expects shape (N, C), got {x.shape}")
     _shapes.choice(op, "reduction", reduction, REDUCTIONS)
     _shapes.same(op, "labels", t.shape, x.shape if soft else x.shape[:1])
-    return _cross_entropy(op, on, x, t, None, _shapes.around(x.shape, 1), x.shape[:1], -1, reduction, 0.0)
+    return _cross_entropy(op, on, x, t, None, _shapes.around(x.shape, 1), x.shape[:1], None, reduction, 0.0)
 
 
 def mse_loss(input: Array, target: Array, reduction: str = "mean", weight: Array | None = None) -> Array:
@@ -188,9 +188,9 @@ def mse_loss(input: Array, target: Array, reduction: str = "mean", weight: Array
 
 def _cross_entropy(
     op: str, on: Any, x: Array, t: Array, w: Array | None, view: _shapes.Channels, places: tuple[int, ...],
-    ignored: int, reduction: str, smoothing: float,
+    ignored: int | None, reduction: str, smoothing: float,
 ) -> Array:  # fmt: skip
-    """Losses of labels that are numbers (int64) or distributions (x's dtype), reduced."""
+    """Losses of labels that are numbers (int64), ``ignored`` or not, or distributions (x's dtype), reduced."""
     numbers = t.dtype != x.dtype
     if numbers:
         bad = on.loss.first_bad_label(t, view.size, ignored)
@@ -200,7 +200,7 @@ def _cross_entropy(
     w = on.ones(view.size, x.dtype) if w is None else w
     out = on.empty(places if reduction == "none" else (0,), x.dtype)
     if numbers:
-        total, divisor = on.loss.cross_entropy(out, x, t, w, view, ignored, smoothing)
+        total, divisor = on.loss.cross_entropy(out, x, t, w, view, -1 if ignored is None else ignored, smoothing)
     else:
         total, divisor = on.loss.cross_entropy_probabilities(out, x, t, w, view, smoothing)
     if reduction == "none":

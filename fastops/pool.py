@@ -223,8 +223,10 @@ def roi_pool(
         on, x, rois = _arrays.enter(op, input=input, boxes=boxes)
     g = _shapes.roi_pool(op, x.shape, rois.shape, output_size)
     scale = _shapes.number(op, "spatial_scale", spatial_scale)
-    if not 0 < scale < float("inf"):
-        raise ValueError(f"roi_pool: spatial_scale expects a finite number greater than 0, got {scale}")
+    if not on.is_finite_positive(scale, x.dtype):
+        raise ValueError(
+            f"roi_pool: spatial_scale expects a number greater than 0 and finite in {x.dtype}, got {scale}"
+        )
     bad = on.pool.first_bad_box(rois, g.images)
     if bad >= 0:
         expected = f"finite coordinates and an image number from 0 to {g.images - 1}"

@@ -36,5 +36,5 @@ def flatten(input: Array, start_dim: int = 0, end_dim: int = -1) -> Array:
     array([1, 2, 3, 4, 5, 6, 7, 8])
     """
     _, array = _arrays.backend("flatten", "input", input)
-    shape = _shapes.flatten("flatten", array.shape, start_dim, end_dim) if array.shape else (1,)
+    shape = _shapes.flatten("flatten", array.shape, start_dim, end_dim)
     return input if shape == array.shape else array.reshape(shape)

@@ -29,6 +29,12 @@ def broadcast(array: np.ndarray[Any, Any], shape: tuple[int, ...]) -> np.ndarray
     return array if array.shape == shape else np.ascontiguousarray(np.broadcast_to(array, shape)).reshape(shape)
 
 
+def is_finite_positive(number: float, dtype: np.dtype[Any]) -> bool:
+    """Whether the number, rounded to dtype, is finite and greater than 0."""
+    with np.errstate(all="ignore"):
+        return bool(0 < dtype.type(number) < np.inf)
+
+
 def writeable(array: np.ndarray[Any, Any]) -> bool:
     """Whether the array may be written to."""
     return bool(array.flags.writeable)

@@ -16,9 +16,10 @@ import numpy as np
 from numba import prange
 
 from .._jit import index, kernel, routine
-from .conv_plan import TILE, conv2d_plan, conv_transpose2d_plan
+from .conv_plan import conv2d_plan, conv_transpose2d_plan
+from .micro_kernel import VECTORS, add_products, lanes
 
-CHANNELS = 64  # output channels of a task: their sums of one tile are 64 KiB and stay in L2
+CHANNELS = 64  # output channels of a task: their sums of one tile are 12 KiB and stay in L1
 BUFFER_BYTES = 4 * 2**20  # padded copies of so many images at a time
 
 # ------------------------------------------------------------------------------------------------ routines
@@ -42,61 +43,9 @@ def _copy_row(buffer, to, count, x, origin, first, step, size):
 
 
 @routine
-def _add_taps_4(sums, w, row, pitch, k0, k1, x, base, offsets, length):
-    """sums[r * TILE + i] += sum over k of w[row + r * pitch + k] * x[base + offsets[k] + i], for four r.
-
-    Four elements of the kernel at a time: 16 multiply-adds for 8 loads and 4 stores.
-    """
-    r0, r1, r2, r3 = row, row + pitch, row + 2 * pitch, row + 3 * pitch
-    k = k0
-    while k + 4 <= k1:
-        a, b, c, d = base + offsets[k], base + offsets[k + 1], base + offsets[k + 2], base + offsets[k + 3]
-        w00, w01, w02, w03 = w[r0 + k], w[r0 + k + 1], w[r0 + k + 2], w[r0 + k + 3]
-        w10, w11, w12, w13 = w[r1 + k], w[r1 + k + 1], w[r1 + k + 2], w[r1 + k + 3]
-        w20, w21, w22, w23 = w[r2 + k], w[r2 + k + 1], w[r2 + k + 2], w[r2 + k + 3]
-        w30, w31, w32, w33 = w[r3 + k], w[r3 + k + 1], w[r3 + k + 2], w[r3 + k + 3]
-        for i in range(length):
-            xa, xb, xc, xd = x[index(a + i)], x[index(b + i)], x[index(c + i)], x[index(d + i)]
-            sums[i] = sums[i] + w00 * xa + w01 * xb + w02 * xc + w03 * xd
-            sums[index(TILE + i)] = sums[index(TILE + i)] + w10 * xa + w11 * xb + w12 * xc + w13 * xd
-            sums[index(2 * TILE + i)] = sums[index(2 * TILE + i)] + w20 * xa + w21 * xb + w22 * xc + w23 * xd
-            sums[index(3 * TILE + i)] = sums[index(3 * TILE + i)] + w30 * xa + w31 * xb + w32 * xc + w33 * xd
-        k += 4
-    while k < k1:
-        a = base + offsets[k]
-        w00, w10, w20, w30 = w[r0 + k], w[r1 + k], w[r2 + k], w[r3 + k]
-        for i in range(length):
-            xa = x[index(a + i)]
-            sums[i] += w00 * xa
-            sums[index(TILE + i)] += w10 * xa
-            sums[index(2 * TILE + i)] += w20 * xa
-            sums[index(3 * TILE + i)] += w30 * xa
-        k += 1
-
-
-@routine
-def _add_taps_1(sums, w, row, k0, k1, x, base, offsets, length):
-    """The same for one row: for depthwise kernels and for the last one to three output channels."""
-    k = k0
-    while k + 4 <= k1:
-        a, b, c, d = base + offsets[k], base + offsets[k + 1], base + offsets[k + 2], base + offsets[k + 3]
-        wa, wb, wc, wd = w[row + k], w[row + k + 1], w[row + k + 2], w[row + k + 3]
-        for i in range(length):
-            xa, xb, xc, xd = x[index(a + i)], x[index(b + i)], x[index(c + i)], x[index(d + i)]
-            sums[i] = sums[i] + wa * xa + wb * xb + wc * xc + wd * xd
-        k += 4
-    while k < k1:
-        a = base + offsets[k]
-        wa = w[row + k]
-        for i in range(length):
-            sums[i] += wa * x[index(a + i)]
-        k += 1
-
-
-@routine
-def _write_tile(out, to, sums, bias, first, length, pitch, width, step_y, step_x, line):
-    """Write a tile's pixels first..first+length, dropping columns beyond the width; ``to`` is the plane's origin."""
-    i = 0
+def _write_tile(out, to, sums, bias, first, pitch, width, step_y, step_x, line):
+    """Write the pixels from ``first`` on, dropping columns beyond the width; ``to`` is the plane's origin."""
+    i, length = 0, sums.size
     while i < length:
         oy, ox = (first + i) // pitch, (first + i) % pitch
         run = min(length - i, pitch - ox)
@@ -132,38 +81,45 @@ def _padded_copy(buffer, x, h, w, rows, columns, top, left, step_y, step_x, shif
 
 
 @kernel
-def _convolve(out, buffer, w, bias, offsets, tiles, phases, images, groups, out_channels, image_size, pitch, step_y,
-              step_x, line, block):  # fmt: skip
+def _fill(out, bias, plane):
+    # An iteration owns a plane of outputs.
+    for i in prange(out.size // plane):
+        pixels = out[i * plane : (i + 1) * plane]
+        for j in range(plane):
+            pixels[j] = bias[i % bias.size]
+
+
+@kernel
+def _convolve(out, buffer, w, bias, offsets, tiles, phases, images, groups, image_size, pitch, step_y, step_x, line,
+              block):  # fmt: skip
     # An iteration owns one tile of pixels for up to CHANNELS output channels of one group of one image.
     # Within it ``block`` kernel elements at a time pass all those channels, while the inputs they read stay in L1.
+    out_channels = bias.size
     per_group = out_channels // groups
     chunks = (per_group + CHANNELS - 1) // CHANNELS
-    taps = offsets.size
-    plane = out.size // (images * out_channels)
-    for task in prange(images * groups * tiles.shape[0] * chunks):
-        chunk = task % chunks
-        tile = task // chunks % tiles.shape[0]
-        group = task // chunks // tiles.shape[0] % groups
-        image = task // chunks // tiles.shape[0] // groups
-        phase, first, length = tiles[tile, 0], tiles[tile, 1], tiles[tile, 2]
-        k_first, k_last, origin = phases[phase, 0], phases[phase, 1], phases[phase, 2]
-        width, to_y, to_x = phases[phase, 3], phases[phase, 4], phases[phase, 5]
+    taps, plane = offsets.size, out.size // (images * out_channels)
+    for task in prange(images * groups * chunks * tiles.shape[0]):
+        tile = task % tiles.shape[0]
+        chunk = task // tiles.shape[0] % chunks
+        group = task // tiles.shape[0] // chunks % groups
+        image = task // tiles.shape[0] // chunks // groups
+        start, vectors, first, pixels = tiles[tile, 1], tiles[tile, 2], tiles[tile, 3], tiles[tile, 4]
+        phase = phases[tiles[tile, 0]]
+        k0, k_last, origin, width, to_y, to_x = phase[0], phase[1], phase[2], phase[3], phase[4], phase[5]
         oc0 = group * per_group + chunk * CHANNELS
         count = min(CHANNELS, (group + 1) * per_group - oc0)
-        base = image * image_size + group * (image_size // groups) + origin + first
-        sums = np.empty(count * TILE, out.dtype)
-        for i in range(sums.size):
-            sums[i] = 0
-        for k0 in range(k_first, k_last, block):
+        base = image * image_size + group * (image_size // groups) + origin + start
+        wide = vectors * lanes(out.itemsize)
+        sums = np.empty(count * wide, out.dtype)
+        adds = False
+        while k0 < k_last or not adds:
             k1 = min(k0 + block, k_last)
-            quads = count // 4 * 4
-            for r in range(0, quads, 4):
-                _add_taps_4(sums[r * TILE :], w, (oc0 + r) * taps, taps, k0, k1, buffer, base, offsets, length)
-            for r in range(quads, count):
-                _add_taps_1(sums[r * TILE :], w, (oc0 + r) * taps, k0, k1, buffer, base, offsets, length)
+            add_products(count, vectors, sums, wide, w, oc0 * taps, taps, buffer, base, offsets, k0, k1, adds)
+            k0, adds = k1, True
         for r in range(count):
             to = (image * out_channels + oc0 + r) * plane + to_y * line + to_x
-            _write_tile(out, to, sums[r * TILE :], bias[oc0 + r], first, length, pitch, width, step_y, step_x, line)
+            kept = sums[r * wide + first - start : r * wide + first - start + pixels]
+            _write_tile(out, to, kept, bias[oc0 + r], first, pitch, width, step_y, step_x, line)
 
 
 # ------------------------------------------------------------------------------------------------- entries
@@ -174,31 +130,31 @@ def _run(out, input, weights, bias, plan, groups):
     (images, out_channels, _, line), (_, channels, h, w) = out.shape, input.shape
     if bias is None:
         bias = np.zeros(out_channels, out.dtype)
-    products = out_channels * len(plan.tiles) * TILE * (plan.offsets.size // len(plan.phases) + 1)
-    if plan.copies(h, w):
+    if not plan.covered:
+        _fill(out.size)(out.reshape(-1), bias, out.shape[2] * line)
+    products = out_channels * int(plan.tiles[:, 4].sum()) * plan.offsets.size // max(1, len(plan.phases))
+    if plan.copies:
         size = plan.image_size(channels)
         together = max(1, min(images, BUFFER_BYTES // max(1, size * out.itemsize)))
-        buffer = np.empty(together * size, out.dtype)
+        buffer = np.empty(together * size + VECTORS * lanes(out.itemsize), out.dtype)  # the last tile may reach beyond
+        buffer[together * size :] = 0
     else:
         size, together = channels * h * w, max(1, images)
     for n in range(0, images, together):
         x, y = input[n : n + together].reshape(-1), out[n : n + together].reshape(-1)
         count = min(together, images - n)
-        if plan.copies(h, w):
+        if plan.copies:
             _padded_copy(count * size)(buffer, x, h, w, plan.y.size, plan.x.size, plan.y.first, plan.x.first,
                                        plan.y.step, plan.x.step, plan.y.shifts, plan.x.shifts)  # fmt: skip
             x = buffer
-        _convolve(count * products // 8)(
-            y, x, weights, bias, plan.offsets, plan.tiles, plan.phases, count, groups, out_channels, size, plan.x.size,
-            *plan.out_steps, line, plan.block,
-        )  # fmt: skip
+        _convolve(count * products // 8)(y, x, weights, bias, plan.offsets, plan.tiles, plan.phases, count, groups,
+                                         size, plan.x.size, *plan.out_steps, line, plan.block)  # fmt: skip
 
 
 def conv2d(out, input, weight, bias, g):
     """Map from image."""
-    plan = conv2d_plan(g.image_channels // g.groups, g.map_height, g.map_width, (g.kernel_height, g.kernel_width),
-                        (g.stride_h, g.stride_w), (g.pad_top, g.pad_left), (g.dilation_h, g.dilation_w),
-                        out.itemsize)  # fmt: skip
+    plan = conv2d_plan(g.image_channels // g.groups, (g.image_height, g.image_width), (g.map_height, g.map_width),
+                       *_window(g), lanes(out.itemsize), out.itemsize)  # fmt: skip
     out = out.reshape(g.batch, g.map_channels, g.map_height, g.map_width)
     input = input.reshape(g.batch, g.image_channels, g.image_height, g.image_width)
     _run(out, input, weight.reshape(-1), bias, plan, g.groups)
@@ -206,12 +162,22 @@ def conv2d(out, input, weight, bias, g):
 
 def conv_transpose2d(out, input, weight, bias, g):
     """Image from map."""
-    plan = conv_transpose2d_plan(g.map_channels // g.groups, g.image_height, g.image_width,
-                                  (g.kernel_height, g.kernel_width), (g.stride_h, g.stride_w),
-                                  (g.pad_top, g.pad_left), (g.dilation_h, g.dilation_w), out.itemsize)  # fmt: skip
+    plan = conv_transpose2d_plan(g.map_channels // g.groups, (g.map_height, g.map_width),
+                                 (g.image_height, g.image_width), *_window(g), lanes(out.itemsize),
+                                 out.itemsize)  # fmt: skip
     out = out.reshape(g.batch, g.image_channels, g.image_height, g.image_width)
     input = input.reshape(g.batch, g.map_channels, g.map_height, g.map_width)
     # (groups, map channels, image channels, elements) -> (groups, image channels, elements as planned, map channels)
     w = weight.reshape(g.groups, g.map_channels // g.groups, g.image_channels // g.groups, -1)
     w = np.ascontiguousarray(w.transpose(0, 2, 3, 1)[:, :, plan.order])
     _run(out, input, w.reshape(-1), bias, plan, g.groups)
+
+
+def _window(g):
+    """(kernel size, stride, padding, dilation), each a pair."""
+    return (
+        (g.kernel_height, g.kernel_width),
+        (g.stride_h, g.stride_w),
+        (g.pad_top, g.pad_left),
+        (g.dilation_h, g.dilation_w),
+    )

@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .micro_kernel import VECTORS
+
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 Two = tuple[int, int]
 
-TILE = 256  # output pixels of a tile: 4 rows of sums and 4 of inputs are 8 KiB
 L1_BYTES = 24 * 1024  # inputs that one pass over the output channels may read
+LONGEST_SUM = 256  # kernel elements summed before they join a total: rounding grows with the length of a sum
 
 
 class Axis(NamedTuple):
@@ -34,20 +36,15 @@ class Plan(NamedTuple):
     offsets: Integers  # in the buffer, of each kernel element
     order: Integers  # of the kernel's elements (conv_transpose2d: sorted by output phase)
     phases: Integers  # of the output: first and last element, origin, width, output y and x of the first pixel
-    tiles: Integers  # phase, first pixel, pixels
+    covered: bool  # whether the phases make every output
+    tiles: Integers  # phase, first pixel, vectors, the first pixel to write and how many
     out_steps: tuple[int, int]  # output rows and columns from one pixel to the next
     block: int  # kernel elements of one pass
+    copies: bool  # whether there is a buffer, or the input serves as it is
 
     def image_size(self, channels: int) -> int:
-        """Elements of one image's padded copy."""
-        return channels * self.y.shifts.size * self.x.shifts.size * self.y.size * self.x.size
-
-    def copies(self, h: int, w: int) -> bool:
-        """Whether a padded copy is needed: not if the buffer would be the input as it is."""
-        return any(
-            axis.size != size or axis.first != 0 or axis.step != 1 or axis.shifts.size > 1
-            for axis, size in ((self.y, h), (self.x, w))
-        )
+        """Elements of one image in the buffer."""
+        return channels * _channel_size(self.y, self.x)
 
 
 def _axis(outputs: int, kernel: int, stride: int, pad: int, dilation: int) -> Axis:
@@ -73,6 +70,15 @@ def _axis_transposed(outputs: int, kernel: int, stride: int, pad: int, dilation:
     return Axis(last - first + 1 + reach, first - reach, 1, zeros[:1], zeros, reach - back)
 
 
+def _channel_size(y: Axis, x: Axis) -> int:
+    return y.shifts.size * x.shifts.size * y.size * x.size
+
+
+def _as_it_is(axis: Axis, size: int) -> bool:
+    """Whether an axis of the buffer would be the input's own."""
+    return axis.size == size and axis.first == 0 and axis.step == 1 and axis.shifts.size == 1
+
+
 def _places(y: Axis, x: Axis) -> Integers:
     """The place, in one channel of the buffer, that output pixel 0 reads for kernel element (ky, kx)."""
     planes = y.plane[:, None] * x.shifts.size + x.plane
@@ -81,71 +87,83 @@ def _places(y: Axis, x: Axis) -> Integers:
 
 @lru_cache(maxsize=64)
 def conv2d_plan(
-    channels: int, out_height: int, out_width: int, kernel: Two, stride: Two, pad: Two, dilation: Two, itemsize: int
+    channels: int, size: Two, output: Two, kernel: Two, stride: Two, pad: Two, dilation: Two, lanes: int, itemsize: int
 ) -> Plan:
-    """The plan of a conv2d with ``channels`` input channels per group."""
-    y, x = (
-        _axis(*axis) for axis in zip((out_height, out_width), kernel, stride, pad, dilation, strict=True)
-    )  # fmt: skip
+    """The plan of a conv2d with ``channels`` input channels per group, for vectors of ``lanes`` elements."""
+    y, x = (_axis(*axis) for axis in zip(output, kernel, stride, pad, dilation, strict=True))
     place = _places(y, x).reshape(-1)
-    channel = y.shifts.size * x.shifts.size * y.size * x.size
-    offsets = (np.arange(channels)[:, None] * channel + place).reshape(-1)
-    phases = np.array([[0, offsets.size, 0, out_width, 0, 0]], np.int64)
-    # A channel's inputs for one tile are a run of pixels with the kernel's reach: as many channels as stay in L1.
-    run = min(TILE * place.size, TILE + int((place % (y.size * x.size)).max()))
-    together = max(4, L1_BYTES // (run * itemsize) // 4 * 4)
-    return Plan(y, x, offsets, np.arange(place.size), phases, _tiles(0, out_height, out_width, x.size), (1, 1),
-                 together * place.size)  # fmt: skip
+    offsets = (np.arange(channels)[:, None] * _channel_size(y, x) + place).reshape(-1)
+    phases = np.array([[0, offsets.size, 0, output[1], 0, 0]], np.int64)
+    as_it_is = _as_it_is(y, size[0]) and _as_it_is(x, size[1])
+    tiles, inside = _tiles(0, *output, x.size, lanes, as_it_is)
+    # As many channels at a time as have their inputs for one tile in L1.
+    reach = VECTORS * lanes + int((place % (y.size * x.size)).max())
+    together = max(1, L1_BYTES // (min(VECTORS * lanes * place.size, reach) * itemsize))
+    return Plan(y, x, offsets, np.arange(place.size), phases, True, tiles, (1, 1),
+                min(together * place.size, LONGEST_SUM), not (as_it_is and inside))  # fmt: skip
 
 
 @lru_cache(maxsize=64)
 def conv_transpose2d_plan(
-    channels: int, out_height: int, out_width: int, kernel: Two, stride: Two, pad: Two, dilation: Two, itemsize: int
+    channels: int, size: Two, output: Two, kernel: Two, stride: Two, pad: Two, dilation: Two, lanes: int, itemsize: int
 ) -> Plan:
-    """The plan of a conv_transpose2d with ``channels`` input channels per group."""
-    y, x = (
-        _axis_transposed(*axis) for axis in zip((out_height, out_width), kernel, stride, pad, dilation, strict=True)
-    )
-    place = _places(y, x)
-    channel = y.shifts.size * x.shifts.size * y.size * x.size
+    """The plan of a conv_transpose2d with ``channels`` input channels per group.
+
+    Output y (counted from -pad) = q * stride + phase; only phases that some kernel row makes are listed.
+    """
+    y, x = (_axis_transposed(*axis) for axis in zip(output, kernel, stride, pad, dilation, strict=True))
+    place, channel = _places(y, x).reshape(-1), _channel_size(y, x)
+    made_y, made_x = (
+        _phases(*axis) for axis in zip(output, kernel, stride, pad, dilation, strict=True)
+    )  # fmt: skip
+    as_it_is = _as_it_is(y, size[0]) and _as_it_is(x, size[1]) and stride == (1, 1)
     offsets: list[Integers] = []
     order: list[Integers] = []
     phases: list[list[int]] = []
     tiles: list[Integers] = []
-    count = 0
-    for phase_y in _phases(out_height, stride[0], pad[0]):
-        for phase_x in _phases(out_width, stride[1], pad[1]):
-            ky = np.flatnonzero(np.arange(kernel[0]) * dilation[0] % stride[0] == phase_y)
-            kx = np.flatnonzero(np.arange(kernel[1]) * dilation[1] % stride[1] == phase_x)
+    count, inside = 0, True
+    for ky, to_y, q_y, height in made_y:
+        for kx, to_x, q_x, width in made_x:
             elements = (ky[:, None] * kernel[1] + kx).reshape(-1)
             order.append(elements)
-            offsets.append((place.reshape(-1)[elements][:, None] + np.arange(channels) * channel).reshape(-1))
-            # The first q of this phase that is an output, and where that output is.
-            q_y, q_x = -((phase_y - pad[0]) // stride[0]), -((phase_x - pad[1]) // stride[1])
-            to_y, to_x = q_y * stride[0] + phase_y - pad[0], q_x * stride[1] + phase_x - pad[1]
-            height, width = (out_height - 1 - to_y) // stride[0] + 1, (out_width - 1 - to_x) // stride[1] + 1
-            origin = (q_y - pad[0] // stride[0]) * x.size + q_x - pad[1] // stride[1]
-            tiles.append(_tiles(len(phases), height, width, x.size))
-            phases.append([count, count + offsets[-1].size, origin, width, to_y, to_x])
+            offsets.append((place[elements][:, None] + np.arange(channels) * channel).reshape(-1))
+            run, fits = _tiles(len(phases), height, width, x.size, lanes, as_it_is)
+            tiles.append(run)
+            inside &= fits
+            phases.append([count, count + offsets[-1].size, q_y * x.size + q_x, width, to_y, to_x])
             count += offsets[-1].size
-    together = max(4, L1_BYTES // (TILE * itemsize) // 4 * 4)
-    return Plan(y, x, np.concatenate(offsets), np.concatenate(order), np.array(phases, np.int64),
-                 np.concatenate(tiles), stride, together)  # fmt: skip
+    covered = len(made_y) == min(stride[0], output[0]) and len(made_x) == min(stride[1], output[1])
+    none = np.zeros(0, np.int64)
+    return Plan(y, x, np.concatenate([none, *offsets]), np.concatenate([none, *order]),
+                np.array(phases, np.int64).reshape(-1, 6), covered, np.concatenate([none.reshape(0, 5), *tiles]),
+                stride, min(LONGEST_SUM, L1_BYTES // (VECTORS * lanes * itemsize)),
+                not (as_it_is and inside))  # fmt: skip
 
 
-def _phases(size: int, stride: int, pad: int) -> list[int]:
-    """(y + pad) % stride for the outputs y in [0, size), each once."""
-    return [(pad + y) % stride for y in range(min(stride, size))]
+def _phases(outputs: int, kernel: int, stride: int, pad: int, dilation: int) -> list[tuple[Integers, int, int, int]]:
+    """Of each phase along one axis: its kernel rows, its first output, that output's q from the smallest, how many."""
+    which = np.arange(kernel) * dilation % stride
+    made = []
+    for phase in np.unique(which).tolist():
+        q = -((phase - pad) // stride)  # the smallest with q * stride + phase - pad >= 0
+        first = q * stride + phase - pad
+        if first < outputs:
+            made.append((np.flatnonzero(which == phase), first, q - pad // stride, (outputs - 1 - first) // stride + 1))
+    return made
 
 
-def _tiles(phase: int, height: int, width: int, pitch: int) -> Integers:
-    """Runs of up to TILE pixels that cover a height x width output whose rows are ``pitch`` pixels apart."""
-    if pitch <= 2 * width:
-        total = (height - 1) * pitch + width
-        first = np.arange(0, total, TILE)
-        length = np.minimum(TILE, total - first)
-    else:  # more would be dropped than kept: no tile crosses a row
-        start = np.arange(0, width, TILE)
-        first = (np.arange(height)[:, None] * pitch + start).reshape(-1)
-        length = np.broadcast_to(np.minimum(TILE, width - start), (height, start.size)).reshape(-1)
-    return np.stack([np.full(first.size, phase), first, length], axis=1).astype(np.int64)
+def _tiles(phase: int, height: int, width: int, pitch: int, lanes: int, stay: bool) -> tuple[Integers, bool]:
+    """Tiles that cover a height x width output whose rows are ``pitch`` pixels apart.
+
+    A tile may reach beyond the last pixel, unless it is to ``stay`` inside: then it is moved back to overlap the one
+    before, if there are pixels enough (the second value tells).
+    """
+    rows, run = (1, (height - 1) * pitch + width) if pitch <= 2 * width else (height, width)
+    first = np.arange(0, run, VECTORS * lanes)
+    pixels = np.minimum(run - first, VECTORS * lanes)
+    vectors = -(-pixels // lanes)
+    start = np.minimum(first, run - vectors * lanes) if stay else first
+    one_row = np.stack([np.full(first.size, phase), start, vectors, first, pixels], axis=1)
+    tiles = np.repeat(one_row[None], rows, axis=0)
+    tiles[:, :, [1, 3]] += (np.arange(rows) * pitch)[:, None, None]  # no tile crosses a row where few pixels are kept
+    return tiles.reshape(-1, 5).astype(np.int64), bool(start.min() >= 0)

@@ -23,9 +23,9 @@ def smoothed(probability, smoothing, classes):
 
 
 @scalar
-def is_bad(label, classes, ignore_index):
+def is_bad(label, classes, ignores, ignore_index):
     """Whether a label is neither a class number nor ignored."""
-    return ((label < 0) | (label >= classes)) & (label != ignore_index)
+    return ((label < 0) | (label >= classes)) & ((not ignores) | (label != ignore_index))
 
 
 @scalar
@@ -221,17 +221,19 @@ def _mse_loss_weighted_sums(sums, x, target, weight):
 
 
 @kernel
-def _bad_labels(blocks, target, classes, ignore_index):
+def _bad_labels(blocks, target, classes, ignores, ignore_index):
     # An iteration owns a block and notes the first label that is neither a class nor ignored.
     for block in prange(blocks.size):
         labels = target[block * BLOCK : (block + 1) * BLOCK]
         bad = 0
         for i in range(labels.size):
-            bad += is_bad(labels[i], classes, ignore_index)
+            bad += is_bad(labels[i], classes, ignores, ignore_index)
         blocks[block] = -1
         if bad > 0:
             for i in range(labels.size - 1, -1, -1):
-                blocks[block] = block * BLOCK + i if is_bad(labels[i], classes, ignore_index) else blocks[block]
+                blocks[block] = (
+                    block * BLOCK + i if is_bad(labels[i], classes, ignores, ignore_index) else blocks[block]
+                )
 
 
 # ------------------------------------------------------------------------------------------------- entries
@@ -300,8 +302,9 @@ def scalar_loss(total, divisor, dtype):
 
 
 def first_bad_label(target, classes, ignore_index):
-    """The place (in C order) of the first label that is neither in [0, classes) nor ignore_index, or -1."""
+    """The place (in C order) of the first label that is neither in [0, classes) nor ignore_index (if any), or -1."""
     blocks = np.empty(-(-target.size // BLOCK), np.int64)
-    _bad_labels(target.size)(blocks, target.reshape(-1), classes, ignore_index)
+    ignores = ignore_index is not None
+    _bad_labels(target.size)(blocks, target.reshape(-1), classes, ignores, ignore_index if ignores else 0)
     bad = blocks[blocks >= 0]
     return int(bad[0]) if bad.size else -1

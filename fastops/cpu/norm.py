@@ -23,7 +23,10 @@ def joined(count_a, mean_a, m2_a, count_b, mean_b, m2_b):
     delta = mean_b - mean_a
     if count_a == 0:
         return count, mean_b, m2_b
-    return count, mean_a + delta * (count_b / count), m2_a + m2_b + delta * delta * (count_a * (count_b / count))
+    m2 = m2_a + m2_b + delta * delta * (count_a * (count_b / count))
+    if delta - delta != 0:  # an infinite mean stays infinite
+        return count, mean_a + mean_b, m2
+    return count, mean_a + delta * (count_b / count), m2
 
 
 @scalar

@@ -47,17 +47,30 @@ a loop from being vectorised wherever LLVM cannot see the sign of ``a``."""
 
 def scalar(function: Callable[..., Any]) -> Any:
     """Compile arithmetic on single numbers; also callable from ``@cuda.jit`` kernels."""
-    return njit(**_FLAGS)(function)
+    return _callee(function, _FLAGS)
 
 
 def routine(function: Callable[..., Any]) -> Any:
     """Compile a serial loop that kernels call."""
-    return njit(**_FLAGS)(function)
+    return _callee(function, _FLAGS)
 
 
 def reduction(function: Callable[..., Any]) -> Any:
     """Compile a serial loop that sums in whatever order vectorises."""
-    return njit(**_REDUCTION_FLAGS)(function)
+    return _callee(function, _REDUCTION_FLAGS)
+
+
+_names: set[str] = set()
+
+
+def _callee(function: Callable[..., Any], flags: dict[str, Any]) -> Any:
+    # The linker takes functions of one name in several cached kernels for one function.  Numba tells them apart by a
+    # counter, which starts again in each process: kernels cached by two processes got each other's callees (seen here).
+    name = f"{function.__module__}.{function.__qualname__}"
+    if name in _names:
+        raise AssertionError(f"two compiled functions are called {name}; give one another __qualname__")
+    _names.add(name)
+    return njit(**flags)(function)
 
 
 class Kernel:

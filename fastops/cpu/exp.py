@@ -27,7 +27,6 @@ def _exponential(float_type: Any, int_type: Any, mantissa: int, degree: int, lea
     zero, infinity = float_type(0), float_type(np.inf)
     c = tuple(float_type(1 / factorial(k)) for k in range(degree, 1, -1))
 
-    @scalar
     def exponential(x):
         shifted = x * log2e + to_integer
         n = shifted - to_integer
@@ -42,7 +41,8 @@ def _exponential(float_type: Any, int_type: Any, mantissa: int, degree: int, lea
         y = infinity if x > most else y
         return y if x == x else x
 
-    return exponential
+    exponential.__qualname__ += float_type.__name__
+    return scalar(exponential)
 
 
 exp32 = _exponential(np.float32, np.int32, 23, 7, -87.3, 88.72283)

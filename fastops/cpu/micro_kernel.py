@@ -117,7 +117,6 @@ def _rows_of(rows: int) -> Any:
     """The routine for ``rows`` rows and any number of vectors up to VECTORS."""
     one, two, three = (_tile(rows, vectors) for vectors in (1, 2, 3))
 
-    @routine
     def add_rows(vectors, sums, at, sums_pitch, weights, row, pitch, x, start, offsets, k0, k1, adds):
         if vectors == 3:
             three(sums, at, sums_pitch, weights, row, pitch, x, start, offsets, k0, k1, adds)
@@ -126,10 +125,12 @@ def _rows_of(rows: int) -> Any:
         else:
             one(sums, at, sums_pitch, weights, row, pitch, x, start, offsets, k0, k1, adds)
 
-    return add_rows
+    add_rows.__qualname__ += str(rows)
+    return routine(add_rows)
 
 
-_full, _half, _pair, _single = _rows_of(ROWS), _rows_of(4), _rows_of(2), _rows_of(1)
+_half, _pair, _single = _rows_of(4), _rows_of(2), _rows_of(1)
+_full = _rows_of(ROWS) if ROWS != 4 else _half
 
 
 @routine

@@ -33,7 +33,6 @@ def _row_max_of(float_type: Any, int_type: Any) -> Any:
     mask, shift = np.iinfo(int_type).max, np.iinfo(int_type).bits - 1
     mask, shift, lowest = int_type(mask), int_type(shift), np.iinfo(int_type).min
 
-    @routine
     def row_max(x):
         bits = x.view(int_type)
         best = int_type(lowest)
@@ -42,7 +41,8 @@ def _row_max_of(float_type: Any, int_type: Any) -> Any:
             best = max(best, ordered)
         return int_type(best ^ ((best >> shift) & mask)).view(float_type)
 
-    return row_max
+    row_max.__qualname__ += float_type.__name__
+    return routine(row_max)
 
 
 _row_max32 = _row_max_of(np.float32, np.int32)

@@ -1,0 +1,11 @@
+"""The commands behind `fastops`: compare, info and warmup, one module each.
+
+They use packages that fastops itself does not need (torch, scikit-image, rich, matplotlib: the extra `compare`).
+Each is imported where it is used, and the rest of fastops never imports this subpackage.
+"""
+
+EXTRA = 'pip install "fastops[compare]"'
+
+
+class UsageError(Exception):
+    """What was asked cannot be done; the command prints the sentence in it and exits with 2."""

@@ -1,0 +1,82 @@
+"""Print what fastops runs on: versions, threads, vectors, the cache, CUDA."""
+
+import argparse
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import llvmlite.binding as llvm
+import numba
+
+import fastops
+from fastops import _jit
+
+PACKAGES = ("numpy", "numba", "llvmlite", "torch")  # asked for by metadata: torch takes seconds to import
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`fastops info` takes none."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    for name, text in facts().items():
+        print(f"{name:<16} {text}")
+    return 0
+
+
+def facts() -> dict[str, str]:
+    here = machine()
+    return {
+        **{name: text or "not installed" for name, text in versions().items()},
+        "cpu": f"{here['cpu']} ({here['llvm_cpu']})",
+        "vectors": f"{here['vector_bits']} bits",
+        "threads": str(numba.get_num_threads()),
+        "threading layer": _jit.threading_layer(),
+        "cache": cache(),
+        "cuda": "no: not in this version of fastops",
+    }
+
+
+def versions() -> dict[str, str | None]:
+    """Version by package name; None where it is not installed."""
+    found: dict[str, str | None] = {"fastops": fastops.__version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def machine() -> dict[str, str | int]:
+    """What the figures of a run depend on, beside the versions."""
+    return {
+        "system": platform.platform(),
+        "cpu": cpu(),
+        "llvm_cpu": llvm.get_host_cpu_name(),
+        "vector_bits": vector_bits(llvm.get_host_cpu_features()),
+    }
+
+
+def cpu() -> str:
+    """The processor's name as Linux knows it, else as Python does."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def vector_bits(features: Mapping[str, bool]) -> int:
+    """The widest registers that the compiler may use; SSE2 and NEON (any x86-64, any ARM64) hold 128 bits."""
+    return 512 if features.get("avx512f") else 256 if features.get("avx") else 128
+
+
+def cache() -> str:
+    folder = _jit.cache_folder()
+    if folder is None:
+        return "none (FASTOPS_CACHE=0, or no folder that can be written to): kernels compile anew in every process"
+    sizes = [file.stat().st_size for file in folder.rglob("*") if file.is_file()]
+    return f"{folder} ({len(sizes)} files, {sum(sizes) / 1e6:.1f} MB)"

@@ -1,0 +1,157 @@
+"""One case of `fastops compare` on one batch: the largest error, and the two times.
+
+Times are taken in turn, fastops, torch, fastops, torch, and the ratio is the median over the pairs: whatever slows the
+machine down for a while slows both. Times alone say little on a shared machine.
+"""
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import fastops
+from fastops.cli.cases import Array, Case
+
+Call = Callable[[], Any]
+Pair = tuple[float, float]  # seconds per call of fastops and of torch
+
+TOLERANCE = {"float32": (1e-4, 1e-5), "float64": (1e-7, 1e-7)}  # of each value, and of the largest value
+
+
+class Effort(NamedTuple):
+    """How long to time, in seconds: calls before and in one timing, and all timings of a case."""
+
+    untimed: float
+    timed: float
+    case: float
+
+
+EFFORT = {"small": Effort(0.005, 0.005, 0.25), "full": Effort(0.02, 0.02, 1.2)}
+# Seconds without a call before each timing: an idle OpenMP pool spins for milliseconds and takes a core from the other.
+QUIET = 0.02
+
+
+class Verdict(NamedTuple):
+    """How far a result is from what it should be."""
+
+    error: float | None  # largest |difference| / largest |value|; None: there is no such number
+    allowed_share: float | None  # largest |difference| / what is allowed there; above 1 is wrong
+    problem: str | None  # why the result is wrong, if it is
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one case gave on one batch. Torch's columns are None where it is absent or has no such operator."""
+
+    operator: str
+    case: str
+    batch: str
+    shape: tuple[int, ...]
+    error: float | None
+    allowed_share: float | None
+    problem: str | None
+    fastops_seconds: float | None
+    torch_seconds: float | None
+    ratio: float | None  # torch / fastops: above 1, fastops is faster
+    pairs: int
+
+    @property
+    def name(self) -> str:
+        return " ".join(filter(None, (self.operator, self.case, "on", self.batch)))
+
+    def __str__(self) -> str:
+        error = "-" if self.error is None else "exact" if self.error == 0 else f"{self.error:.1e}"
+        allowed = "WRONG" if self.problem else "-" if self.allowed_share is None else f"{self.allowed_share:.0%}"
+        fast, slow = (f"{1e3 * s:#.3g}" if s else "-" for s in (self.fastops_seconds, self.torch_seconds))
+        ratio = f"{self.ratio:.2f}" if self.ratio else "-"
+        name, shape = f"{self.operator} {self.case}", "x".join(map(str, self.shape))
+        line = LINE.format(name, shape, error, allowed, fast, slow, ratio)
+        return f"{line}  {self.problem}" if self.problem else line
+
+
+LINE = "{:<38} {:<13} {:>8} {:>10} {:>10} {:>10} {:>6}"
+HEAD = LINE.format("operator", "input", "error", "of allowed", "fastops ms", "torch ms", "ratio")
+
+
+def measure(case: Case, batch: str, x: Array, torch: Any, effort: Effort) -> Row:
+    """Check the case's first result, then time it. `torch` is None where it is not installed."""
+    arrays = case.inputs(x)
+    ours, theirs, want = partial(case.call, fastops, *arrays), None, None
+    if torch is not None and case.in_torch:
+        tensors = [torch.tensor(a) for a in arrays]  # copies: batch_norm writes into its running statistics
+        theirs = partial(case.torch or case.call, torch.nn.functional, *tensors)
+        want = theirs()
+    verdict = Verdict(None, None, None)
+    pairs: list[Pair] = []
+    try:
+        result = ours()
+    except Exception as exception:  # one broken operator must not hide what the others do
+        verdict = Verdict(None, None, f"raised {type(exception).__name__}: {exception}".splitlines()[0])
+    else:
+        if case.expected:
+            want = case.expected(result, *arrays)
+        if want is not None:
+            verdict = judge(result, want, case.exact)
+        pairs = list(timings(ours, theirs, effort))
+    return Row(
+        operator=case.operator,
+        case=case.label,
+        batch=batch,
+        shape=arrays[0].shape,
+        **verdict._asdict(),
+        fastops_seconds=statistics.median(our for our, _ in pairs) if pairs else None,
+        torch_seconds=statistics.median(their for _, their in pairs) if pairs and theirs else None,
+        ratio=statistics.median(their / our for our, their in pairs) if pairs and theirs else None,
+        pairs=len(pairs),
+    )
+
+
+def judge(result: Any, want: Any, exact: bool) -> Verdict:
+    """The verdict on the worst array of a result."""
+    results, wants = (a if isinstance(a, tuple) else (a,) for a in (result, want))
+    if len(results) != len(wants):
+        return Verdict(None, None, f"{len(results)} arrays in place of {len(wants)}")
+    verdicts = [judge_array(np.asarray(got), np.asarray(due), exact) for got, due in zip(results, wants, strict=True)]
+    return max(verdicts, key=lambda verdict: (verdict.problem is not None, verdict.allowed_share or 0))
+
+
+def judge_array(got: Array, due: Array, exact: bool) -> Verdict:
+    """At a value v a difference of rtol * |v| + atol * (largest |value|) is allowed, none where it has to be exact."""
+    if (got.shape, got.dtype) != (due.shape, due.dtype):
+        return Verdict(None, None, f"{got.dtype} {got.shape} in place of {due.dtype} {due.shape}")
+    if np.array_equal(got, due, equal_nan=due.dtype.kind == "f"):
+        return Verdict(0.0, 0.0, None)
+    difference, size = np.abs(np.subtract(got, due, dtype=np.float64)), np.abs(due, dtype=np.float64)
+    if exact or not np.isfinite(difference).all() or not 0 < size.max() < np.inf:
+        return Verdict(None, None, f"{np.count_nonzero(got != due)} of {due.size} elements differ")
+    rtol, atol = TOLERANCE[str(due.dtype)]
+    share = float((difference / (rtol * size + atol * size.max())).max())
+    problem = f"{share:.1f} times the difference allowed" if share > 1 else None
+    return Verdict(float(difference.max() / size.max()), share, problem)
+
+
+def timings(ours: Call, theirs: Call | None, effort: Effort) -> Iterator[Pair]:
+    """Seconds per call of both, taken in turn: at least three pairs, and as many more as the effort has time for."""
+    end = time.perf_counter() + effort.case
+    done = 0
+    while done < 3 or time.perf_counter() < end:
+        yield seconds_per_call(ours, effort), seconds_per_call(theirs, effort) if theirs else math.nan
+        done += 1
+
+
+def seconds_per_call(call: Call, effort: Effort) -> float:
+    time.sleep(QUIET)
+    calls, start = 0, time.perf_counter()
+    while not calls or time.perf_counter() < start + effort.untimed:
+        call()
+        calls += 1
+    calls = max(1, round(calls * effort.timed / (time.perf_counter() - start)))
+    start = time.perf_counter()
+    for _ in range(calls):
+        call()
+    return (time.perf_counter() - start) / calls

@@ -1,0 +1,108 @@
+"""Compile every kernel into the cache on disk, so that no later call waits for the compiler."""
+
+import argparse
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+import fastops
+from fastops import _jit
+from fastops.cli import UsageError
+from fastops.cli.progress import progress_bar
+
+DTYPES = ("float32", "float64")
+BUILDS = ("parallel", "serial")
+
+# Each makes one public call of an image batch (2, 4, 8, 8). Together they reach every kernel: tests/test_cli.py counts.
+CALLS: dict[str, Callable[[Any], object]] = {
+    "conv2d": lambda x: fastops.conv2d(x, x[:, :, :3, :3].copy(), padding=1),
+    "conv2d 1x1": lambda x: fastops.conv2d(x, x[:, :, :1, :1].copy(), x[0, 0, 0, :2].copy()),
+    "conv2d stride": lambda x: fastops.conv2d(x, x[:, :, :3, :3].copy(), stride=2),
+    "conv2d depthwise": lambda x: fastops.conv2d(x, x.reshape(4, 2, 8, 8)[:, :1, :3, :3].copy(), groups=4),
+    "conv_transpose2d": lambda x: fastops.conv_transpose2d(x, x.reshape(4, 2, 8, 8)[:, :, :2, :2].copy(), stride=2),
+    "conv_transpose2d gaps": lambda x: fastops.conv_transpose2d(x, x.reshape(4, 2, 8, 8)[..., :1, :1].copy(), stride=2),
+    "max_pool2d": lambda x: fastops.max_pool2d(x, 2),
+    "max_pool2d stride 1": lambda x: fastops.max_pool2d(x, 3, stride=1, padding=1),
+    "max_pool2d indices": lambda x: fastops.max_pool2d(x, 2, return_indices=True),
+    "avg_pool2d": lambda x: fastops.avg_pool2d(x, 2),
+    "avg_pool2d own divisor": lambda x: fastops.avg_pool2d(x, 2, padding=1, divisor_override=3),
+    "roi_pool": lambda x: fastops.roi_pool(x, np.array([[1, 0, 0, 6, 6]], x.dtype), 2),
+    "batch_norm train": lambda x: fastops.batch_norm(x, None, None, training=True),
+    "batch_norm train (N, C)": lambda x: fastops.batch_norm(x[0, 0], None, None, training=True),
+    "batch_norm eval": lambda x: fastops.batch_norm(x, x[0, 0, 0, :4].copy(), x[0, 0, 0, :4].copy()),
+    "batch_norm eval (N, C)": lambda x: fastops.batch_norm(x[0, 0], x[0, 0, 0].copy(), x[0, 0, 0].copy()),
+    "relu": lambda x: fastops.relu(x),
+    "sigmoid": lambda x: fastops.sigmoid(x),
+    "dropout": lambda x: fastops.dropout(x),
+    "flatten": lambda x: fastops.flatten(x.swapaxes(1, 3)),
+    "softmax channels": lambda x: fastops.softmax(x, 1),
+    "softmax rows": lambda x: fastops.softmax(x, -1),
+    "log_softmax channels": lambda x: fastops.log_softmax(x, 1),
+    "log_softmax rows": lambda x: fastops.log_softmax(x, -1),
+    "cross_entropy": lambda x: fastops.cross_entropy(x, x.argmax(axis=1)),
+    "cross_entropy (N, C)": lambda x: fastops.cross_entropy(x[0, 0], x[0, 0].argmax(axis=1)),
+    "cross_entropy probabilities": lambda x: fastops.cross_entropy(x, x),
+    "cross_entropy probabilities (N, C)": lambda x: fastops.cross_entropy(x[0, 0], x[0, 0]),
+    "softmax_cross_entropy_with_logits": lambda x: fastops.softmax_cross_entropy_with_logits(x[0, 0], x[0, 0]),
+    "mse_loss": lambda x: fastops.mse_loss(x, x),
+    "mse_loss none": lambda x: fastops.mse_loss(x, x, "none"),
+    "mse_loss weighted": lambda x: fastops.mse_loss(x, x, weight=x),
+    "mse_loss weighted none": lambda x: fastops.mse_loss(x, x, "none", weight=x),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`fastops warmup` takes none."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    folder = _jit.cache_folder()
+    if folder is None:
+        raise UsageError("there is no cache to fill: FASTOPS_CACHE is 0, or no folder can be written to")
+    start = time.perf_counter()
+    tasks = list(product(CALLS, DTYPES, BUILDS))
+    processes = min(cores(), len(tasks))
+    what = f"{len(_jit.kernels)} kernels for {' and '.join(DTYPES)}, {' and '.join(BUILDS)}"
+    print(f"Compiling {what}, in {processes} processes", flush=True)
+    with progress_bar(len(tasks)) as show:
+        compile_all(tasks, processes, show)
+    print(f"Done in {time.perf_counter() - start:.0f} s, into {folder}")
+    return 0
+
+
+def cores() -> int:
+    """Those that this process may use, where the system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def compile_all(tasks: list[tuple[str, str, str]], processes: int, show: Callable[[int, str], None]) -> None:
+    """Run the tasks in fresh processes; Ctrl-C stops them at once."""
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited by the workers: this process ends them
+        futures = {pool.submit(compile_one, *task): task for task in tasks}
+        signal.signal(signal.SIGINT, on_interrupt)
+        try:
+            for done, future in enumerate(as_completed(futures), start=1):
+                future.result()
+                show(done, " ".join(futures[future]))
+        except BaseException as error:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in multiprocessing.active_children():
+                process.terminate()
+            if isinstance(error, BrokenProcessPool):
+                raise UsageError("a compiling process died; is there enough memory?") from None
+            raise
+
+
+def compile_one(call: str, dtype: str, build: str) -> None:
+    x = np.linspace(0.1, 0.9, 2 * 4 * 8 * 8).reshape(2, 4, 8, 8).astype(dtype)
+    with _jit.only(build):
+        CALLS[call](x)

@@ -26,7 +26,7 @@ def canonical(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 def broadcast(array: np.ndarray[Any, Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
     """A contiguous array of ``shape`` with the elements of ``array`` repeated."""
-    return array if array.shape == shape else np.ascontiguousarray(np.broadcast_to(array, shape)).reshape(shape)
+    return array if array.shape == shape else canonical(np.broadcast_to(array, shape))
 
 
 def is_finite_positive(number: float, dtype: np.dtype[Any]) -> bool:

@@ -74,15 +74,19 @@ def row_exp_sum(x, top):
 
 @reduction
 def _row_exp(out, x, top):
-    """Write exp(x - top) into out and return its sum, float64."""
+    """Write exp(x - top) into out and return its sum, float64.
+
+    The sum has a loop of its own: where a loop writes as well, LLVM runs it one by one if the arrays lie close to each
+    other, and the bits of the sum would depend on their addresses.
+    """
     total = 0.0
     for start in range(0, x.size, _RUN):
         part = x.dtype.type(0)
         run, results = x[start : start + _RUN], out[start : start + _RUN]
         for i in range(run.size):
-            e = exp(run[i] - top)
-            results[i] = e
-            part += e
+            results[i] = exp(run[i] - top)
+        for i in range(run.size):
+            part += results[i]
         total += np.float64(part)
     return total
 

@@ -1,0 +1,85 @@
+"""The fixtures of every test: where an operator runs, what it is held against, and the numbers it gets."""
+
+import copy
+import os
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import agreement
+import hypothesis
+import numpy as np
+import oracle
+import pytest
+from calls import arrays_in, each
+
+import fastops
+
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, max_examples=30)
+hypothesis.settings.register_profile("search", deadline=None, max_examples=1000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+class Backend(NamedTuple):
+    """A kind of array: `put` makes one of a NumPy array, `take` a NumPy array of one; both leave other values alone."""
+
+    put: Callable[[Any], Any]
+    take: Callable[[Any], Any]
+
+    def __call__(self, op: str, *args, **options):
+        """What fastops.<op> gives on this kind of array; NumPy arrays go in and come out."""
+        args, options = each(self.put, args), each(self.put, options)
+        return each(self.take, getattr(fastops, op)(*args, **options))
+
+
+def itself(value):
+    return value
+
+
+BACKENDS = {"cpu": Backend(put=itself, take=itself)}
+
+
+@pytest.fixture(scope="session", params=["cpu"])  # to come: pytest.param("cudasim", marks=pytest.mark.cudasim), "gpu"
+def backend(request) -> Backend:
+    return BACKENDS[request.param]
+
+
+@pytest.fixture(scope="session", params=[np.float32, np.float64], ids=["float32", "float64"])
+def dtype(request):
+    return request.param
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20240601)
+
+
+@pytest.fixture
+def normal(rng, dtype) -> Callable[..., np.ndarray]:
+    """normal(2, 3): an array of that shape and the test's dtype."""
+    return lambda *shape: np.asarray(rng.standard_normal(shape), dtype)
+
+
+@pytest.fixture(params=["oracle", "torch"])
+def agrees(request, backend) -> Callable:
+    """agrees(op, *args, **options): fastops and the reference give the same, and leave the same in their arguments."""
+    if request.param == "torch":
+        pytest.importorskip("torch")
+        import torch_oracle as reference
+    else:
+        reference = oracle
+
+    def check(op: str, *args, **options):
+        if not hasattr(reference, op):
+            pytest.skip(f"torch has no {op}")
+        theirs = each(copy.copy, (args, options))
+        expected = getattr(reference, op)(*theirs[0], **theirs[1])
+        mine = each(backend.put, each(copy.copy, (args, options)))
+        actual = each(backend.take, getattr(fastops, op)(*mine[0], **mine[1]))
+        values = actual[0] if isinstance(actual, tuple) else actual
+        assert isinstance(values, (np.ndarray, np.generic)) and values.dtype == args[0].dtype
+        agreement.assert_close(actual, expected, exact=op in agreement.EXACT)
+        for after, want in zip(arrays_in(each(backend.take, mine)), arrays_in(theirs), strict=True):
+            agreement.assert_close(after, want)
+        return actual
+
+    return check

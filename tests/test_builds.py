@@ -1,0 +1,23 @@
+"""The parallel and the serial build of every kernel compute the same bits."""
+
+import copy
+
+import calls
+import numpy as np
+import pytest
+
+import fastops
+from fastops import _jit
+
+
+@pytest.mark.parametrize("call", [*calls.CALLS, *calls.of_width(37)], ids=str)
+def test_both_builds_give_the_same_bits(call, dtype):
+    bits = []
+    for build in ("serial", "parallel"):
+        arrays = copy.deepcopy(call.arrays(dtype))
+        with _jit.only(build):
+            result = getattr(fastops, call.op)(*arrays, **call.options)
+        results = result if isinstance(result, tuple) else (result,)
+        statistics = arrays[1:3] if call.op == "batch_norm" else []  # which training writes
+        bits.append([np.asarray(array).tobytes() for array in (*results, *statistics)])
+    assert bits[0] == bits[1]

@@ -1,6 +1,6 @@
 """fastops: the operators of convolutional networks for NumPy arrays, compiled by Numba."""
 
-from .conv import conv2d, conv_transpose2d
+from .conv import conv2d, conv2d_backward, conv_transpose2d, conv_transpose2d_backward
 from .elementwise import dropout, relu, sigmoid
 from .loss import cross_entropy, mse_loss, softmax_cross_entropy_with_logits
 from .norm import batch_norm
@@ -14,7 +14,9 @@ __all__ = [
     "avg_pool2d",
     "batch_norm",
     "conv2d",
+    "conv2d_backward",
     "conv_transpose2d",
+    "conv_transpose2d_backward",
     "cross_entropy",
     "dropout",
     "flatten",

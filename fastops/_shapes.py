@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 
 Shape = tuple[int, ...]
 
+Pair = int | Sequence[int]
+"""An argument for height and width: an int for both, or two ints."""
+
 LARGEST = 2**31 - 1
 """The largest size, stride, padding or dilation: sums and products of two of them fit in 64 bits."""
 
@@ -200,8 +203,8 @@ def conv_transpose2d(
                                 "(channels, out_channels / groups, height, width)")  # fmt: skip
     (sh, sw), (dh, dw) = pair(op, "stride", stride, 1), pair(op, "dilation", dilation, 1)
     (ph, pw), (eh, ew) = pair(op, "padding", padding, 0), pair(op, "output_padding", output_padding, 0)
-    if c != weight[0]:
-        raise ValueError(f"{op}: weight expects {c} input channels, as input has, got {weight[0]}")
+    if c != weight[0] or c == 0:
+        raise ValueError(f"{op}: weight expects {max(c, 1)} input channels, as input has, got {weight[0]}")
     if c % groups:
         raise ValueError(f"{op}: groups expects a divisor of the input's {c} channels, got {groups}")
     if bias is not None:

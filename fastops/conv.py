@@ -1,11 +1,10 @@
-"""conv2d and conv_transpose2d: what is promised."""
+"""conv2d, conv_transpose2d and their gradients: what is promised."""
 
-from collections.abc import Sequence
+from typing import Any
 
 from . import _arrays, _shapes
 from ._arrays import Array
-
-Pair = int | Sequence[int]
+from ._shapes import Pair
 
 
 def conv2d(
@@ -160,3 +159,142 @@ def conv_transpose2d(
     if out.size:
         on.conv.conv_transpose2d(out, x, w, b, g)
     return out
+
+
+def conv2d_backward(
+    grad_output: Array,
+    input: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: Pair = 1,
+    padding: Pair | str = 0,
+    dilation: Pair = 1,
+    groups: int = 1,
+    *,
+    precision: str = "exact",
+) -> tuple[Array, Array, Array | None]:
+    """The gradients of conv2d with respect to input, weight and bias.
+
+    Parameters
+    ----------
+    grad_output : (N, O, oH, oW) or (O, oH, oW) array
+        The gradient of the result, of its shape and dtype.
+    input, weight, bias, stride, padding, dilation, groups, precision
+        As conv2d had them.
+
+    Returns
+    -------
+    grad_input, grad_weight, grad_bias : arrays of the shapes of input, weight and bias
+        None for a bias that is None.
+
+    Raises
+    ------
+    TypeError
+        An argument is not an array of float32 or float64, or dtypes differ.
+    ValueError
+        Sizes or options do not fit together.
+
+    Notes
+    -----
+    grad_input is a conv_transpose2d.  The sums of grad_weight and grad_bias join in float64, in an order that does not
+    depend on the number of threads.
+
+    References
+    ----------
+    Dumoulin and Visin, A guide to convolution arithmetic for deep learning, arXiv 1603.07285.
+
+    Examples
+    --------
+    >>> import numpy as np, fastops
+    >>> image, kernel = np.arange(9.0).reshape(1, 1, 3, 3), np.ones((1, 1, 2, 2))
+    >>> grad_input, grad_weight, grad_bias = fastops.conv2d_backward(np.ones((1, 1, 2, 2)), image, kernel)
+    >>> grad_weight, grad_bias
+    (array([[[[ 8., 12.],
+             [20., 24.]]]]), None)
+    """
+    op = "conv2d_backward"
+    on, go, x, w, b = _arrays.enter(op, ("bias",), grad_output=grad_output, input=input, weight=weight, bias=bias)
+    _shapes.choice(op, "precision", precision, ("exact", "fast"))
+    g = _shapes.conv2d(op, x.shape, w.shape, None if b is None else b.shape, stride, padding, dilation, groups)
+    _shapes.same(op, "grad_output", go.shape, g.output)
+    grad_input = on.empty(x.shape, x.dtype)
+    if grad_input.size:
+        on.conv.conv_transpose2d(grad_input, go, w, None, g)
+    return grad_input, *_parameter_gradients(on, w, b, g, go, x, go)
+
+
+def conv_transpose2d_backward(
+    grad_output: Array,
+    input: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    output_padding: Pair = 0,
+    groups: int = 1,
+    dilation: Pair = 1,
+    *,
+    precision: str = "exact",
+) -> tuple[Array, Array, Array | None]:
+    """The gradients of conv_transpose2d with respect to input, weight and bias.
+
+    Parameters
+    ----------
+    grad_output : (N, O, oH, oW) or (O, oH, oW) array
+        The gradient of the result, of its shape and dtype.
+    input, weight, bias, stride, padding, output_padding, groups, dilation, precision
+        As conv_transpose2d had them.
+
+    Returns
+    -------
+    grad_input, grad_weight, grad_bias : arrays of the shapes of input, weight and bias
+        None for a bias that is None.
+
+    Raises
+    ------
+    TypeError
+        An argument is not an array of float32 or float64, or dtypes differ.
+    ValueError
+        Sizes or options do not fit together.
+
+    Notes
+    -----
+    grad_input is a conv2d; sums as in conv2d_backward.
+
+    References
+    ----------
+    Dumoulin and Visin, A guide to convolution arithmetic for deep learning, arXiv 1603.07285.
+
+    Examples
+    --------
+    >>> import numpy as np, fastops
+    >>> x = np.arange(4.0).reshape(1, 1, 2, 2)
+    >>> fastops.conv_transpose2d_backward(np.ones((1, 1, 3, 3)), x, x)[0]
+    array([[[[6., 6.],
+             [6., 6.]]]])
+    """
+    op = "conv_transpose2d_backward"
+    on, go, x, w, b = _arrays.enter(op, ("bias",), grad_output=grad_output, input=input, weight=weight, bias=bias)
+    _shapes.choice(op, "precision", precision, ("exact", "fast"))
+    g = _shapes.conv_transpose2d(
+        op, x.shape, w.shape, None if b is None else b.shape, stride, padding, output_padding, groups, dilation
+    )
+    _shapes.same(op, "grad_output", go.shape, g.output)
+    grad_input = on.empty(x.shape, x.dtype)
+    if grad_input.size:
+        on.conv.conv2d(grad_input, go, w, None, g)
+    return grad_input, *_parameter_gradients(on, w, b, g, x, go, go)
+
+
+def _parameter_gradients(
+    on: Any, weight: Array, bias: Array | None, g: _shapes.Conv2d, map: Array, image: Array, grad_output: Array
+) -> tuple[Array, Array | None]:
+    """grad_weight, from the smaller and the larger side of the convolution, and grad_bias."""
+    grad_weight = on.empty(weight.shape, weight.dtype)
+    if grad_weight.size:
+        on.conv_weight.grad_weight(grad_weight, map, image, g)
+    if bias is None:
+        return grad_weight, None
+    grad_bias = on.empty(bias.shape, bias.dtype)
+    on.conv_weight.grad_bias(grad_bias, grad_output, g.batch)
+    return grad_weight, grad_bias

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from . import _arrays, _shapes
 from ._arrays import Array
-from .conv import Pair
+from ._shapes import Pair
 
 
 def max_pool2d(

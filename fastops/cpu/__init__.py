@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from . import conv, elementwise, loss, norm, pool, softmax
+from . import conv, conv_weight, elementwise, loss, norm, pool, softmax
 
-__all__ = ["canonical", "conv", "elementwise", "empty", "loss", "norm", "ones", "pool", "softmax"]
+__all__ = ["canonical", "conv", "conv_weight", "elementwise", "empty", "loss", "norm", "ones", "pool", "softmax"]
 
 empty, ones = np.empty, np.ones
 

@@ -16,7 +16,7 @@ import numpy as np
 from numba import prange
 
 from .._jit import index, kernel, routine
-from .conv_plan import conv2d_plan, conv_transpose2d_plan
+from .conv_plan import conv2d_plan, conv_transpose2d_plan, window
 from .micro_kernel import VECTORS, add_products, lanes
 
 CHANNELS = 64  # output channels of a task: their sums of one tile are 12 KiB and stay in L1
@@ -125,6 +125,13 @@ def _convolve(out, buffer, w, bias, offsets, tiles, phases, images, groups, imag
 # ------------------------------------------------------------------------------------------------- entries
 
 
+def padded_copy(buffer, images, rows, columns, top, left, step_y, step_x, shifts_y, shifts_x):
+    """Copy (N, C, H, W) images into (N, C, shifts_y, shifts_x, rows, columns), zeros where there is no image."""
+    h, w = images.shape[2:]
+    size = images.shape[0] * images.shape[1] * shifts_y.size * shifts_x.size * rows * columns
+    _padded_copy(size)(buffer, images.reshape(-1), h, w, rows, columns, top, left, step_y, step_x, shifts_y, shifts_x)
+
+
 def _run(out, input, weights, bias, plan, groups):
     """Convolve (N, C, H, W) images, padding copies of as many at a time as BUFFER_BYTES hold."""
     (images, out_channels, _, line), (_, channels, h, w) = out.shape, input.shape
@@ -144,8 +151,8 @@ def _run(out, input, weights, bias, plan, groups):
         x, y = input[n : n + together].reshape(-1), out[n : n + together].reshape(-1)
         count = min(together, images - n)
         if plan.copies:
-            _padded_copy(count * size)(buffer, x, h, w, plan.y.size, plan.x.size, plan.y.first, plan.x.first,
-                                       plan.y.step, plan.x.step, plan.y.shifts, plan.x.shifts)  # fmt: skip
+            padded_copy(buffer, input[n : n + count], plan.y.size, plan.x.size, plan.y.first, plan.x.first,
+                        plan.y.step, plan.x.step, plan.y.shifts, plan.x.shifts)  # fmt: skip
             x = buffer
         _convolve(count * products // 8)(y, x, weights, bias, plan.offsets, plan.tiles, plan.phases, count, groups,
                                          size, plan.x.size, *plan.out_steps, line, plan.block)  # fmt: skip
@@ -154,7 +161,7 @@ def _run(out, input, weights, bias, plan, groups):
 def conv2d(out, input, weight, bias, g):
     """Map from image."""
     plan = conv2d_plan(g.image_channels // g.groups, (g.image_height, g.image_width), (g.map_height, g.map_width),
-                       *_window(g), lanes(out.itemsize), out.itemsize)  # fmt: skip
+                       *window(g), lanes(out.itemsize), out.itemsize)  # fmt: skip
     out = out.reshape(g.batch, g.map_channels, g.map_height, g.map_width)
     input = input.reshape(g.batch, g.image_channels, g.image_height, g.image_width)
     _run(out, input, weight.reshape(-1), bias, plan, g.groups)
@@ -163,7 +170,7 @@ def conv2d(out, input, weight, bias, g):
 def conv_transpose2d(out, input, weight, bias, g):
     """Image from map."""
     plan = conv_transpose2d_plan(g.map_channels // g.groups, (g.map_height, g.map_width),
-                                 (g.image_height, g.image_width), *_window(g), lanes(out.itemsize),
+                                 (g.image_height, g.image_width), *window(g), lanes(out.itemsize),
                                  out.itemsize)  # fmt: skip
     out = out.reshape(g.batch, g.image_channels, g.image_height, g.image_width)
     input = input.reshape(g.batch, g.map_channels, g.map_height, g.map_width)
@@ -171,13 +178,3 @@ def conv_transpose2d(out, input, weight, bias, g):
     w = weight.reshape(g.groups, g.map_channels // g.groups, g.image_channels // g.groups, -1)
     w = np.ascontiguousarray(w.transpose(0, 2, 3, 1)[:, :, plan.order])
     _run(out, input, w.reshape(-1), bias, plan, g.groups)
-
-
-def _window(g):
-    """(kernel size, stride, padding, dilation), each a pair."""
-    return (
-        (g.kernel_height, g.kernel_width),
-        (g.stride_h, g.stride_w),
-        (g.pad_top, g.pad_left),
-        (g.dilation_h, g.dilation_w),
-    )

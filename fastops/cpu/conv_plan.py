@@ -85,6 +85,16 @@ def _places(y: Axis, x: Axis) -> Integers:
     return (planes * y.size + y.row[:, None]) * x.size + x.row
 
 
+def window(g: Any) -> tuple[Two, Two, Two, Two]:
+    """(kernel size, stride, padding, dilation) of a geometry, each a pair."""
+    return (
+        (g.kernel_height, g.kernel_width),
+        (g.stride_h, g.stride_w),
+        (g.pad_top, g.pad_left),
+        (g.dilation_h, g.dilation_w),
+    )
+
+
 @lru_cache(maxsize=64)
 def conv2d_plan(
     channels: int, size: Two, output: Two, kernel: Two, stride: Two, pad: Two, dilation: Two, lanes: int, itemsize: int

@@ -1,11 +1,18 @@
-"""The inner loop of convolutions in explicit vector code: a tile of sums that stays in registers.
+"""The inner loops of convolutions in explicit vector code: tiles of sums that stay in registers.
+
+LLVM will not keep such a tile in registers by itself, and prefers 256-bit vectors where the CPU has 512: written as
+plain loops the same sums reached a quarter of this speed.  An intrinsic is a Python function that emits LLVM code, here
+a loop whose phi nodes are the accumulators.
+
+Products, for the convolution itself, over kernel elements k; its pixels i are vectors, ROWS by VECTORS of them:
 
     sums[r, i] (+)= sum over k in [k0, k1) of weights[r, k] * x[start + offsets[k] + i]
 
-for ROWS rows r and VECTORS vectors of pixels i.  LLVM will not keep such a tile in registers by itself, and prefers
-256-bit vectors where the CPU has 512: written as plain loops the same sum reached a quarter of this speed.  An
-intrinsic is a Python function that emits LLVM code, here ROWS * VECTORS accumulators as phi nodes of one loop.  The
-sum of [k0, k1) is made apart and then added, so that rounding does not grow with the whole length of k.
+Dots, for the gradient of the weights, over pixels i; DOT_ROWS by DOT_ELEMENTS vectors that are added up at the end:
+
+    totals[r, k] += sum over i of maps[r, i] * x[start + offsets[k] + i]
+
+Either sum is made apart and then added, so that rounding does not grow with the whole length of the sum.
 """
 
 from typing import Any
@@ -21,6 +28,7 @@ from .._jit import VECTOR_BYTES, VECTOR_REGISTERS, routine
 # 255 GFLOP/s: 8 x 3 253, 4 x 6 252, 6 x 4 248, 7 x 4 206 (it spills).
 ROWS = 8 if VECTOR_REGISTERS >= 32 else 4
 VECTORS = 3
+DOT_ROWS, DOT_ELEMENTS = (4, 6) if VECTOR_REGISTERS >= 32 else (2, 4)
 
 
 @register_jitable  # type: ignore[untyped-decorator, unused-ignore]
@@ -29,8 +37,54 @@ def lanes(itemsize: int) -> int:
     return VECTOR_BYTES // itemsize
 
 
-def _tile(rows: int, vectors: int) -> Any:
-    """The intrinsic for a tile of ``rows`` by ``vectors`` vectors."""
+def _vector_code(context: Any, builder: Any, dtype: Any) -> Any:
+    """(vector type, zero, multiply-add, load) for a CPU vector of ``dtype``."""
+    bits = dtype.bitwidth
+    width = lanes(bits // 8)
+    vector = ir.VectorType(context.get_data_type(dtype), width)
+    # multiply-add in one instruction where the CPU has it, else in two: llvm.fma would call the math library
+    multiply_add = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{width}f{bits}"
+    )
+
+    def load(pointer: Any) -> Any:
+        value = builder.load(builder.bitcast(pointer, vector.as_pointer()))
+        value.align = bits // 8
+        return value
+
+    return vector, ir.Constant(vector, [0.0] * width), multiply_add, load
+
+
+def _loop(builder: Any, first: Any, last: Any, step: int, zero: Any, count: int, body: Any) -> Any:
+    """Emit ``for k in range(first, last, step)`` with ``count`` accumulators: body(k, accumulators) -> accumulators."""
+    i64 = ir.IntType(64)
+    entry, loop, done = builder.block, builder.append_basic_block("loop"), builder.append_basic_block("done")
+    builder.cbranch(builder.icmp_signed("<", first, last), loop, done)
+    builder.position_at_end(loop)
+    k = builder.phi(i64)
+    k.add_incoming(first, entry)
+    accumulators = [builder.phi(zero.type) for _ in range(count)]
+    updated = body(k, accumulators)
+    following = builder.add(k, i64(step))
+    k.add_incoming(following, loop)
+    for phi, value in zip(accumulators, updated, strict=True):
+        phi.add_incoming(zero, entry)
+        phi.add_incoming(value, loop)
+    builder.cbranch(builder.icmp_signed("<", following, last), loop, done)
+    builder.position_at_end(done)
+    totals = [builder.phi(zero.type) for _ in range(count)]
+    for phi, value in zip(totals, updated, strict=True):
+        phi.add_incoming(zero, entry)
+        phi.add_incoming(value, loop)
+    return totals
+
+
+def _data(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
+    return context.make_array(array_type)(context, builder, array).data
+
+
+def _product_tile(rows: int, vectors: int) -> Any:
+    """The intrinsic for the products of ``rows`` rows by ``vectors`` vectors."""
 
     @intrinsic
     def tile(typing_context, sums, sums_start, sums_pitch, weights, row, pitch, x, start, offsets, k0, k1, adds):
@@ -39,75 +93,86 @@ def _tile(rows: int, vectors: int) -> Any:
 
     def generate(context, builder, signature, arguments):
         sums, sums_start, sums_pitch, weights, row, pitch, x, start, offsets, k0, k1, adds = arguments
-        sums_type, weights_type, x_type, offsets_type = (signature.args[i] for i in (0, 3, 6, 8))
-
-        def data(array_type, array):
-            return context.make_array(array_type)(context, builder, array).data
-
-        scalar = context.get_data_type(x_type.dtype)
-        width = lanes(x_type.dtype.bitwidth // 8)
-        vector, i64 = ir.VectorType(scalar, width), ir.IntType(64)
-        # multiply-add in one instruction where the CPU has it, else in two: llvm.fma would call the math library
-        multiply_add = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(vector, [vector] * 3),
-            f"llvm.fmuladd.v{width}f{x_type.dtype.bitwidth}",
-        )
-
-        def load(pointer):
-            value = builder.load(builder.bitcast(pointer, vector.as_pointer()))
-            value.align = x_type.dtype.bitwidth // 8
-            return value
-
-        def add(pointer, value):
-            """Store the sum, added to what is there where ``adds``."""
-            total = builder.select(adds, builder.fadd(load(pointer), value), value)
-            stored = builder.store(total, builder.bitcast(pointer, vector.as_pointer()))
-            stored.align = x_type.dtype.bitwidth // 8
-
-        weights, offsets = data(weights_type, weights), data(offsets_type, offsets)
+        sums, weights, x, offsets = (
+            _data(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 6, 8)
+        )  # fmt: skip
+        dtype, i64, i32 = signature.args[6].dtype, ir.IntType(64), ir.IntType(32)
+        vector, zero, multiply_add, load = _vector_code(context, builder, dtype)
         weight_rows = [builder.gep(weights, [builder.add(row, builder.mul(pitch, i64(r)))]) for r in range(rows)]
-        x = builder.gep(data(x_type, x), [start])
-        entry = builder.block
-        loop, done = builder.append_basic_block("k"), builder.append_basic_block("done")
-        zero = ir.Constant(vector, [0.0] * width)
-        builder.cbranch(builder.icmp_signed("<", k0, k1), loop, done)
+        x = builder.gep(x, [start])
+        undefined, first_lane = ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(i32, vector.count), None)
 
-        builder.position_at_end(loop)
-        k = builder.phi(i64)
-        k.add_incoming(k0, entry)
-        tile = [builder.phi(vector) for _ in range(rows * vectors)]
-        pixels = builder.gep(x, [builder.load(builder.gep(offsets, [k]))])
-        inputs = [load(builder.gep(pixels, [i64(v * width)])) for v in range(vectors)]
-        undefined, first_lane = (
-            ir.Constant(vector, ir.Undefined),
-            ir.Constant(ir.VectorType(ir.IntType(32), width), None),
+        def body(k, accumulators):
+            pixels = builder.gep(x, [builder.load(builder.gep(offsets, [k]))])
+            inputs = [load(builder.gep(pixels, [i64(v * vector.count)])) for v in range(vectors)]
+            updated = []
+            for r in range(rows):
+                weight = builder.insert_element(undefined, builder.load(builder.gep(weight_rows[r], [k])), i32(0))
+                weight = builder.shuffle_vector(weight, undefined, first_lane)
+                for v in range(vectors):
+                    updated.append(builder.call(multiply_add, [weight, inputs[v], accumulators[r * vectors + v]]))
+            return updated
+
+        totals = _loop(builder, k0, k1, 1, zero, rows * vectors, body)
+        sums = builder.gep(sums, [sums_start])
+        for r in range(rows):
+            for v in range(vectors):
+                to = builder.gep(sums, [builder.add(builder.mul(sums_pitch, i64(r)), i64(v * vector.count))])
+                value = totals[r * vectors + v]
+                value = builder.select(adds, builder.fadd(load(to), value), value)
+                builder.store(value, builder.bitcast(to, vector.as_pointer())).align = dtype.bitwidth // 8
+        return context.get_dummy_value()
+
+    return tile
+
+
+def _dot_tile(rows: int, elements: int) -> Any:
+    """The intrinsic for the dots of ``rows`` maps with the inputs of ``elements`` kernel elements."""
+
+    @intrinsic
+    def tile(typing_context, totals, at, pitch, maps, map_start, map_pitch, x, start, offsets, k0, first, last):
+        arguments = (totals, at, pitch, maps, map_start, map_pitch, x, start, offsets, k0, first, last)
+        return types.void(*arguments), generate
+
+    def generate(context, builder, signature, arguments):
+        totals, at, pitch, maps, map_start, map_pitch, x, start, offsets, k0, first, last = arguments
+        totals, maps, x, offsets = (
+            _data(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 6, 8)
+        )  # fmt: skip
+        dtype, i64 = signature.args[6].dtype, ir.IntType(64)
+        vector, zero, multiply_add, load = _vector_code(context, builder, dtype)
+        total_type = ir.DoubleType()
+        reduce = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(vector.element, [vector.element, vector]),
+            f"llvm.vector.reduce.fadd.v{vector.count}f{dtype.bitwidth}",
         )
-        updated = []
-        for r in range(rows):
-            weight = builder.insert_element(
-                undefined, builder.load(builder.gep(weight_rows[r], [k])), ir.IntType(32)(0)
-            )
-            weight = builder.shuffle_vector(weight, undefined, first_lane)
-            for v in range(vectors):
-                updated.append(builder.call(multiply_add, [weight, inputs[v], tile[r * vectors + v]]))
-        following = builder.add(k, i64(1))
-        k.add_incoming(following, loop)
-        for phi, value in zip(tile, updated, strict=True):
-            phi.add_incoming(zero, entry)
-            phi.add_incoming(value, loop)
-        builder.cbranch(builder.icmp_signed("<", following, k1), loop, done)
+        map_rows = [
+            builder.gep(maps, [builder.add(map_start, builder.mul(map_pitch, i64(r)))]) for r in range(rows)
+        ]  # fmt: skip
+        x = builder.gep(x, [start])
+        places = [builder.load(builder.gep(offsets, [builder.add(k0, i64(e))])) for e in range(elements)]
+        x_rows = [builder.gep(x, [place]) for place in places]
 
-        builder.position_at_end(done)
-        totals = [builder.phi(vector) for _ in updated]
-        for phi, value in zip(totals, updated, strict=True):
-            phi.add_incoming(zero, entry)
-            phi.add_incoming(value, loop)
-        sums = builder.gep(data(sums_type, sums), [sums_start])
+        def body(i, accumulators):
+            inputs = [load(builder.gep(x_row, [i])) for x_row in x_rows]
+            updated = []
+            for r in range(rows):
+                value = load(builder.gep(map_rows[r], [i]))
+                for e in range(elements):
+                    updated.append(builder.call(multiply_add, [value, inputs[e], accumulators[r * elements + e]]))
+            return updated
+
+        dots = _loop(builder, first, last, vector.count, zero, rows * elements, body)
+        totals = builder.gep(totals, [at])
         for r in range(rows):
-            for v in range(vectors):
-                place = builder.add(builder.mul(sums_pitch, i64(r)), i64(v * width))
-                add(builder.gep(sums, [place]), totals[r * vectors + v])
+            for e in range(elements):
+                dot = builder.call(
+                    reduce, [ir.Constant(vector.element, 0.0), dots[r * elements + e]], fastmath=["reassoc"]
+                )
+                dot = dot if dot.type == total_type else builder.fpext(dot, total_type)
+                to = builder.gep(totals, [builder.add(builder.mul(pitch, i64(r)), i64(e))])
+                builder.store(builder.fadd(builder.load(to), dot), to)
         return context.get_dummy_value()
 
     return tile
@@ -115,7 +180,7 @@ def _tile(rows: int, vectors: int) -> Any:
 
 def _rows_of(rows: int) -> Any:
     """The routine for ``rows`` rows and any number of vectors up to VECTORS."""
-    one, two, three = (_tile(rows, vectors) for vectors in (1, 2, 3))
+    one, two, three = (_product_tile(rows, vectors) for vectors in (1, 2, 3))
 
     def add_rows(vectors, sums, at, sums_pitch, weights, row, pitch, x, start, offsets, k0, k1, adds):
         if vectors == 3:
@@ -151,3 +216,34 @@ def add_products(count, vectors, sums, sums_pitch, weights, row, pitch, x, start
         else:
             _single(vectors, sums, at, sums_pitch, weights, w, pitch, x, start, offsets, k0, k1, adds)
             r += 1
+
+
+_dots_full, _dots_row = _dot_tile(DOT_ROWS, DOT_ELEMENTS), _dot_tile(1, DOT_ELEMENTS)
+_dots_column, _dots_one = _dot_tile(DOT_ROWS, 1), _dot_tile(1, 1)
+
+
+@routine
+def add_dots(totals, at, pitch, rows, maps, map_start, map_pitch, x, start, offsets, k0, k1, first, last):
+    """totals[at + r * pitch + k - k0] += the dot of map row r and the inputs of element k, over pixels first..last.
+
+    ``totals`` is float64; ``last - first`` is a multiple of the vector length, or the maps are 0 up to the next.
+    """
+    k = k0
+    while k < k1:
+        many = k1 - k >= DOT_ELEMENTS
+        r = 0
+        while r < rows:
+            to, m = at + r * pitch + k - k0, map_start + r * map_pitch
+            if rows - r >= DOT_ROWS:
+                if many:
+                    _dots_full(totals, to, pitch, maps, m, map_pitch, x, start, offsets, k, first, last)
+                else:
+                    _dots_column(totals, to, pitch, maps, m, map_pitch, x, start, offsets, k, first, last)
+                r += DOT_ROWS
+            else:
+                if many:
+                    _dots_row(totals, to, pitch, maps, m, map_pitch, x, start, offsets, k, first, last)
+                else:
+                    _dots_one(totals, to, pitch, maps, m, map_pitch, x, start, offsets, k, first, last)
+                r += 1
+        k += DOT_ELEMENTS if many else 1

@@ -1,31 +1,81 @@
 """fastops: the operators of convolutional networks for NumPy arrays, compiled by Numba."""
 
-from .conv import conv2d, conv2d_backward, conv_transpose2d, conv_transpose2d_backward
-from .elementwise import dropout, relu, sigmoid
-from .loss import cross_entropy, mse_loss, softmax_cross_entropy_with_logits
-from .norm import batch_norm
-from .pool import avg_pool2d, max_pool2d, roi_pool
-from .reshape import flatten
-from .softmax import log_softmax, softmax
+from .conv import (
+    conv2d,
+    conv2d_backward,
+    conv_transpose2d,
+    conv_transpose2d_backward,
+)
+from .elementwise import (
+    dropout,
+    dropout_backward,
+    relu,
+    relu_backward,
+    sigmoid,
+    sigmoid_backward,
+)
+from .loss import (
+    cross_entropy,
+    cross_entropy_backward,
+    mse_loss,
+    mse_loss_backward,
+    softmax_cross_entropy_with_logits,
+    softmax_cross_entropy_with_logits_backward,
+)
+from .norm import (
+    batch_norm,
+    batch_norm_backward,
+)
+from .pool import (
+    avg_pool2d,
+    avg_pool2d_backward,
+    max_pool2d,
+    max_pool2d_backward,
+    roi_pool,
+    roi_pool_backward,
+)
+from .reshape import (
+    flatten,
+    flatten_backward,
+)
+from .softmax import (
+    log_softmax,
+    log_softmax_backward,
+    softmax,
+    softmax_backward,
+)
 
 __version__ = "0.1.0"
 
 __all__ = [
     "avg_pool2d",
+    "avg_pool2d_backward",
     "batch_norm",
+    "batch_norm_backward",
     "conv2d",
     "conv2d_backward",
     "conv_transpose2d",
     "conv_transpose2d_backward",
     "cross_entropy",
+    "cross_entropy_backward",
     "dropout",
+    "dropout_backward",
     "flatten",
+    "flatten_backward",
     "log_softmax",
+    "log_softmax_backward",
     "max_pool2d",
+    "max_pool2d_backward",
     "mse_loss",
+    "mse_loss_backward",
     "relu",
+    "relu_backward",
     "roi_pool",
+    "roi_pool_backward",
     "sigmoid",
+    "sigmoid_backward",
     "softmax",
+    "softmax_backward",
     "softmax_cross_entropy_with_logits",
+    "softmax_cross_entropy_with_logits_backward",
 ]

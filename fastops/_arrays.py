@@ -62,6 +62,27 @@ def integers(op: str, name: str, array: Array) -> Array:
     return array if array.flags.carray else cpu.canonical(array)
 
 
+def same_dtype(op: str, name: str, array: Array, like: Array) -> None:
+    """Refuse an array ``name`` of another dtype than ``like``'s."""
+    if array.dtype != like.dtype:
+        raise TypeError(f"{op}: {name} expects dtype {like.dtype}, as the other arrays have, got {array.dtype}")
+
+
+def gradient_number(op: str, gradient: Any, like: Array) -> float:
+    """grad_output of a loss that reduces: a number, a NumPy scalar or a 0-d array of ``like``'s dtype."""
+    if isinstance(gradient, np.generic):
+        gradient = np.asarray(gradient)
+    elif isinstance(gradient, (int, float)) and not isinstance(gradient, bool):
+        return float(gradient)
+    _, array = enter(op, grad_output=gradient)
+    same_dtype(op, "grad_output", array, like)
+    if array.shape != ():
+        raise ValueError(
+            f"{op}: grad_output expects a number or a 0-d array for a reduced loss, got shape {array.shape}"
+        )
+    return float(array)
+
+
 def output(
     op: str, on: Any, out: Array | None, shape: tuple[int, ...], like: Array, *inputs: Array, may_be: Array = None
 ) -> Array:

@@ -9,6 +9,7 @@ into both builds of a kernel, so that both compute the same bits.
 import contextlib
 import hashlib
 import os
+import pickle
 import platform
 import sys
 import tempfile
@@ -24,7 +25,7 @@ import numba
 import numpy as np
 from numba import njit
 from numba.core import config
-from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, _CacheLocator
 from numba.np.ufunc import parallel as _threads
 
 # nnan and ninf never: NaN and infinities must come through.  nsz would lose the sign of relu(-0.0), arcp would round
@@ -271,18 +272,44 @@ class _CacheFiles(CompileResultCacheImpl):
         self._filename_base = self.get_filename_base(f"{py_func.__module__}.{py_func.__qualname__}", sys.abiflags)
 
 
+class _Entries(IndexDataCacheFile):
+    """A file for each signature and CPU, named after them and sealed with its digest.
+
+    Numba numbers the files and lists them in an index: processes that store at once overwrite each other's index, or
+    give one number to two signatures, so that a kernel loads the code of another dtype (seen here).
+    """
+
+    def save(self, key: Any, data: Any) -> None:
+        content = self._dump((key, data))
+        with self._open_for_write(self._path(key)) as file:
+            file.write(hashlib.sha256(content).digest() + content)
+
+    def load(self, key: Any) -> Any:
+        stored = Path(self._path(key)).read_bytes()
+        digest, content = stored[:32], stored[32:]
+        if hashlib.sha256(content).digest() != digest:
+            return None
+        stored_key, data = pickle.loads(content)
+        return data if stored_key == key else None
+
+    def _path(self, key: Any) -> str:
+        name = self._index_name.removesuffix(".nbi")
+        return self._data_path(f"{name}.{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.nbc")
+
+
 class _Cache(FunctionCache):
     """Numba's function cache in our folder; whatever goes wrong with a file is a miss, never an error."""
 
     _impl_class = _CacheFiles
 
+    def __init__(self, py_func: types.FunctionType) -> None:
+        super().__init__(py_func)
+        self._cache_file = _Entries(self.cache_path, self._impl.filename_base, source_stamp=None)
+
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        try:
+        with contextlib.suppress(Exception):
             return super().load_overload(sig, target_context)
-        except Exception:
-            with contextlib.suppress(Exception):
-                self.flush()
-            return None
+        return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         with contextlib.suppress(Exception):

@@ -1,4 +1,4 @@
-"""relu, sigmoid and dropout: what is promised."""
+"""relu, sigmoid, dropout and their gradients: what is promised."""
 
 import os
 from typing import Any
@@ -133,15 +133,137 @@ def dropout(input: Array, p: float = 0.5, training: bool = True, *, rng: Any = N
     --------
     >>> import numpy as np, fastops
     >>> fastops.dropout(np.ones(8), p=0.5, rng=3)
-    array([0., 2., 2., 0., 2., 2., 0., 0.])
+    array([2., 2., 2., 0., 0., 2., 0., 2.])
     """
-    op = "dropout"
-    on, x = _arrays.enter(op, input=input)
+    return _dropout("dropout", "input", input, p, training, rng, out)
+
+
+def relu_backward(grad_output: Array, input: Array) -> Array:
+    """The gradient of relu: grad_output where the input is above 0, else 0.
+
+    Parameters
+    ----------
+    grad_output : array of any shape
+        The gradient of the result; float32 or float64.
+    input : array of the same shape and dtype
+        As relu had it.
+
+    Returns
+    -------
+    array of the same shape and dtype
+
+    Raises
+    ------
+    TypeError
+        An argument is not an array of float32 or float64, or dtypes differ.
+    ValueError
+        Shapes differ.
+
+    References
+    ----------
+    https://pytorch.org/docs/stable/generated/torch.nn.functional.relu.html
+
+    Examples
+    --------
+    >>> import numpy as np, fastops
+    >>> fastops.relu_backward(np.array([1.0, 2.0]), np.array([-1.0, 1.0]))
+    array([0., 2.])
+    """
+    op = "relu_backward"
+    on, go, x = _arrays.enter(op, grad_output=grad_output, input=input)
+    _shapes.same(op, "grad_output", go.shape, x.shape)
+    grad_input = on.empty(x.shape, x.dtype)
+    on.elementwise.relu_backward(grad_input, go, x)
+    return grad_input
+
+
+def sigmoid_backward(grad_output: Array, output: Array) -> Array:
+    """The gradient of sigmoid: grad_output * output * (1 - output).
+
+    Parameters
+    ----------
+    grad_output : array of any shape
+        The gradient of the result; float32 or float64.
+    output : array of the same shape and dtype
+        What sigmoid returned.
+
+    Returns
+    -------
+    array of the same shape and dtype
+
+    Raises
+    ------
+    TypeError
+        An argument is not an array of float32 or float64, or dtypes differ.
+    ValueError
+        Shapes differ.
+
+    References
+    ----------
+    https://pytorch.org/docs/stable/generated/torch.nn.functional.sigmoid.html
+
+    Examples
+    --------
+    >>> import numpy as np, fastops
+    >>> fastops.sigmoid_backward(np.array([1.0, 2.0]), np.array([0.5, 0.5]))
+    array([0.25, 0.5 ])
+    """
+    op = "sigmoid_backward"
+    on, go, y = _arrays.enter(op, grad_output=grad_output, output=output)
+    _shapes.same(op, "grad_output", go.shape, y.shape)
+    grad_input = on.empty(y.shape, y.dtype)
+    on.elementwise.sigmoid_backward(grad_input, go, y)
+    return grad_input
+
+
+def dropout_backward(grad_output: Array, p: float = 0.5, training: bool = True, *, rng: Any) -> Array:
+    """The gradient of dropout: grad_output under the same mask and scale.
+
+    Parameters
+    ----------
+    grad_output : array of any shape
+        The gradient of the result; float32 or float64.
+    p, training
+        As dropout had them.
+    rng : int or numpy.random.SeedSequence
+        The one that dropout had, from which the mask comes again.
+
+    Returns
+    -------
+    array of the same shape and dtype
+        grad_output itself where dropout returned its input.
+
+    Raises
+    ------
+    TypeError
+        grad_output is not an array of float32 or float64, or rng is of another type.
+    ValueError
+        p is not in [0, 1], or the seed is negative.
+
+    References
+    ----------
+    Srivastava et al., JMLR 15 (2014).
+
+    Examples
+    --------
+    >>> import numpy as np, fastops
+    >>> fastops.dropout_backward(np.ones(8), p=0.5, rng=3)
+    array([2., 2., 2., 0., 0., 2., 0., 2.])
+    """
+    op = "dropout_backward"
+    if rng is None or isinstance(rng, np.random.Generator):
+        expected = "the int or numpy.random.SeedSequence that dropout had"
+        raise TypeError(f"{op}: rng expects {expected}, got {type(rng).__name__}")
+    return _dropout(op, "grad_output", grad_output, p, training, rng, None)
+
+
+def _dropout(op: str, name: str, input: Array, p: Any, training: Any, rng: Any, out: Array | None) -> Array:
+    on, x = _arrays.enter(op, **{name: input})
     probability = _shapes.number(op, "p", p)
     if not 0 <= probability <= 1:
-        raise ValueError(f"dropout: p expects a probability from 0 to 1, got {probability}")
+        raise ValueError(f"{op}: p expects a probability from 0 to 1, got {probability}")
     drops = _shapes.flag(op, "training", training) and probability > 0
-    key = _key(rng) if drops else 0
+    key = _key(op, rng) if drops else 0
     if not drops and out is None:
         return input
     out = _arrays.output(op, on, out, x.shape, x, input, may_be=input)
@@ -152,7 +274,7 @@ def dropout(input: Array, p: float = 0.5, training: bool = True, *, rng: Any = N
     return out
 
 
-def _key(rng: Any) -> int:
+def _key(op: str, rng: Any) -> int:
     """64 bits for Philox."""
     if rng is None:
         return int.from_bytes(os.urandom(8), "little")
@@ -160,9 +282,9 @@ def _key(rng: Any) -> int:
         return int(rng.integers(0, 2**64, dtype=np.uint64))
     if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool):
         if rng < 0:
-            raise ValueError(f"dropout: rng expects a seed of at least 0, got {_shapes.told(rng)}")
+            raise ValueError(f"{op}: rng expects a seed of at least 0, got {_shapes.told(rng)}")
         rng = np.random.SeedSequence(int(rng))
     if not isinstance(rng, np.random.SeedSequence):
         expected = "None, an int, a numpy.random.SeedSequence or a numpy.random.Generator"
-        raise TypeError(f"dropout: rng expects {expected}, got {type(rng).__name__}")
+        raise TypeError(f"{op}: rng expects {expected}, got {type(rng).__name__}")
     return int(rng.generate_state(1, np.uint64)[0])

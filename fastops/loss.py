@@ -1,6 +1,7 @@
-"""cross_entropy, softmax_cross_entropy_with_logits and mse_loss: what is promised."""
+"""cross_entropy, softmax_cross_entropy_with_logits, mse_loss and their gradients: what is promised."""
 
-from typing import Any
+from math import prod
+from typing import Any, NamedTuple
 
 from . import _arrays, _shapes
 from ._arrays import Array
@@ -60,28 +61,10 @@ def cross_entropy(
     >>> round(float(fastops.cross_entropy(logits, np.array([1, 0]))), 6)
     0.490415
     """
-    op = "cross_entropy"
-    probabilities = _arrays.is_float(target)
-    if probabilities:
-        on, x, t, w = _arrays.enter(op, ("weight",), input=input, target=target, weight=weight)
-    else:
-        on, x, w = _arrays.enter(op, ("weight",), input=input, weight=weight)
-        t = _arrays.integers(op, "target", target)
-    view = _shapes.classes(op, x.shape)
-    places = x.shape[:-1] if len(x.shape) == 1 else x.shape[:1] + x.shape[2:]
-    if w is not None:
-        _shapes.same(op, "weight", w.shape, (view.size,))
-    ignored = _shapes.integer(op, "ignore_index", ignore_index, -(2**63), 2**63 - 1)
-    _shapes.choice(op, "reduction", reduction, REDUCTIONS)
-    smoothing = _shapes.number(op, "label_smoothing", label_smoothing)
-    if not 0 <= smoothing <= 1:
-        raise ValueError(f"cross_entropy: label_smoothing expects a number from 0 to 1, got {smoothing}")
-    _shapes.same(op, "target", t.shape, x.shape if probabilities else places)
-    if probabilities and ignored >= 0:
-        raise ValueError(
-            f"cross_entropy: ignore_index expects class numbers for target, got {ignored} and probabilities"
-        )
-    return _cross_entropy(op, on, x, t, w, view, places, ignored, reduction, smoothing)
+    case = _cross_entropy_case(
+        "cross_entropy", input, target, weight, ignore_index, reduction, label_smoothing
+    )  # fmt: skip
+    return _cross_entropy(case)
 
 
 def softmax_cross_entropy_with_logits(logits: Array, labels: Array, reduction: str = "none") -> Array:
@@ -118,20 +101,7 @@ def softmax_cross_entropy_with_logits(logits: Array, labels: Array, reduction: s
     >>> fastops.softmax_cross_entropy_with_logits(logits, np.eye(2)).round(6)
     array([1.386294, 0.693147])
     """
-    op = "softmax_cross_entropy_with_logits"
-    soft = _arrays.is_float(labels)
-    if soft:
-        on, x, t = _arrays.enter(op, logits=logits, labels=labels)
-    else:
-        on, x = _arrays.enter(op, logits=logits)
-        t = _arrays.integers(op, "labels", labels)
-        if len(t.shape) == 2:
-            raise TypeError(f"{op}: labels expects dtype {x.dtype} where one-hot or soft, got {labels.dtype}")
-    if len(x.shape) != 2:
-        raise ValueError(f"{op}: logits expects shape (N, C), got {x.shape}")
-    _shapes.choice(op, "reduction", reduction, REDUCTIONS)
-    _shapes.same(op, "labels", t.shape, x.shape if soft else x.shape[:1])
-    return _cross_entropy(op, on, x, t, None, _shapes.around(x.shape, 1), x.shape[:1], None, reduction, 0.0)
+    return _cross_entropy(_with_logits_case("softmax_cross_entropy_with_logits", logits, labels, reduction))
 
 
 def mse_loss(input: Array, target: Array, reduction: str = "mean", weight: Array | None = None) -> Array:
@@ -172,12 +142,7 @@ def mse_loss(input: Array, target: Array, reduction: str = "mean", weight: Array
     array([1., 4.])
     """
     op = "mse_loss"
-    on, x, t, w = _arrays.enter(op, ("weight",), input=input, target=target, weight=weight)
-    _shapes.choice(op, "reduction", reduction, REDUCTIONS)
-    shape = _shapes.broadcast(op, x.shape, t.shape)
-    if w is not None:
-        _shapes.same(op, "weight", w.shape, shape)
-    x, t = on.broadcast(x, shape), on.broadcast(t, shape)
+    on, x, t, w, shape = _mse_loss_case(op, input, target, reduction, weight)
     if reduction == "none":
         out = on.empty(shape, x.dtype)
         on.loss.mse_loss(out, x, t, w)
@@ -186,23 +151,262 @@ def mse_loss(input: Array, target: Array, reduction: str = "mean", weight: Array
     return on.loss.scalar_loss(total, divisor if reduction == "mean" else 1.0, x.dtype)
 
 
-def _cross_entropy(
-    op: str, on: Any, x: Array, t: Array, w: Array | None, view: _shapes.Channels, places: tuple[int, ...],
-    ignored: int | None, reduction: str, smoothing: float,
-) -> Array:  # fmt: skip
-    """Losses of labels that are numbers (int64), ``ignored`` or not, or distributions (x's dtype), reduced."""
-    numbers = t.dtype != x.dtype
-    if numbers:
-        bad = on.loss.first_bad_label(t, view.size, ignored)
-        if bad >= 0:
-            name = "target" if op == "cross_entropy" else "labels"
-            raise ValueError(f"{op}: {name} expects class numbers from 0 to {view.size - 1}, got {t.reshape(-1)[bad]}")
-    w = on.ones(view.size, x.dtype) if w is None else w
-    out = on.empty(places if reduction == "none" else (0,), x.dtype)
-    if numbers:
-        total, divisor = on.loss.cross_entropy(out, x, t, w, view, -1 if ignored is None else ignored, smoothing)
+def cross_entropy_backward(
+    grad_output: Array | float,
+    input: Array,
+    target: Array,
+    weight: Array | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Array:
+    """The gradient of cross_entropy with respect to the logits.
+
+    Parameters
+    ----------
+    grad_output : number, or array of the losses' shape
+        The gradient of the result: a number or 0-d array, with reduction='none' an array of the input's dtype.
+    input, target, weight, ignore_index, reduction, label_smoothing
+        As cross_entropy had them.
+
+    Returns
+    -------
+    array of the input's shape and dtype
+        softmax(input) * sum(q) - q, where q are the target probabilities times the class weights, scaled as the
+        reduction does; 0 where ignored.
+
+    Raises
+    ------
+    TypeError
+        An argument is not an array of the right dtype.
+    ValueError
+        A label is neither a class nor ignore_index, or shapes or options do not fit together.
+
+    Notes
+    -----
+    Softmax and loss are one pass: no probabilities are kept from the forward.
+
+    References
+    ----------
+    https://pytorch.org/docs/stable/generated/torch.nn.functional.cross_entropy.html
+
+    Examples
+    --------
+    >>> import numpy as np, fastops
+    >>> fastops.cross_entropy_backward(1.0, np.zeros((1, 2)), np.array([0]))
+    array([[-0.5,  0.5]])
+    """
+    op = "cross_entropy_backward"
+    case = _cross_entropy_case(op, input, target, weight, ignore_index, reduction, label_smoothing)
+    return _cross_entropy_backward(op, grad_output, case)
+
+
+def softmax_cross_entropy_with_logits_backward(
+    grad_output: Array | float, logits: Array, labels: Array, reduction: str = "none"
+) -> Array:
+    """The gradient of softmax_cross_entropy_with_logits with respect to the logits.
+
+    Parameters
+    ----------
+    grad_output : (N,) array, or number where the loss reduces
+        The gradient of the result.
+    logits, labels, reduction
+        As softmax_cross_entropy_with_logits had them.
+
+    Returns
+    -------
+    (N, C) array
+        softmax(logits) * sum(labels) - labels, scaled as the reduction does.
+
+    Raises
+    ------
+    TypeError
+        An argument is not an array of the right dtype.
+    ValueError
+        A label is not a class, or shapes or options do not fit together.
+
+    References
+    ----------
+    https://www.mindspore.cn/docs/en/master/api_python/nn/mindspore.nn.SoftmaxCrossEntropyWithLogits.html
+
+    Examples
+    --------
+    >>> import numpy as np, fastops
+    >>> fastops.softmax_cross_entropy_with_logits_backward(np.ones(1), np.zeros((1, 2)), np.array([0]))
+    array([[-0.5,  0.5]])
+    """
+    op = "softmax_cross_entropy_with_logits_backward"
+    return _cross_entropy_backward(op, grad_output, _with_logits_case(op, logits, labels, reduction))
+
+
+def mse_loss_backward(
+    grad_output: Array | float, input: Array, target: Array, reduction: str = "mean", weight: Array | None = None
+) -> tuple[Array, Array]:
+    """The gradients of mse_loss with respect to input and target.
+
+    Parameters
+    ----------
+    grad_output : number, or array of the losses' shape
+        The gradient of the result: a number or 0-d array, with reduction='none' an array of the common shape.
+    input, target, reduction, weight
+        As mse_loss had them.
+
+    Returns
+    -------
+    grad_input, grad_target : arrays of the shapes of input and target
+        2 * (input - target) * weight, scaled as the reduction does, and its negative; summed where a shape was
+        broadcast.
+
+    Raises
+    ------
+    TypeError
+        An argument is not an array of float32 or float64, or dtypes differ.
+    ValueError
+        Shapes or options do not fit together.
+
+    References
+    ----------
+    https://pytorch.org/docs/stable/generated/torch.nn.functional.mse_loss.html
+
+    Examples
+    --------
+    >>> import numpy as np, fastops
+    >>> fastops.mse_loss_backward(1.0, np.array([1.0, 2.0]), np.array([0.0, 4.0]))
+    (array([ 1., -2.]), array([-1.,  2.]))
+    """
+    op = "mse_loss_backward"
+    on, x, t, w, shape = _mse_loss_case(op, input, target, reduction, weight)
+    factor, scale = w, 2.0
+    if reduction == "none":
+        _, factor = _arrays.enter(op, grad_output=grad_output)
+        _shapes.same(op, "grad_output", factor.shape, shape)
+        _arrays.same_dtype(op, "grad_output", factor, x)
+        factor = factor if w is None else factor * w
     else:
-        total, divisor = on.loss.cross_entropy_probabilities(out, x, t, w, view, smoothing)
+        scale *= _arrays.gradient_number(op, grad_output, x)
+        if reduction == "mean":
+            divisor = float(prod(shape)) if w is None else on.sum(w)
+            scale = on.quotient(scale, divisor)
+    grad_input, grad_target = on.empty(shape, x.dtype), on.empty(shape, x.dtype)
+    on.loss_grad.mse_loss_backward(grad_input, grad_target, x, t, factor, scale)
+    return on.sum_to(grad_input, input.shape), on.sum_to(grad_target, target.shape)
+
+
+class _CrossEntropy(NamedTuple):
+    """The checked arguments of a cross-entropy."""
+
+    on: Any
+    logits: Array
+    target: Array  # class numbers (int64) or probabilities (the logits' dtype)
+    numbers: bool
+    weight: Array
+    view: _shapes.Channels
+    places: tuple[int, ...]
+    ignored: int
+    reduction: str
+    smoothing: float
+
+
+def _cross_entropy_case(
+    op: str, input: Array, target: Array, weight: Array | None, ignore_index: Any, reduction: Any, label_smoothing: Any
+) -> _CrossEntropy:
+    probabilities = _arrays.is_float(target)
+    if probabilities:
+        on, x, t, w = _arrays.enter(op, ("weight",), input=input, target=target, weight=weight)
+    else:
+        on, x, w = _arrays.enter(op, ("weight",), input=input, weight=weight)
+        t = _arrays.integers(op, "target", target)
+    view = _shapes.classes(op, x.shape)
+    places = x.shape[:-1] if len(x.shape) == 1 else x.shape[:1] + x.shape[2:]
+    if w is not None:
+        _shapes.same(op, "weight", w.shape, (view.size,))
+    ignored = _shapes.integer(op, "ignore_index", ignore_index, -(2**63), 2**63 - 1)
+    _shapes.choice(op, "reduction", reduction, REDUCTIONS)
+    smoothing = _shapes.number(op, "label_smoothing", label_smoothing)
+    if not 0 <= smoothing <= 1:
+        raise ValueError(f"{op}: label_smoothing expects a number from 0 to 1, got {smoothing}")
+    _shapes.same(op, "target", t.shape, x.shape if probabilities else places)
+    if probabilities and ignored >= 0:
+        raise ValueError(f"{op}: ignore_index expects class numbers for target, got {ignored} and probabilities")
+    if not probabilities:
+        _check_labels(op, "target", on, t, view.size, ignored)
+    w = on.ones(view.size, x.dtype) if w is None else w
+    return _CrossEntropy(on, x, t, not probabilities, w, view, places, ignored, reduction, smoothing)
+
+
+def _with_logits_case(op: str, logits: Array, labels: Array, reduction: Any) -> _CrossEntropy:
+    soft = _arrays.is_float(labels)
+    if soft:
+        on, x, t = _arrays.enter(op, logits=logits, labels=labels)
+    else:
+        on, x = _arrays.enter(op, logits=logits)
+        t = _arrays.integers(op, "labels", labels)
+        if len(t.shape) == 2:
+            raise TypeError(f"{op}: labels expects dtype {x.dtype} where one-hot or soft, got {labels.dtype}")
+    if len(x.shape) != 2:
+        raise ValueError(f"{op}: logits expects shape (N, C), got {x.shape}")
+    _shapes.choice(op, "reduction", reduction, REDUCTIONS)
+    _shapes.same(op, "labels", t.shape, x.shape if soft else x.shape[:1])
+    view = _shapes.around(x.shape, 1)
+    if not soft:
+        _check_labels(op, "labels", on, t, view.size, None)
+    return _CrossEntropy(on, x, t, not soft, on.ones(view.size, x.dtype), view, x.shape[:1], -1, reduction, 0.0)
+
+
+def _check_labels(op: str, name: str, on: Any, labels: Array, classes: int, ignored: int | None) -> None:
+    bad = on.check.first_outside(labels, classes, ignored)
+    if bad >= 0:
+        raise ValueError(f"{op}: {name} expects class numbers from 0 to {classes - 1}, got {labels.reshape(-1)[bad]}")
+
+
+def _cross_entropy(case: _CrossEntropy) -> Array:
+    on, x, reduction = case.on, case.logits, case.reduction
+    out = on.empty(case.places if reduction == "none" else (0,), x.dtype)
+    if case.numbers:
+        total, divisor = on.loss.cross_entropy(
+            out, x, case.target, case.weight, case.view, case.ignored, case.smoothing
+        )  # fmt: skip
+    else:
+        total, divisor = on.loss.cross_entropy_probabilities(
+            out, x, case.target, case.weight, case.view, case.smoothing
+        )  # fmt: skip
     if reduction == "none":
         return out
     return on.loss.scalar_loss(total, divisor if reduction == "mean" else 1.0, x.dtype)
+
+
+def _cross_entropy_backward(op: str, grad_output: Array | float, case: _CrossEntropy) -> Array:
+    on, x = case.on, case.logits
+    if case.reduction == "none":
+        _, scales = _arrays.enter(op, grad_output=grad_output)
+        _shapes.same(op, "grad_output", scales.shape, case.places)
+        _arrays.same_dtype(op, "grad_output", scales, x)
+    else:
+        scale = _arrays.gradient_number(op, grad_output, x)
+        if case.reduction == "mean" and case.numbers:
+            scale = on.quotient(scale, on.loss_grad.label_weight(case.target, case.weight, case.ignored))
+        elif case.reduction == "mean":
+            scale = on.quotient(scale, float(prod(case.places)))
+        scales = on.full(1, scale, "float64")
+    grad_input = on.empty(x.shape, x.dtype)
+    if not grad_input.size:
+        return grad_input
+    if case.numbers:
+        on.loss_grad.cross_entropy_backward(
+            grad_input, scales, x, case.target, case.weight, case.view, case.ignored, case.smoothing
+        )
+    else:
+        on.loss_grad.cross_entropy_probabilities_backward(
+            grad_input, scales, x, case.target, case.weight, case.view, case.smoothing
+        )
+    return grad_input
+
+
+def _mse_loss_case(op: str, input: Array, target: Array, reduction: Any, weight: Array | None) -> tuple[Any, ...]:
+    """(backend, input, target, weight, shape), all arrays of the common shape."""
+    on, x, t, w = _arrays.enter(op, ("weight",), input=input, target=target, weight=weight)
+    _shapes.choice(op, "reduction", reduction, REDUCTIONS)
+    shape = _shapes.broadcast(op, x.shape, t.shape)
+    if w is not None:
+        _shapes.same(op, "weight", w.shape, shape)
+    return on, on.broadcast(x, shape), on.broadcast(t, shape), w, shape

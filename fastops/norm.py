@@ -1,4 +1,6 @@
-"""batch_norm: what is promised."""
+"""batch_norm and its gradient: what is promised."""
+
+from typing import Any
 
 from . import _arrays, _shapes
 from ._arrays import Array
@@ -70,21 +72,9 @@ def batch_norm(
            [ 1.,  1.]])
     """
     op = "batch_norm"
-    on, x, mean, var, scale, shift = _arrays.enter(
-        op, _OPTIONAL, input=input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
+    on, x, mean, var, scale, shift, g, train, share, epsilon = _case(
+        op, input, running_mean, running_var, weight, bias, training, momentum, eps
     )
-    train = _shapes.flag(op, "training", training)
-    share, epsilon = _shapes.number(op, "momentum", momentum), _shapes.number(op, "eps", eps)
-    given = {"running_mean": mean, "running_var": var, "weight": scale, "bias": shift}
-    g = _shapes.batch_norm(op, x.shape, train, **{k: None if a is None else a.shape for k, a in given.items()})
-    if (mean is None) != (var is None):
-        missing = "running_mean" if mean is None else "running_var"
-        raise ValueError(f"batch_norm: {missing} expects an array, as the other running statistic is one, got None")
-    if mean is None and not train:
-        raise ValueError("batch_norm: running_mean expects an array in evaluation (training=False), got None")
-    if not (epsilon > 0 or (epsilon == 0 and not train)):
-        least = "greater than 0 in training" if train else "of at least 0"
-        raise ValueError(f"batch_norm: eps expects a number {least}, got {epsilon}")
     if train and mean is not None:
         for name, array in (("running_mean", running_mean), ("running_var", running_var)):
             if not on.writeable(array):
@@ -99,3 +89,92 @@ def batch_norm(
         on.norm.update_running(running_mean, mean, share)
         on.norm.update_running(running_var, on.norm.unbiased(var, g.outer * g.inner), share)
     return out
+
+
+def batch_norm_backward(
+    grad_output: Array,
+    input: Array,
+    running_mean: Array | None,
+    running_var: Array | None,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> tuple[Array, Array | None, Array | None]:
+    """The gradients of batch_norm with respect to input, weight and bias.
+
+    Parameters
+    ----------
+    grad_output : array of the input's shape and dtype
+        The gradient of the result.
+    input, running_mean, running_var, weight, bias, training, momentum, eps
+        As batch_norm had them; the running statistics count in evaluation alone and are not changed.
+
+    Returns
+    -------
+    grad_input : array of the input's shape
+    grad_weight, grad_bias : (C,) arrays
+        None where weight or bias is None.
+
+    Raises
+    ------
+    TypeError
+        An argument is not an array of float32 or float64, or dtypes differ.
+    ValueError
+        Shapes do not fit, one value per channel in training, or no running statistics in evaluation.
+
+    Notes
+    -----
+    In training mean and variance are taken again from the input.  Sums are in float64.
+
+    References
+    ----------
+    Ioffe and Szegedy, arXiv 1502.03167, section 3.
+
+    Examples
+    --------
+    >>> import numpy as np, fastops
+    >>> x, one = np.array([[1.0], [3.0]]), np.ones(1)
+    >>> fastops.batch_norm_backward(np.array([[1.0], [0.0]]), x, 2 * one, one, one, one)
+    (array([[0.999995],
+           [0.      ]]), array([-0.999995]), array([1.]))
+    """
+    op = "batch_norm_backward"
+    on, x, mean, var, scale, shift, g, train, _, epsilon = _case(
+        op, input, running_mean, running_var, weight, bias, training, momentum, eps
+    )
+    _, go = _arrays.enter(op, grad_output=grad_output)
+    _arrays.same_dtype(op, "grad_output", go, x)
+    _shapes.same(op, "grad_output", go.shape, x.shape)
+    grad_input = on.empty(x.shape, x.dtype)
+    grad_weight = None if scale is None else on.full(g.size, 0, x.dtype)
+    grad_bias = None if shift is None else on.full(g.size, 0, x.dtype)
+    if x.size:
+        if train:
+            mean, var = on.norm.moments(x, g)
+        on.norm.batch_norm_backward(grad_input, grad_weight, grad_bias, go, x, mean, var, scale, train, epsilon, g)
+    return grad_input, grad_weight, grad_bias
+
+
+def _case(
+    op: str, input: Array, running_mean: Any, running_var: Any, weight: Any, bias: Any, training: Any, momentum: Any,
+    eps: Any,
+) -> tuple[Any, ...]:  # fmt: skip
+    """(backend, the five arrays, geometry, training, momentum, eps), checked."""
+    on, x, mean, var, scale, shift = _arrays.enter(
+        op, _OPTIONAL, input=input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
+    )
+    train = _shapes.flag(op, "training", training)
+    share, epsilon = _shapes.number(op, "momentum", momentum), _shapes.number(op, "eps", eps)
+    given = {"running_mean": mean, "running_var": var, "weight": scale, "bias": shift}
+    g = _shapes.batch_norm(op, x.shape, train, **{k: None if a is None else a.shape for k, a in given.items()})
+    if (mean is None) != (var is None):
+        missing = "running_mean" if mean is None else "running_var"
+        raise ValueError(f"{op}: {missing} expects an array, as the other running statistic is one, got None")
+    if mean is None and not train:
+        raise ValueError(f"{op}: running_mean expects an array in evaluation (training=False), got None")
+    if not (epsilon > 0 or (epsilon == 0 and not train)):
+        least = "greater than 0 in training" if train else "of at least 0"
+        raise ValueError(f"{op}: eps expects a number {least}, got {epsilon}")
+    return on, x, mean, var, scale, shift, g, train, share, epsilon

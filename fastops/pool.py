@@ -1,6 +1,7 @@
-"""max_pool2d, avg_pool2d and roi_pool: what is promised."""
+"""max_pool2d, avg_pool2d, roi_pool and their gradients: what is promised."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from . import _arrays, _shapes
 from ._arrays import Array
@@ -145,12 +146,7 @@ def avg_pool2d(
     op = "avg_pool2d"
     on, x = _arrays.enter(op, input=input)
     g = _shapes.pool2d(op, x.shape, kernel_size, stride, padding, 1, ceil_mode)
-    include_pad = _shapes.flag(op, "count_include_pad", count_include_pad)
-    divisor = 0
-    if divisor_override is not None:
-        divisor = _shapes.integer(op, "divisor_override", divisor_override)
-        if divisor == 0:
-            raise ValueError("avg_pool2d: divisor_override expects an int other than 0, got 0")
+    include_pad, divisor = _divisor(op, count_include_pad, divisor_override)
     out = _arrays.output(op, on, out, g.output, x, input)
     if out.size:
         on.pool.avg_pool2d(out, x, g, include_pad, divisor)
@@ -211,28 +207,220 @@ def roi_pool(
              [13., 15.]]]])
     """
     op = "roi_pool"
+    on, x, rois, g, scale = _roi_case(op, input, boxes, output_size, spatial_scale)
+    given = boxes if isinstance(boxes, (list, tuple)) else (boxes,)
+    out = _arrays.output(op, on, out, g.output, x, input, *given)
+    if out.size:
+        on.pool.roi_pool(out, x, rois, g, scale)
+    return out
+
+
+def max_pool2d_backward(
+    grad_output: Array,
+    input: Array,
+    indices: Array,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    ceil_mode: bool = False,
+) -> Array:
+    """The gradient of max_pool2d: each element of grad_output is added where its maximum was.
+
+    Parameters
+    ----------
+    grad_output : array of the result's shape
+        The gradient of the result; of the input's dtype.
+    input, kernel_size, stride, padding, dilation, ceil_mode
+        As max_pool2d had them.
+    indices : int64 array of the result's shape
+        What max_pool2d returned with return_indices=True; -1 has no gradient.
+
+    Returns
+    -------
+    array of the input's shape and dtype
+
+    Raises
+    ------
+    TypeError
+        An argument is not an array of the right dtype.
+    ValueError
+        An index is not on the input, or sizes or options do not fit together.
+
+    Notes
+    -----
+    Sums run in the order of the windows, whatever the number of threads.
+
+    References
+    ----------
+    https://pytorch.org/docs/stable/generated/torch.nn.functional.max_pool2d.html
+
+    Examples
+    --------
+    >>> import numpy as np, fastops
+    >>> image = np.arange(4.0).reshape(1, 2, 2)
+    >>> _, indices = fastops.max_pool2d(image, 2, return_indices=True)
+    >>> fastops.max_pool2d_backward(np.ones((1, 1, 1)), image, indices, 2)
+    array([[[0., 0.],
+            [0., 1.]]])
+    """
+    op = "max_pool2d_backward"
+    on, go, x = _arrays.enter(op, grad_output=grad_output, input=input)
+    places = _arrays.integers(op, "indices", indices)
+    g = _shapes.pool2d(op, x.shape, kernel_size, stride, padding, dilation, ceil_mode)
+    _shapes.same(op, "grad_output", go.shape, g.output)
+    _shapes.same(op, "indices", places.shape, g.output)
+    bad = on.check.first_outside(places, g.height * g.width, -1)
+    if bad >= 0:
+        expected = f"places from 0 to {g.height * g.width - 1}, or -1"
+        raise ValueError(f"{op}: indices expects {expected}, got {places.reshape(-1)[bad]}")
+    grad_input = on.empty(x.shape, x.dtype)
+    if grad_input.size:
+        on.pool.max_pool2d_backward(grad_input, go, places, g)
+    return grad_input
+
+
+def avg_pool2d_backward(
+    grad_output: Array,
+    input: Array,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Array:
+    """The gradient of avg_pool2d: each element of grad_output is shared among its window.
+
+    Parameters
+    ----------
+    grad_output : array of the result's shape
+        The gradient of the result; of the input's dtype.
+    input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+        As avg_pool2d had them; of the input only the shape counts.
+
+    Returns
+    -------
+    array of the input's shape and dtype
+
+    Raises
+    ------
+    TypeError
+        An argument is not an array of float32 or float64, or dtypes differ.
+    ValueError
+        Sizes or options do not fit together.
+
+    Notes
+    -----
+    Sums run in the order of the windows, whatever the number of threads.
+
+    References
+    ----------
+    https://pytorch.org/docs/stable/generated/torch.nn.functional.avg_pool2d.html
+
+    Examples
+    --------
+    >>> import numpy as np, fastops
+    >>> fastops.avg_pool2d_backward(np.ones((1, 1, 1)), np.zeros((1, 2, 2)), 2)
+    array([[[0.25, 0.25],
+            [0.25, 0.25]]])
+    """
+    op = "avg_pool2d_backward"
+    on, go, x = _arrays.enter(op, grad_output=grad_output, input=input)
+    g = _shapes.pool2d(op, x.shape, kernel_size, stride, padding, 1, ceil_mode)
+    include_pad, divisor = _divisor(op, count_include_pad, divisor_override)
+    _shapes.same(op, "grad_output", go.shape, g.output)
+    grad_input = on.empty(x.shape, x.dtype)
+    if grad_input.size:
+        on.pool.avg_pool2d_backward(grad_input, go, g, include_pad, divisor)
+    return grad_input
+
+
+def roi_pool_backward(
+    grad_output: Array,
+    input: Array,
+    boxes: Array | Sequence[Array],
+    output_size: Pair,
+    spatial_scale: float = 1.0,
+) -> Array:
+    """The gradient of roi_pool with respect to the maps: each element is added where its bin's maximum was.
+
+    Parameters
+    ----------
+    grad_output : (K, C, output height, output width) array
+        The gradient of the result; of the input's dtype.
+    input, boxes, output_size, spatial_scale
+        As roi_pool had them.
+
+    Returns
+    -------
+    array of the input's shape and dtype
+
+    Raises
+    ------
+    TypeError
+        An argument is not an array of float32 or float64, or dtypes differ.
+    ValueError
+        A box is not finite or not on an image, or sizes or options do not fit together.
+
+    Notes
+    -----
+    Of equal maxima the first counts.  Sums run in the order of the boxes, whatever the number of threads.
+
+    References
+    ----------
+    Girshick, Fast R-CNN, arXiv 1504.08083, section 2.3.
+
+    Examples
+    --------
+    >>> import numpy as np, fastops
+    >>> image, box = np.arange(4.0).reshape(1, 1, 2, 2), np.array([[0.0, 0.0, 0.0, 1.0, 1.0]])
+    >>> fastops.roi_pool_backward(np.ones((1, 1, 1, 1)), image, box, 1)
+    array([[[[0., 0.],
+             [0., 1.]]]])
+    """
+    op = "roi_pool_backward"
+    on, x, rois, g, scale = _roi_case(op, input, boxes, output_size, spatial_scale)
+    _, go = _arrays.enter(op, grad_output=grad_output)
+    _arrays.same_dtype(op, "grad_output", go, x)
+    _shapes.same(op, "grad_output", go.shape, g.output)
+    grad_input = on.empty(x.shape, x.dtype)
+    if grad_input.size:
+        on.pool.roi_pool_backward(grad_input, go, x, rois, g, scale)
+    return grad_input
+
+
+def _divisor(op: str, count_include_pad: Any, divisor_override: Any) -> tuple[bool, int]:
+    """(whether padding counts, the divisor or 0), checked."""
+    include_pad = _shapes.flag(op, "count_include_pad", count_include_pad)
+    if divisor_override is None:
+        return include_pad, 0
+    divisor = _shapes.integer(op, "divisor_override", divisor_override)
+    if divisor == 0:
+        raise ValueError(f"{op}: divisor_override expects an int other than 0, got 0")
+    return include_pad, divisor
+
+
+def _roi_case(
+    op: str, input: Array, boxes: Array | Sequence[Array], output_size: Any, spatial_scale: Any
+) -> tuple[Any, ...]:
+    """(backend, input, boxes (K, 5), geometry, scale), checked."""
     if isinstance(boxes, (list, tuple)):
         on, x, *per_image = _arrays.enter(op, input=input, **{f"boxes[{i}]": b for i, b in enumerate(boxes)})
         if len(x.shape) == 4 and len(boxes) != x.shape[0]:
-            raise ValueError(f"roi_pool: boxes expects a list of one array per image, {x.shape[0]}, got {len(boxes)}")
+            raise ValueError(f"{op}: boxes expects a list of one array per image, {x.shape[0]}, got {len(boxes)}")
         for i, b in enumerate(per_image):
             if len(b.shape) != 2 or b.shape[1] != 4:
-                raise ValueError(f"roi_pool: boxes[{i}] expects shape (L, 4), got {b.shape}")
+                raise ValueError(f"{op}: boxes[{i}] expects shape (L, 4), got {b.shape}")
         rois = on.pool.numbered_boxes(per_image, x.dtype)
     else:
         on, x, rois = _arrays.enter(op, input=input, boxes=boxes)
     g = _shapes.roi_pool(op, x.shape, rois.shape, output_size)
     scale = _shapes.number(op, "spatial_scale", spatial_scale)
     if not on.is_finite_positive(scale, x.dtype):
-        raise ValueError(
-            f"roi_pool: spatial_scale expects a number greater than 0 and finite in {x.dtype}, got {scale}"
-        )
+        raise ValueError(f"{op}: spatial_scale expects a number greater than 0 and finite in {x.dtype}, got {scale}")
     bad = on.pool.first_bad_box(rois, g.images)
     if bad >= 0:
         expected = f"finite coordinates and an image number from 0 to {g.images - 1}"
-        raise ValueError(f"roi_pool: boxes expects {expected}, got {[float(v) for v in rois[bad]]} in row {bad}")
-    given = boxes if isinstance(boxes, (list, tuple)) else (boxes,)
-    out = _arrays.output(op, on, out, g.output, x, input, *given)
-    if out.size:
-        on.pool.roi_pool(out, x, rois, g, scale)
-    return out
+        raise ValueError(f"{op}: boxes expects {expected}, got {[float(v) for v in rois[bad]]} in row {bad}")
+    return on, x, rois, g, scale

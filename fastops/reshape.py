@@ -1,4 +1,4 @@
-"""flatten: what is promised."""
+"""flatten and its gradient: what is promised."""
 
 from . import _arrays, _shapes
 from ._arrays import Array
@@ -38,3 +38,45 @@ def flatten(input: Array, start_dim: int = 0, end_dim: int = -1) -> Array:
     _, array = _arrays.backend("flatten", "input", input)
     shape = _shapes.flatten("flatten", array.shape, start_dim, end_dim)
     return input if shape == array.shape else array.reshape(shape)
+
+
+def flatten_backward(grad_output: Array, input: Array, start_dim: int = 0, end_dim: int = -1) -> Array:
+    """The gradient of flatten: grad_output in the input's shape.
+
+    Parameters
+    ----------
+    grad_output : array
+        The gradient of the result, of its shape.
+    input : array
+        As flatten had it; only its shape counts.
+    start_dim, end_dim : int
+        As flatten had them.
+
+    Returns
+    -------
+    array of the input's shape
+        A view of grad_output where its strides allow, else a copy.
+
+    Raises
+    ------
+    TypeError
+        An argument is not an array.
+    ValueError
+        grad_output is not of the shape of the result, or there are no such dimensions.
+
+    References
+    ----------
+    https://pytorch.org/docs/stable/generated/torch.flatten.html
+
+    Examples
+    --------
+    >>> import numpy as np, fastops
+    >>> fastops.flatten_backward(np.arange(4.0), np.zeros((2, 2)))
+    array([[0., 1.],
+           [2., 3.]])
+    """
+    op = "flatten_backward"
+    _, go = _arrays.backend(op, "grad_output", grad_output)
+    _, array = _arrays.backend(op, "input", input)
+    _shapes.same(op, "grad_output", go.shape, _shapes.flatten(op, array.shape, start_dim, end_dim))
+    return grad_output if go.shape == array.shape else go.reshape(array.shape)

@@ -1,4 +1,4 @@
-"""softmax and log_softmax: what is promised."""
+"""softmax, log_softmax and their gradients: what is promised."""
 
 from . import _arrays, _shapes
 from ._arrays import Array
@@ -95,3 +95,85 @@ def log_softmax(input: Array, dim: int, *, out: Array | None = None) -> Array:
     if out.size:
         on.softmax.log_softmax(out, x, view)
     return out
+
+
+def softmax_backward(grad_output: Array, output: Array, dim: int) -> Array:
+    """The gradient of softmax: output * (grad_output - sum(grad_output * output)).
+
+    Parameters
+    ----------
+    grad_output : array of any shape
+        The gradient of the result; float32 or float64.
+    output : array of the same shape and dtype
+        What softmax returned.
+    dim : int
+        As softmax had it.
+
+    Returns
+    -------
+    array of the same shape and dtype
+
+    Raises
+    ------
+    TypeError
+        An argument is not an array of float32 or float64, or dtypes differ.
+    ValueError
+        Shapes differ, or there is no such dimension.
+
+    References
+    ----------
+    https://pytorch.org/docs/stable/generated/torch.nn.functional.softmax.html
+
+    Examples
+    --------
+    >>> import numpy as np, fastops
+    >>> fastops.softmax_backward(np.array([1.0, 0.0]), np.array([0.5, 0.5]), dim=0)
+    array([ 0.25, -0.25])
+    """
+    return _backward("softmax_backward", grad_output, output, dim)
+
+
+def log_softmax_backward(grad_output: Array, output: Array, dim: int) -> Array:
+    """The gradient of log_softmax: grad_output - exp(output) * sum(grad_output).
+
+    Parameters
+    ----------
+    grad_output : array of any shape
+        The gradient of the result; float32 or float64.
+    output : array of the same shape and dtype
+        What log_softmax returned.
+    dim : int
+        As log_softmax had it.
+
+    Returns
+    -------
+    array of the same shape and dtype
+
+    Raises
+    ------
+    TypeError
+        An argument is not an array of float32 or float64, or dtypes differ.
+    ValueError
+        Shapes differ, or there is no such dimension.
+
+    References
+    ----------
+    https://pytorch.org/docs/stable/generated/torch.nn.functional.log_softmax.html
+
+    Examples
+    --------
+    >>> import numpy as np, fastops
+    >>> fastops.log_softmax_backward(np.array([1.0, 0.0]), np.log([0.5, 0.5]), dim=0)
+    array([ 0.5, -0.5])
+    """
+    return _backward("log_softmax_backward", grad_output, output, dim)
+
+
+def _backward(op: str, grad_output: Array, output: Array, dim: int) -> Array:
+    on, go, y = _arrays.enter(op, grad_output=grad_output, output=output)
+    _shapes.same(op, "grad_output", go.shape, y.shape)
+    view = _shapes.around(y.shape, _shapes.dimension(op, "dim", dim, len(y.shape)))
+    grad_input = on.empty(y.shape, y.dtype)
+    if grad_input.size:
+        getattr(on.softmax, op)(grad_input, go, y, view)
+    return grad_input

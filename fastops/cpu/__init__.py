@@ -4,11 +4,25 @@ from typing import Any
 
 import numpy as np
 
-from . import conv, conv_weight, elementwise, loss, norm, pool, softmax
+from . import check, conv, conv_weight, elementwise, loss, loss_grad, norm, pool, softmax
 
-__all__ = ["canonical", "conv", "conv_weight", "elementwise", "empty", "loss", "norm", "ones", "pool", "softmax"]
+__all__ = [
+    "canonical",
+    "check",
+    "conv",
+    "conv_weight",
+    "elementwise",
+    "empty",
+    "full",
+    "loss",
+    "loss_grad",
+    "norm",
+    "ones",
+    "pool",
+    "softmax",
+]
 
-empty, ones = np.empty, np.ones
+empty, full, ones = np.empty, np.full, np.ones
 
 
 def canonical(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -27,6 +41,28 @@ def canonical(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 def broadcast(array: np.ndarray[Any, Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
     """A contiguous array of ``shape`` with the elements of ``array`` repeated."""
     return array if array.shape == shape else canonical(np.broadcast_to(array, shape))
+
+
+def sum(array: np.ndarray[Any, Any]) -> float:
+    """The sum of all elements, in float64."""
+    with np.errstate(all="ignore"):
+        return float(array.sum(dtype=np.float64))
+
+
+def sum_to(array: np.ndarray[Any, Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """The array summed, in float64, over the dimensions that ``shape`` was broadcast along."""
+    if array.shape == shape:
+        return array
+    extra = array.ndim - len(shape)
+    axes = tuple(i for i in range(array.ndim) if i < extra or (shape[i - extra] == 1 != array.shape[i]))
+    with np.errstate(all="ignore"):
+        return np.asarray(array.sum(axis=axes, dtype=np.float64).astype(array.dtype)).reshape(shape)
+
+
+def quotient(a: float, b: float) -> float:
+    """a / b in floating-point rules: x / 0 is infinite, 0 / 0 NaN."""
+    with np.errstate(all="ignore"):
+        return float(np.float64(a) / np.float64(b))
 
 
 def is_finite_positive(number: float, dtype: np.dtype[Any]) -> bool:

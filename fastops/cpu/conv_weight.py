@@ -11,24 +11,14 @@ added to float64 totals in a fixed order.
 import numpy as np
 from numba import prange
 
-from .._jit import kernel, reduction
+from .._jit import kernel
 from .conv import BUFFER_BYTES, padded_copy
 from .conv_plan import conv2d_plan, window
 from .micro_kernel import VECTORS, add_dots, lanes
+from .sums import total
 
 MAPS, ELEMENTS = 16, 48  # weights of a task: a multiple of the tile of the dots
 PIXELS = 2048  # pixels of a dot: 16 maps of them are 128 KiB and stay in L2, an input channel in L1
-
-# ----------------------------------------------------------------------------------------------- reductions
-
-
-@reduction
-def _sum(x):
-    total = 0.0
-    for i in range(x.size):
-        total += np.float64(x[i])
-    return total
-
 
 # ------------------------------------------------------------------------------------------------- kernels
 
@@ -63,7 +53,7 @@ def _grad_weight_exact(grad, map, image, groups, height, width, pad_top, pad_lef
         c = task // kernel_width // kernel_height % per_group
         m = task // kernel_width // kernel_height // per_group
         channel = m // (maps // groups) * per_group + c
-        total = 0.0
+        s = 0.0
         for n in range(map.shape[0]):
             for y in range(map.shape[2]):
                 iy = y * stride_h - pad_top + ky * dilation_h
@@ -71,8 +61,8 @@ def _grad_weight_exact(grad, map, image, groups, height, width, pad_top, pad_lef
                     for x in range(map.shape[3]):
                         ix = x * stride_w - pad_left + kx * dilation_w
                         if 0 <= ix < width:
-                            total += np.float64(map[n, m, y, x]) * np.float64(image[n, channel, iy, ix])
-        grad[m, c, ky, kx] = total
+                            s += np.float64(map[n, m, y, x]) * np.float64(image[n, channel, iy, ix])
+        grad[m, c, ky, kx] = s
 
 
 @kernel
@@ -80,11 +70,11 @@ def _grad_bias(grad, x, images, plane):
     # An iteration owns a channel.
     channels = grad.size
     for c in prange(channels):
-        total = 0.0
+        s = 0.0
         for n in range(images):
             start = (n * channels + c) * plane
-            total += _sum(x[start : start + plane])
-        grad[c] = total
+            s += total(x[start : start + plane])
+        grad[c] = s
 
 
 # ------------------------------------------------------------------------------------------------- entries

@@ -23,6 +23,18 @@ def logistic(x):
 
 
 @scalar
+def rectified_gradient(gradient, x):
+    """The gradient where x > 0 (or NaN), else 0."""
+    return type(gradient)(0) if x <= 0 else gradient
+
+
+@scalar
+def logistic_gradient(gradient, y):
+    """The gradient of logistic, given its value y."""
+    return gradient * (type(y)(1) - y) * y
+
+
+@scalar
 def philox(counter, key0, key1):
     """Four random 32-bit words, a pure function of counter and key: Philox4x32-10 (Salmon et al., SC 2011)."""
     c0 = np.uint32(counter & 0xFFFFFFFF)
@@ -65,6 +77,18 @@ def _sigmoid(out, x):
 
 
 @kernel
+def _relu_grad(out, gradient, x):
+    for i in prange(x.size):
+        out[i] = rectified_gradient(gradient[i], x[i])
+
+
+@kernel
+def _sigmoid_grad(out, gradient, y):
+    for i in prange(y.size):
+        out[i] = logistic_gradient(gradient[i], y[i])
+
+
+@kernel
 def _dropout(out, x, threshold, scale, key0, key1):
     # Element i takes word i % 4 of counter i // 4.
     scale = out.dtype.type(scale)
@@ -90,6 +114,14 @@ def relu(out, input):
 
 def sigmoid(out, input):
     _sigmoid(input.size * 4)(out.reshape(-1), input.reshape(-1))
+
+
+def relu_backward(out, grad_output, input):
+    _relu_grad(input.size)(out.reshape(-1), grad_output.reshape(-1), input.reshape(-1))
+
+
+def sigmoid_backward(out, grad_output, output):
+    _sigmoid_grad(output.size)(out.reshape(-1), grad_output.reshape(-1), output.reshape(-1))
 
 
 def dropout(out, input, p, key):

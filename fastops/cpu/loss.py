@@ -9,6 +9,7 @@ from numba import prange
 
 from .._jit import kernel, reduction, scalar
 from .softmax import STRIP, log_probability, row_exp_sum, row_max, strip_exp_sum, strip_max, strips
+from .sums import total
 
 ROWS = 64  # rows of a block
 BLOCK = 8192  # elements of a block of mse_loss
@@ -23,12 +24,6 @@ def smoothed(probability, smoothing, classes):
 
 
 @scalar
-def is_bad(label, classes, ignores, ignore_index):
-    """Whether a label is neither a class number nor ignored."""
-    return ((label < 0) | (label >= classes)) & ((not ignores) | (label != ignore_index))
-
-
-@scalar
 def squared_error(x, target):
     """(x - target)^2."""
     return (x - target) * (x - target)
@@ -40,44 +35,36 @@ def squared_error(x, target):
 @reduction
 def _expected_log_probability(x, p, weight, top, log_sum, smoothing):
     """The sum over a row of weight * smoothed probability * log probability, float64."""
-    total = 0.0
+    s = 0.0
     for c in range(x.size):
         target = smoothed(p[c], smoothing, x.size)
-        total += np.float64(log_probability(x[c], top, log_sum) * target * weight[c])
-    return total
+        s += np.float64(log_probability(x[c], top, log_sum) * target * weight[c])
+    return s
 
 
 @reduction
 def _weighted_log_probability(x, weight, top, log_sum):
     """The sum over a row of weight * log probability, float64."""
-    total = 0.0
+    s = 0.0
     for c in range(x.size):
-        total += np.float64(log_probability(x[c], top, log_sum) * weight[c])
-    return total
+        s += np.float64(log_probability(x[c], top, log_sum) * weight[c])
+    return s
 
 
 @reduction
 def _squared_error_sum(x, target):
-    total = 0.0
+    s = 0.0
     for i in range(x.size):
-        total += np.float64(squared_error(x[i], target[i]))
-    return total
+        s += np.float64(squared_error(x[i], target[i]))
+    return s
 
 
 @reduction
 def _weighted_squared_error_sum(x, target, weight):
-    total = 0.0
+    s = 0.0
     for i in range(x.size):
-        total += np.float64(squared_error(x[i], target[i]) * weight[i])
-    return total
-
-
-@reduction
-def _sum(x):
-    total = 0.0
-    for i in range(x.size):
-        total += np.float64(x[i])
-    return total
+        s += np.float64(squared_error(x[i], target[i]) * weight[i])
+    return s
 
 
 # ------------------------------------------------------------------------------------------------- kernels
@@ -217,23 +204,7 @@ def _mse_loss_weighted_sums(sums, x, target, weight):
     for block in prange(sums.shape[0]):
         start, stop = block * BLOCK, min(block * BLOCK + BLOCK, x.size)
         sums[block, 0] = _weighted_squared_error_sum(x[start:stop], target[start:stop], weight[start:stop])
-        sums[block, 1] = _sum(weight[start:stop])
-
-
-@kernel
-def _bad_labels(blocks, target, classes, ignores, ignore_index):
-    # An iteration owns a block and notes the first label that is neither a class nor ignored.
-    for block in prange(blocks.size):
-        labels = target[block * BLOCK : (block + 1) * BLOCK]
-        bad = 0
-        for i in range(labels.size):
-            bad += is_bad(labels[i], classes, ignores, ignore_index)
-        blocks[block] = -1
-        if bad > 0:
-            for i in range(labels.size - 1, -1, -1):
-                blocks[block] = (
-                    block * BLOCK + i if is_bad(labels[i], classes, ignores, ignore_index) else blocks[block]
-                )
+        sums[block, 1] = total(weight[start:stop])
 
 
 # ------------------------------------------------------------------------------------------------- entries
@@ -299,12 +270,3 @@ def scalar_loss(total, divisor, dtype):
     """total / divisor as a NumPy scalar, in floating-point rules: 0 / 0 is NaN, without a warning."""
     with np.errstate(all="ignore"):
         return dtype.type(np.float64(total) / np.float64(divisor))
-
-
-def first_bad_label(target, classes, ignore_index):
-    """The place (in C order) of the first label that is neither in [0, classes) nor ignore_index (if any), or -1."""
-    blocks = np.empty(-(-target.size // BLOCK), np.int64)
-    ignores = ignore_index is not None
-    _bad_labels(target.size)(blocks, target.reshape(-1), classes, ignores, ignore_index if ignores else 0)
-    bad = blocks[blocks >= 0]
-    return int(bad[0]) if bad.size else -1

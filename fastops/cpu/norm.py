@@ -9,6 +9,7 @@ import numpy as np
 from numba import prange
 
 from .._jit import kernel, reduction, scalar
+from .sums import total
 
 BLOCK = 4096  # elements of a block: two passes over 16 or 32 KiB stay in L1
 COLUMNS = 16  # planes shorter than this are treated as columns of a matrix
@@ -39,20 +40,21 @@ def normalized(x, mean, mean_low, scale, shift):
 
 
 @reduction
-def _sum(x):
-    total = 0.0
+def _m2(x, mean):
+    s = 0.0
     for i in range(x.size):
-        total += np.float64(x[i])
-    return total
+        delta = np.float64(x[i]) - mean
+        s += delta * delta
+    return s
 
 
 @reduction
-def _m2(x, mean):
-    total = 0.0
+def _sum_with_deviation(g, x, mean):
+    """The sum of g * (x - mean)."""
+    s = 0.0
     for i in range(x.size):
-        delta = np.float64(x[i]) - mean
-        total += delta * delta
-    return total
+        s += np.float64(g[i]) * (np.float64(x[i]) - mean)
+    return s
 
 
 # ------------------------------------------------------------------------------------------------- kernels
@@ -65,7 +67,7 @@ def _moments_planes(means, m2s, x, n, channels, inner, blocks):
         plane, block = i // blocks, i % blocks
         start = plane * inner + block * BLOCK
         values = x[start : min(start + BLOCK, (plane + 1) * inner)]
-        mean = _sum(values) / values.size
+        mean = total(values) / values.size
         at = (plane // channels) * blocks + block
         means[plane % channels, at] = mean
         m2s[plane % channels, at] = _m2(values, mean)
@@ -139,6 +141,45 @@ def _batch_norm_columns(out, x, mean, mean_low, scale, shift):
             results[c] = normalized(values[c], mean[c], mean_low[c], scale[c], shift[c])
 
 
+@kernel
+def _gradient_sums_planes(sums, deviations, g, x, mean, n, channels, inner, blocks):
+    # Sums of g and g * (x - mean) as in _moments_planes; an iteration owns one block of one plane.
+    for i in prange(n * channels * blocks):
+        plane, block = i // blocks, i % blocks
+        start = plane * inner + block * BLOCK
+        stop = min(start + BLOCK, (plane + 1) * inner)
+        c, at = plane % channels, plane // channels * blocks + block
+        sums[c, at] = total(g[start:stop])
+        deviations[c, at] = _sum_with_deviation(g[start:stop], x[start:stop], mean[c])
+
+
+@kernel
+def _gradient_sums_columns(sums, deviations, g, x, mean, n, width, inner, rows):
+    # The same as in _moments_columns; an iteration owns one block of rows.
+    for block in prange(sums.shape[0]):
+        s, d = sums[block], deviations[block]
+        for j in range(width):
+            s[j] = 0
+            d[j] = 0
+        for i in range(block * rows, min(block * rows + rows, n)):
+            row, grow = x[i * width : (i + 1) * width], g[i * width : (i + 1) * width]
+            for j in range(width):
+                s[j] += np.float64(grow[j])
+                d[j] += np.float64(grow[j]) * (np.float64(row[j]) - mean[j // inner])
+
+
+@kernel
+def _batch_norm_grad_planes(out, g, x, mean, mean_low, factor, slope, summand, channels, inner):
+    # An iteration owns a plane.
+    for plane in prange(x.size // inner):
+        c = plane % channels
+        high, low, a, b, d = mean[c], mean_low[c], factor[c], slope[c], summand[c]
+        first, last = plane * inner, (plane + 1) * inner
+        values, gradients, results = x[first:last], g[first:last], out[first:last]
+        for i in range(inner):
+            results[i] = gradients[i] * a + normalized(values[i], high, low, b, d)
+
+
 # ------------------------------------------------------------------------------------------------- entries
 
 
@@ -172,12 +213,17 @@ def unbiased(var, count):
     return var * (count / (count - 1))
 
 
+def _in_two(mean, dtype):
+    """The mean as the sum of two numbers of dtype, the second 0 where the first is not finite."""
+    high = mean.astype(dtype)
+    return high, np.where(np.isfinite(high), mean - high.astype(np.float64), 0).astype(dtype)
+
+
 def batch_norm(out, input, mean, var, weight, bias, eps, g):
     """Normalise by the given mean and variance."""
     dtype = input.dtype
     with np.errstate(all="ignore"):
-        high = mean.astype(dtype)
-        low = np.where(np.isfinite(high), mean - high.astype(np.float64), 0).astype(dtype)
+        high, low = _in_two(mean, dtype)
         scale = 1.0 / np.sqrt(var.astype(np.float64) + eps)
         scale = (scale if weight is None else scale * weight).astype(dtype)
         shift = np.zeros(g.size, dtype) if bias is None else bias
@@ -187,3 +233,49 @@ def batch_norm(out, input, mean, var, weight, bias, eps, g):
         _batch_norm_planes(input.size)(
             out.reshape(-1), input.reshape(-1), high, low, scale, shift, g.size, g.inner
         )  # fmt: skip
+
+
+def gradient_sums(grad_output, input, mean, g):
+    """The sums of grad_output and of grad_output * (input - mean) of each channel, float64."""
+    n, channels, inner = g
+    x, y, work = input.reshape(-1), grad_output.reshape(-1), input.size * 2
+    mean = mean.astype(np.float64)
+    if inner >= COLUMNS:
+        blocks = -(-inner // BLOCK)
+        sums, deviations = np.empty((2, channels, n * blocks))
+        _gradient_sums_planes(work)(sums, deviations, y, x, mean, n, channels, inner, blocks)
+        return sums.sum(axis=1), deviations.sum(axis=1)
+    width = channels * inner
+    rows = max(1, 4 * BLOCK // width)
+    sums, deviations = np.empty((2, -(-n // rows), width))
+    _gradient_sums_columns(work)(sums, deviations, y, x, mean, n, width, inner, rows)
+    return (s.sum(axis=0).reshape(channels, inner).sum(axis=1) for s in (sums, deviations))
+
+
+def batch_norm_backward(grad_input, grad_weight, grad_bias, grad_output, input, mean, var, weight, training, eps, g):
+    """Fill the gradients, those of weight and bias where they are not None.
+
+    With z = (x - mean) / std over m values and weight w, in training
+        grad_input = w / std * (grad_output - sum(grad_output) / m - z * sum(grad_output * z) / m),
+    else w / std * grad_output; grad_weight = sum(grad_output * z), grad_bias = sum(grad_output).
+    """
+    dtype = input.dtype
+    with np.errstate(all="ignore"):
+        sums, deviations = gradient_sums(grad_output, input, mean, g)
+        inverse = 1.0 / np.sqrt(var.astype(np.float64) + eps)
+        factor = inverse if weight is None else inverse * weight
+        if grad_weight is not None:
+            grad_weight[...] = deviations * inverse
+        if grad_bias is not None:
+            grad_bias[...] = sums
+        count = g.outer * g.inner
+        slope = (-factor * inverse * inverse * deviations / count).astype(dtype)
+        summand = (-factor * sums / count).astype(dtype)
+        high, low = _in_two(mean, dtype)
+        factor = factor.astype(dtype)
+    x, y, out = input.reshape(-1), grad_output.reshape(-1), grad_input.reshape(-1)
+    if training:
+        _batch_norm_grad_planes(input.size)(out, y, x, high, low, factor, slope, summand, g.size, g.inner)
+    else:
+        zero = np.zeros(g.size, dtype)
+        _batch_norm_planes(input.size)(out, y, zero, zero, factor, zero, g.size, g.inner)

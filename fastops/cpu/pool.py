@@ -37,6 +37,17 @@ def window_size(start, extent, pad, size):
 
 
 @scalar
+def window_divisor(divisor, include_pad, iy0, ix0, kh, kw, ph, pw, h, w):
+    """What the sum of a window that starts at (iy0, ix0) is divided by; ``divisor`` where that is not 0."""
+    if divisor != 0:
+        return divisor
+    if include_pad:
+        return window_size(iy0, kh, ph, h) * window_size(ix0, kw, pw, w)
+    rows = end_inside(iy0, 1, h, kh) - first_inside(iy0, 1)
+    return max(1, rows * (end_inside(ix0, 1, w, kw) - first_inside(ix0, 1)))
+
+
+@scalar
 def rounded(x):
     """The nearest integer, halves away from zero; beyond 2^30, which no map reaches, cut off."""
     limit, half = type(x)(2**30), type(x)(0.5)
@@ -89,6 +100,28 @@ def _add_row(row, line, stride):
     else:
         for ox in range(row.size):
             row[ox] += line[index(ox * stride)]
+
+
+@routine
+def _spread_row(line, row, stride):
+    """line[ox * stride] += row[ox]."""
+    if stride == 1:
+        for ox in range(row.size):
+            line[ox] += row[ox]
+    else:
+        for ox in range(row.size):
+            line[index(ox * stride)] += row[ox]
+
+
+@routine
+def _roi_argmax(x, width, iy0, iy1, ix0, ix1):
+    """The place in a plane of the first of the greatest elements of a bin, -1 if it is empty or never beats -inf."""
+    best, where = x.dtype.type(-np.inf), -1
+    for iy in range(iy0, iy1):
+        for ix in range(ix0, ix1):
+            if x[iy * width + ix] > best:
+                best, where = x[iy * width + ix], iy * width + ix
+    return where
 
 
 # ------------------------------------------------------------------------------------------------- kernels
@@ -144,8 +177,7 @@ def _avg_pool2d(out, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, include_pad, divis
         for ox in range(ow):
             row[ox] = 0
         iy0 = oy * sh - ph
-        ky0, ky1 = first_inside(iy0, 1), end_inside(iy0, 1, h, kh)
-        for ky in range(ky0, ky1):
+        for ky in range(first_inside(iy0, 1), end_inside(iy0, 1, h, kh)):
             iy = iy0 + ky
             line = x[(plane * h + iy) * w : (plane * h + iy + 1) * w]
             for ox in range(ow):
@@ -157,13 +189,7 @@ def _avg_pool2d(out, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, include_pad, divis
             for ox in range(ow):
                 row[ox] += line_sum[ox]
         for ox in range(ow):
-            ix0 = ox * sw - pw
-            if divisor != 0:
-                count = divisor
-            elif include_pad:
-                count = window_size(iy0, kh, ph, h) * window_size(ix0, kw, pw, w)
-            else:
-                count = max(1, (ky1 - ky0) * (end_inside(ix0, 1, w, kw) - first_inside(ix0, 1)))
+            count = window_divisor(divisor, include_pad, iy0, ox * sw - pw, kh, kw, ph, pw, h, w)
             row[ox] /= out.dtype.type(count)
 
 
@@ -196,6 +222,66 @@ def _roi_pool(out, x, boxes, scale, channels, h, w, oh, ow):
                 out[(kc * oh + py) * ow + px] = best
 
 
+@kernel
+def _scatter(out, gradient, indices, plane, out_plane):
+    # An iteration owns one plane of the result and adds each gradient at its index, in order; -1 has none.
+    for p in prange(out.size // plane):
+        target = out[p * plane : (p + 1) * plane]
+        g = gradient[p * out_plane : (p + 1) * out_plane]
+        places = indices[p * out_plane : (p + 1) * out_plane]
+        for i in range(plane):
+            target[i] = 0
+        for i in range(out_plane):
+            if places[i] >= 0:
+                target[index(places[i])] += g[i]
+
+
+@kernel
+def _avg_pool2d_grad(out, gradient, oh, ow, h, w, kh, kw, sh, sw, ph, pw, include_pad, divisor):
+    # An iteration owns one plane of the result: each row of gradients, divided, is added to the rows of its windows.
+    for plane in prange(out.size // (h * w)):
+        target = out[plane * h * w : (plane + 1) * h * w]
+        share = np.empty(ow, out.dtype)
+        for i in range(h * w):
+            target[i] = 0
+        for oy in range(oh):
+            iy0 = oy * sh - ph
+            ky0, ky1 = first_inside(iy0, 1), end_inside(iy0, 1, h, kh)
+            row = gradient[(plane * oh + oy) * ow : (plane * oh + oy + 1) * ow]
+            for ox in range(ow):
+                count = window_divisor(divisor, include_pad, iy0, ox * sw - pw, kh, kw, ph, pw, h, w)
+                share[ox] = row[ox] / out.dtype.type(count)
+            for ky in range(ky0, ky1):
+                line = target[(iy0 + ky) * w : (iy0 + ky + 1) * w]
+                for kx in range(first_inside((ow - 1) * sw - pw, 1), end_inside(-pw, 1, w, kw)):
+                    ix0 = kx - pw
+                    ox0, ox1 = first_inside(ix0, sw), end_inside(ix0, sw, w, ow)
+                    _spread_row(line[ix0 + ox0 * sw :], share[ox0:ox1], sw)
+
+
+@kernel
+def _roi_pool_grad(out, gradient, x, boxes, scale, channels, h, w, oh, ow):
+    # An iteration owns one plane of the result: it finds the maxima of all boxes on its image again, in their order.
+    scale = out.dtype.type(scale)
+    for plane in prange(out.size // (h * w)):
+        target, values = out[plane * h * w : (plane + 1) * h * w], x[plane * h * w : (plane + 1) * h * w]
+        image, c = plane // channels, plane % channels
+        for i in range(h * w):
+            target[i] = 0
+        for k in range(boxes.shape[0]):
+            if np.int64(boxes[k, 0]) == image:
+                x0, y0 = rounded(boxes[k, 1] * scale), rounded(boxes[k, 2] * scale)
+                width = max(rounded(boxes[k, 3] * scale) - x0 + 1, 1)
+                height = max(rounded(boxes[k, 4] * scale) - y0 + 1, 1)
+                for py in range(oh):
+                    iy0, iy1 = roi_bin(py, y0, height, oh, h, scale)
+                    for px in range(ow):
+                        ix0, ix1 = roi_bin(px, x0, width, ow, w, scale)
+                        where = _roi_argmax(values, w, iy0, iy1, ix0, ix1)
+                        if where >= 0:
+                            target[index(where)] += gradient[((k * channels + c) * oh + py) * ow + px]
+
+
 # ------------------------------------------------------------------------------------------------- entries
 
 
@@ -219,6 +305,27 @@ def roi_pool(out, input, boxes, g, scale):
     _roi_pool(work)(
         out.reshape(-1), input.reshape(-1), boxes, scale, g.channels, g.height, g.width, g.out_height, g.out_width
     )
+
+
+def max_pool2d_backward(out, grad_output, indices, g):
+    _scatter(out.size + grad_output.size * 4)(
+        out.reshape(-1), grad_output.reshape(-1), indices.reshape(-1), g.height * g.width, g.out_height * g.out_width
+    )
+
+
+def avg_pool2d_backward(out, grad_output, g, count_include_pad, divisor):
+    work = grad_output.size * min(g.kernel_height, g.height) * min(g.kernel_width, g.width)
+    _avg_pool2d_grad(work)(
+        out.reshape(-1), grad_output.reshape(-1), *g[4:6], *g[2:4], *g[6:12], count_include_pad, divisor
+    )  # fmt: skip
+
+
+def roi_pool_backward(out, grad_output, input, boxes, g, scale):
+    work = g.boxes * g.channels * (g.height * g.width // 4 + g.out_height * g.out_width)
+    _roi_pool_grad(work)(
+        out.reshape(-1), grad_output.reshape(-1), input.reshape(-1), boxes, scale, g.channels, g.height, g.width,
+        g.out_height, g.out_width,
+    )  # fmt: skip
 
 
 def first_bad_box(boxes, images):

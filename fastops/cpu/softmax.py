@@ -12,6 +12,7 @@ from numba.extending import overload
 
 from .._jit import kernel, reduction, routine, scalar
 from .exp import exp
+from .sums import dot, total
 
 STRIP = 512  # columns of a strip: its maxima and sums stay in L1
 _RUN = 1024  # elements summed in the array's own type before they join a float64 total
@@ -62,24 +63,24 @@ def _row_max(x):
 @reduction
 def row_exp_sum(x, top):
     """The sum of exp(x - top), float64."""
-    total = 0.0
+    s = 0.0
     for start in range(0, x.size, _RUN):
         part = x.dtype.type(0)
         run = x[start : start + _RUN]
         for i in range(run.size):
             part += exp(run[i] - top)
-        total += np.float64(part)
-    return total
+        s += np.float64(part)
+    return s
 
 
 @reduction
-def _row_exp(out, x, top):
+def row_exp(out, x, top):
     """Write exp(x - top) into out and return its sum, float64.
 
     The sum has a loop of its own: where a loop writes as well, LLVM runs it one by one if the arrays lie close to each
     other, and the bits of the sum would depend on their addresses.
     """
-    total = 0.0
+    s = 0.0
     for start in range(0, x.size, _RUN):
         part = x.dtype.type(0)
         run, results = x[start : start + _RUN], out[start : start + _RUN]
@@ -87,8 +88,8 @@ def _row_exp(out, x, top):
             results[i] = exp(run[i] - top)
         for i in range(run.size):
             part += results[i]
-        total += np.float64(part)
-    return total
+        s += np.float64(part)
+    return s
 
 
 @routine
@@ -121,7 +122,7 @@ def _softmax_rows(out, x, size):
     # An iteration owns a row: its maximum, exp into the output, then the division.
     for row in prange(x.size // size):
         values, results = x[row * size : (row + 1) * size], out[row * size : (row + 1) * size]
-        factor = x.dtype.type(1.0 / _row_exp(results, values, row_max(values)))
+        factor = x.dtype.type(1.0 / row_exp(results, values, row_max(values)))
         for i in range(size):
             results[i] *= factor
 
@@ -182,6 +183,75 @@ def _log_softmax_strips(out, x, size, inner, strips):
                 results[j] = log_probability(values[j], top[j], log_sum[j])
 
 
+@kernel
+def _softmax_grad_rows(out, gradient, y, size):
+    # An iteration owns a row: y * (gradient - sum(gradient * y)).
+    for row in prange(y.size // size):
+        first, last = row * size, (row + 1) * size
+        g, values, results = gradient[first:last], y[first:last], out[first:last]
+        mean = y.dtype.type(dot(g, values))
+        for i in range(size):
+            results[i] = values[i] * (g[i] - mean)
+
+
+@kernel
+def _softmax_grad_strips(out, gradient, y, size, inner, strips):
+    # An iteration owns a strip of columns.
+    for task in prange(y.size // (size * inner) * strips):
+        j0 = task % strips * STRIP
+        start = task // strips * size * inner + j0
+        width = min(STRIP, inner - j0)
+        sums, mean = np.empty(width), np.empty(width, y.dtype)
+        for j in range(width):
+            sums[j] = 0
+        for c in range(size):
+            at = start + c * inner
+            g, values = gradient[at : at + width], y[at : at + width]
+            for j in range(width):
+                sums[j] += np.float64(g[j] * values[j])
+        for j in range(width):
+            mean[j] = y.dtype.type(sums[j])
+        for c in range(size):
+            at = start + c * inner
+            g, values, results = gradient[at : at + width], y[at : at + width], out[at : at + width]
+            for j in range(width):
+                results[j] = values[j] * (g[j] - mean[j])
+
+
+@kernel
+def _log_softmax_grad_rows(out, gradient, y, size):
+    # An iteration owns a row: gradient - exp(y) * sum(gradient).
+    for row in prange(y.size // size):
+        first, last = row * size, (row + 1) * size
+        g, values, results = gradient[first:last], y[first:last], out[first:last]
+        s = y.dtype.type(total(g))
+        for i in range(size):
+            results[i] = g[i] - exp(values[i]) * s
+
+
+@kernel
+def _log_softmax_grad_strips(out, gradient, y, size, inner, strips):
+    # An iteration owns a strip of columns.
+    for task in prange(y.size // (size * inner) * strips):
+        j0 = task % strips * STRIP
+        start = task // strips * size * inner + j0
+        width = min(STRIP, inner - j0)
+        sums, rounded = np.empty(width), np.empty(width, y.dtype)
+        for j in range(width):
+            sums[j] = 0
+        for c in range(size):
+            g = gradient[start + c * inner : start + c * inner + width]
+            for j in range(width):
+                sums[j] += np.float64(g[j])
+        for j in range(width):
+            rounded[j] = y.dtype.type(sums[j])
+        for c in range(size):
+            at = start + c * inner
+            g, values, results = gradient[at : at + width], y[at : at + width], out[at : at + width]
+            for j in range(width):
+                results[j] = g[j] - exp(values[j]) * rounded[j]
+
+
 # ------------------------------------------------------------------------------------------------- entries
 
 
@@ -204,3 +274,19 @@ def log_softmax(out, input, view):
         _log_softmax_rows(work)(y, x, view.size)
     else:
         _log_softmax_strips(work)(y, x, view.size, view.inner, strips(view.inner))
+
+
+def softmax_backward(out, grad_output, output, view):
+    y, g, grad, work = output.reshape(-1), grad_output.reshape(-1), out.reshape(-1), output.size * 2
+    if view.inner == 1:
+        _softmax_grad_rows(work)(grad, g, y, view.size)
+    else:
+        _softmax_grad_strips(work)(grad, g, y, view.size, view.inner, strips(view.inner))
+
+
+def log_softmax_backward(out, grad_output, output, view):
+    y, g, grad, work = output.reshape(-1), grad_output.reshape(-1), out.reshape(-1), output.size * 4
+    if view.inner == 1:
+        _log_softmax_grad_rows(work)(grad, g, y, view.size)
+    else:
+        _log_softmax_grad_strips(work)(grad, g, y, view.size, view.inner, strips(view.inner))

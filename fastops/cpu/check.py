@@ -1,0 +1,45 @@
+"""Checks of values inside arrays, before any kernel uses them as places."""
+
+import numpy as np
+from numba import prange
+
+from .._jit import kernel, scalar
+
+BLOCK = 8192  # values of a block
+
+# ------------------------------------------------------------------------------------------------- scalars
+
+
+@scalar
+def outside(value, count, exempts, exempt):
+    """Whether an integer is neither in [0, count) nor the exempt one, if there is one."""
+    return ((value < 0) | (value >= count)) & ((not exempts) | (value != exempt))
+
+
+# ------------------------------------------------------------------------------------------------- kernels
+
+
+@kernel
+def _first_outside(blocks, values, count, exempts, exempt):
+    # An iteration owns a block and notes the place of its first value that is outside, or -1.
+    for block in prange(blocks.size):
+        some = values[block * BLOCK : (block + 1) * BLOCK]
+        bad = 0
+        for i in range(some.size):
+            bad += outside(some[i], count, exempts, exempt)
+        blocks[block] = -1
+        if bad > 0:
+            for i in range(some.size - 1, -1, -1):
+                blocks[block] = block * BLOCK + i if outside(some[i], count, exempts, exempt) else blocks[block]
+
+
+# ------------------------------------------------------------------------------------------------- entries
+
+
+def first_outside(values, count, exempt=None):
+    """The place (in C order) of the first integer that is neither in [0, count) nor ``exempt``, or -1."""
+    blocks = np.empty(-(-values.size // BLOCK), np.int64)
+    exempts = exempt is not None
+    _first_outside(values.size)(blocks, values.reshape(-1), count, exempts, exempt if exempts else 0)
+    bad = blocks[blocks >= 0]
+    return int(bad[0]) if bad.size else -1

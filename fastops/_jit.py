@@ -26,6 +26,7 @@ import numpy as np
 from numba import njit
 from numba.core import config
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, _CacheLocator
+from numba.core.compiler_lock import global_compiler_lock
 from numba.np.ufunc import parallel as _threads
 
 # nnan and ninf never: NaN and infinities must come through.  nsz would lose the sign of relu(-0.0), arcp would round
@@ -175,7 +176,8 @@ def _threads_usable() -> bool:
             _serial_only = True
         else:
             try:
-                _threads._launch_threads()
+                with global_compiler_lock:  # which a fork waits for
+                    _threads._launch_threads()
                 _layer = numba.threading_layer()
             except Exception:  # the layer that NUMBA_THREADING_LAYER asks for is not installed
                 _serial_only = True
@@ -187,10 +189,16 @@ def _after_fork() -> None:
     global _serial_only, _workqueue_lock
     _workqueue_lock = threading.Lock()
     _serial_only = _serial_only or _threads._is_initialized
+    global_compiler_lock.release()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    # A fork waits until no thread compiles: the child would find numba's lock taken, and wait for ever.
+    os.register_at_fork(
+        before=global_compiler_lock.acquire,
+        after_in_parent=global_compiler_lock.release,
+        after_in_child=_after_fork,
+    )
 
 
 # ---------------------------------------------------------------------------------------------- the cache on disk

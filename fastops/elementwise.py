@@ -44,8 +44,11 @@ def relu(input: Array, *, out: Array | None = None) -> Array:
     >>> fastops.relu(np.array([-1.0, 0.5, np.nan]))
     array([0. , 0.5, nan])
     """
-    on, x = _arrays.enter("relu", input=input)
-    out = _arrays.output("relu", on, out, x.shape, x, input, may_be=input)
+    on, x = _arrays.enter_one("relu", "input", input)
+    if out is None:
+        out = on.empty(x.shape, x.dtype)
+    else:
+        out = _arrays.output("relu", on, out, x.shape, x, input, may_be=input)
     on.elementwise.relu(out, x)
     return out
 
@@ -85,8 +88,11 @@ def sigmoid(input: Array, *, out: Array | None = None) -> Array:
     >>> fastops.sigmoid(np.array([0.0, -np.inf, np.inf]))
     array([0.5, 0. , 1. ])
     """
-    on, x = _arrays.enter("sigmoid", input=input)
-    out = _arrays.output("sigmoid", on, out, x.shape, x, input, may_be=input)
+    on, x = _arrays.enter_one("sigmoid", "input", input)
+    if out is None:
+        out = on.empty(x.shape, x.dtype)
+    else:
+        out = _arrays.output("sigmoid", on, out, x.shape, x, input, may_be=input)
     on.elementwise.sigmoid(out, x)
     return out
 
@@ -258,7 +264,7 @@ def dropout_backward(grad_output: Array, p: float = 0.5, training: bool = True, 
 
 
 def _dropout(op: str, name: str, input: Array, p: Any, training: Any, rng: Any, out: Array | None) -> Array:
-    on, x = _arrays.enter(op, **{name: input})
+    on, x = _arrays.enter_one(op, name, input)
     probability = _shapes.number(op, "p", p)
     if not 0 <= probability <= 1:
         raise ValueError(f"{op}: p expects a probability from 0 to 1, got {probability}")

@@ -278,7 +278,7 @@ def mse_loss_backward(
     on, x, t, w, shape = _mse_loss_case(op, input, target, reduction, weight)
     factor, scale = w, 2.0
     if reduction == "none":
-        _, factor = _arrays.enter(op, grad_output=grad_output)
+        _, factor = _arrays.enter_one(op, "grad_output", grad_output)
         _shapes.same(op, "grad_output", factor.shape, shape)
         _arrays.same_dtype(op, "grad_output", factor, x)
         factor = factor if w is None else factor * w
@@ -378,7 +378,7 @@ def _cross_entropy(case: _CrossEntropy) -> Array:
 def _cross_entropy_backward(op: str, grad_output: Array | float, case: _CrossEntropy) -> Array:
     on, x = case.on, case.logits
     if case.reduction == "none":
-        _, scales = _arrays.enter(op, grad_output=grad_output)
+        _, scales = _arrays.enter_one(op, "grad_output", grad_output)
         _shapes.same(op, "grad_output", scales.shape, case.places)
         _arrays.same_dtype(op, "grad_output", scales, x)
     else:

@@ -144,7 +144,7 @@ def batch_norm_backward(
     on, x, mean, var, scale, shift, g, train, _, epsilon = _case(
         op, input, running_mean, running_var, weight, bias, training, momentum, eps
     )
-    _, go = _arrays.enter(op, grad_output=grad_output)
+    _, go = _arrays.enter_one(op, "grad_output", grad_output)
     _arrays.same_dtype(op, "grad_output", go, x)
     _shapes.same(op, "grad_output", go.shape, x.shape)
     grad_input = on.empty(x.shape, x.dtype)

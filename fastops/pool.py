@@ -72,7 +72,7 @@ def max_pool2d(
             [10., 12.]]])
     """
     op = "max_pool2d"
-    on, x = _arrays.enter(op, input=input)
+    on, x = _arrays.enter_one(op, "input", input)
     g = _shapes.pool2d(op, x.shape, kernel_size, stride, padding, dilation, ceil_mode)
     with_indices = _shapes.flag(op, "return_indices", return_indices)
     if with_indices and out is not None:
@@ -144,7 +144,7 @@ def avg_pool2d(
             [10.5, 12.5]]])
     """
     op = "avg_pool2d"
-    on, x = _arrays.enter(op, input=input)
+    on, x = _arrays.enter_one(op, "input", input)
     g = _shapes.pool2d(op, x.shape, kernel_size, stride, padding, 1, ceil_mode)
     include_pad, divisor = _divisor(op, count_include_pad, divisor_override)
     out = _arrays.output(op, on, out, g.output, x, input)
@@ -381,7 +381,7 @@ def roi_pool_backward(
     """
     op = "roi_pool_backward"
     on, x, rois, g, scale = _roi_case(op, input, boxes, output_size, spatial_scale)
-    _, go = _arrays.enter(op, grad_output=grad_output)
+    _, go = _arrays.enter_one(op, "grad_output", grad_output)
     _arrays.same_dtype(op, "grad_output", go, x)
     _shapes.same(op, "grad_output", go.shape, g.output)
     grad_input = on.empty(x.shape, x.dtype)

@@ -43,7 +43,7 @@ def softmax(input: Array, dim: int, *, out: Array | None = None) -> Array:
     array([0.5, 0.5, 0. ])
     """
     op = "softmax"
-    on, x = _arrays.enter(op, input=input)
+    on, x = _arrays.enter_one(op, "input", input)
     view = _shapes.around(x.shape, _shapes.dimension(op, "dim", dim, len(x.shape)))
     out = _arrays.output(op, on, out, x.shape, x, input)
     if out.size:
@@ -89,7 +89,7 @@ def log_softmax(input: Array, dim: int, *, out: Array | None = None) -> Array:
     array([     0., -10000.])
     """
     op = "log_softmax"
-    on, x = _arrays.enter(op, input=input)
+    on, x = _arrays.enter_one(op, "input", input)
     view = _shapes.around(x.shape, _shapes.dimension(op, "dim", dim, len(x.shape)))
     out = _arrays.output(op, on, out, x.shape, x, input)
     if out.size:

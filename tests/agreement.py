@@ -10,8 +10,11 @@ OF_LARGEST = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-7}
 def assert_close(actual, expected, exact: bool = False) -> None:
     """|actual - expected| <= 1e-4 |expected| + 1e-5 max |expected| in float32 (1e-7, 1e-7 in float64), or equality.
 
-    NaN equals NaN and an infinity itself; the tolerance is that of actual's dtype.
+    NaN equals NaN, an infinity itself and None None; the tolerance is that of actual's dtype.
     """
+    if expected is None:
+        assert actual is None
+        return
     if isinstance(expected, tuple):
         assert isinstance(actual, tuple) and len(actual) == len(expected)
         for mine, theirs in zip(actual, expected, strict=True):

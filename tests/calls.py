@@ -1,9 +1,14 @@
-"""One list of good calls of every operator, for the tests that ask the same question of all of them."""
+"""One list of good calls of every function, for the tests that ask the same question of all of them."""
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+
+import fastops
+
+WITH_OUTPUT = {"sigmoid", "softmax", "log_softmax"}  # whose gradients take the forward's output in place of its input
 
 Maker = Callable[[np.random.Generator, type], Any]
 
@@ -23,6 +28,26 @@ class Call(NamedTuple):
         return [make(rng, dtype) for make in self.makers]
 
 
+class Gradient(Call):
+    """A call fastops.<op>_backward(*arrays, **options); `makers` and `options` are the forward's."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, forward: Call) -> "Gradient":
+        options = {name: value for name, value in forward.options.items() if name != "return_indices"}
+        return cls(f"{forward.op}_backward", forward.makers, options)
+
+    def arrays(self, dtype: type) -> list:
+        """grad_output, and what <op>_backward takes of the forward's arrays or result."""
+        op, arrays = self.op.removesuffix("_backward"), super().arrays(dtype)
+        more = dict(return_indices=True) if op == "max_pool2d" else {}
+        result = getattr(fastops, op)(*copy.deepcopy(arrays), **self.options, **more)
+        values, *indices = result if isinstance(result, tuple) else (result,)
+        given = [values] if op in WITH_OUTPUT else [] if op == "dropout" else [arrays[0], *indices, *arrays[1:]]
+        return [np.asarray(np.random.default_rng(8).standard_normal(np.shape(values)), dtype), *given]
+
+
 def each(act: Callable, value):
     """`value` with `act` done to everything in its tuples, lists and dictionaries."""
     if isinstance(value, dict):
@@ -30,13 +55,14 @@ def each(act: Callable, value):
     return type(value)(each(act, item) for item in value) if isinstance(value, (tuple, list)) else act(value)
 
 
-def arrays_in(value) -> Iterator[np.ndarray]:
+def arrays_in(value) -> Iterator[np.ndarray | np.generic]:
+    """The arrays and NumPy scalars in its tuples, lists and dictionaries."""
     if isinstance(value, dict):
         value = tuple(value.values())
     if isinstance(value, (tuple, list)):
         for item in value:
             yield from arrays_in(item)
-    elif isinstance(value, np.ndarray):
+    elif isinstance(value, (np.ndarray, np.generic)):
         yield value
 
 
@@ -86,9 +112,13 @@ def statistics(channels: int) -> tuple[Maker, ...]:
     return normal(channels), positive(channels), normal(channels), normal(channels)
 
 
+def with_gradients(forward: list[Call]) -> list[Call]:
+    return [*forward, *map(Gradient.of, forward)]
+
+
 def of_width(width: int) -> list[Call]:
-    """A call of every operator whose rows have this many elements."""
-    return [
+    """Calls of every function whose rows have this many elements."""
+    forward = [
         Call("conv2d", (normal(1, 2, 3, width), normal(3, 2, 3, 3), normal(3)), dict(padding=1)),
         Call("conv2d", (normal(1, width, 3, 3), normal(width, width, 2, 2))),
         Call("conv2d", (normal(1, width, 3, 4), normal(width, 1, 3, 3)), dict(groups=width, padding=1)),
@@ -115,19 +145,12 @@ def of_width(width: int) -> list[Call]:
         Call("softmax_cross_entropy_with_logits", (normal(3, width), positive(3, width))),
         Call("mse_loss", (normal(3, width), normal(3, width))),
         Call("mse_loss", (normal(3, width), normal(width)), dict(reduction="none")),
-        Call(
-            "mse_loss",
-            (
-                normal(3, width),
-                normal(3, width),
-            ),
-            dict(reduction="sum"),
-        ),
+        Call("mse_loss", (normal(3, width), normal(3, width)), dict(reduction="sum")),
     ]
+    return with_gradients(forward)
 
 
-CALLS = [
-    *of_width(6),
+FORWARD = [
     Call("conv2d", (normal(2, 4, 9, 10), normal(6, 2, 3, 2), normal(6)), dict(stride=(2, 1), groups=2, padding="same")),
     Call("conv2d", (normal(2, 3, 9, 10), normal(5, 3, 1, 1)), dict(stride=2)),
     Call("conv2d", (normal(3, 9, 10), normal(5, 3, 3, 3), normal(5)), dict(dilation=2, padding=3)),
@@ -161,3 +184,4 @@ CALLS = [
     Call("mse_loss", (normal(20_001), normal(20_001))),
     Call("mse_loss", (normal(50, 1, 60), normal(40, 1))),
 ]
+CALLS = [*of_width(6), *with_gradients(FORWARD)]

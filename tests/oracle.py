@@ -136,10 +136,22 @@ def avg_pool2d(
 
 def roi_pool(input, boxes, output_size: Pair, spatial_scale=1.0):
     """The largest number in each of rows x cols bins of each box (Girshick 2015), placed as torchvision places them."""
+    out = np.zeros((box_count(boxes), input.shape[1], *pair(output_size)), input.dtype)
+    for k, py, px, image, rows, cols in roi_bins(input, boxes, output_size, spatial_scale):
+        window = input[image, :, rows, cols]
+        out[k, :, py, px] = np.where(np.isnan(window), -np.inf, window).max((1, 2))
+    return out
+
+
+def box_count(boxes) -> int:
+    return sum(map(len, boxes)) if isinstance(boxes, list) else len(boxes)
+
+
+def roi_bins(input, boxes, output_size: Pair, spatial_scale):
+    """(box, bin's row, bin's column, image, rows, columns) of each bin that is not empty, in order."""
     if isinstance(boxes, list):
         boxes = np.concatenate([np.insert(own, 0, image, axis=1) for image, own in enumerate(boxes)])
     pooled, number = pair(output_size), input.dtype.type
-    out = np.zeros((len(boxes), input.shape[1], *pooled), input.dtype)
     for k, (image, x1, y1, x2, y2) in enumerate(boxes):
         bins = []
         for first, last, count, size in (y1, y2, pooled[0], input.shape[2]), (x1, x2, pooled[1], input.shape[3]):
@@ -148,10 +160,8 @@ def roi_pool(input, boxes, output_size: Pair, spatial_scale=1.0):
             edges = [(int(np.floor(number(p) * step)), int(np.ceil(number(p + 1) * step))) for p in range(count)]
             bins.append([slice(min(max(a + start, 0), size), min(max(b + start, 0), size)) for a, b in edges])
         for py, px in np.ndindex(*pooled):
-            window = input[int(image), :, bins[0][py], bins[1][px]]
-            if window.size:
-                out[k, :, py, px] = np.where(np.isnan(window), -np.inf, window).max((1, 2))
-    return out
+            if input[0, 0, bins[0][py], bins[1][px]].size:
+                yield k, py, px, int(image), bins[0][py], bins[1][px]
 
 
 def rounded(value) -> int:
@@ -245,3 +255,28 @@ def softmax_cross_entropy_with_logits(logits, labels, reduction="none"):
 def mse_loss(input, target, reduction="mean", weight=None):
     square = (input.astype(float) - target.astype(float)) ** 2
     return reduced(square if weight is None else square * weight, reduction, weight)
+
+
+# Gradients, by the definition of the maximum: the first of equals gets them
+
+
+def max_pool2d_gradient(grad_output, input, *args, **options):
+    """Each element of grad_output is added where its window's maximum was; a window of padding alone has none."""
+    _, indices = max_pool2d(input, *args, **options, return_indices=True)
+    gradient = np.zeros((*input.shape[:-2], input.shape[-2] * input.shape[-1]))
+    for place, index in np.ndenumerate(indices):
+        if index >= 0:
+            gradient[(*place[:-2], index)] += grad_output[place]
+    return gradient.reshape(input.shape)
+
+
+def roi_pool_gradient(grad_output, input, boxes, output_size: Pair, spatial_scale=1.0):
+    """Each element of grad_output is added where its bin's maximum was; a bin that never beats -inf has none."""
+    gradient = np.zeros(input.shape)
+    for k, py, px, image, rows, cols in roi_bins(input, boxes, output_size, spatial_scale):
+        for channel, window in enumerate(input[image, :, rows, cols]):
+            window = np.where(np.isnan(window), -np.inf, window)
+            y, x = np.unravel_index(np.argmax(window), window.shape)
+            if window[y, x] > -np.inf:
+                gradient[image, channel, rows.start + y, cols.start + x] += grad_output[k, channel, py, px]
+    return gradient

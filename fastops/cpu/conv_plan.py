@@ -13,7 +13,7 @@ from .micro_kernel import ROWS, VECTORS
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 Two = tuple[int, int]
 
-BAND_BYTES = 120 * 1024  # the buffer of a band of output rows: with the weights of 64 channels it stays in L2
+BAND_BYTES = 240 * 1024  # the buffer of a band of output rows: with the weights of 64 channels it stays in L2
 TASKS = 16  # as many tasks as are needed to keep the threads of a small machine busy to the end
 L1_BYTES = 24 * 1024  # inputs that one pass over the output channels may read
 LONGEST_SUM = 256  # kernel elements summed before they join a total: rounding grows with the length of a sum
@@ -110,7 +110,7 @@ def _split(images: int, rows: int, reach: int, line_bytes: int, pitch: int, chan
     shared = -(-rows * images // TASKS)
     band = min(rows, in_cache, max(few_tiles, shared))
     tasks = images * -(-rows // band)
-    chunks = max(1, min(-(-TASKS // tasks), channels // (2 * ROWS)))
+    chunks = 1 if 2 * tasks > TASKS else max(1, min(-(-TASKS // tasks), channels // (2 * ROWS)))
     return -(-rows // -(-rows // band)), -(-channels // (chunks * ROWS)) * ROWS
 
 

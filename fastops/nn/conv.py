@@ -1,0 +1,208 @@
+"""Conv2d and ConvTranspose2d."""
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from .. import _shapes
+from .._arrays import Array
+from .._shapes import Pair
+from ..conv import conv2d, conv2d_backward, conv_transpose2d, conv_transpose2d_backward
+from .init import float_dtype, generator, uniform
+from .module import Module, Parameter
+from .pad import pad, pad_backward
+
+PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
+
+
+class _Conv(Module):
+    """What the two convolutions share: options, weights and how they look."""
+
+    output_padding: tuple[int, int]
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: Pair, stride: Pair, padding: Pair | str, dilation: Pair,
+        groups: int, bias: bool, padding_mode: str, dtype: Any, rng: Any, precision: str, transposed: bool,
+    ) -> None:  # fmt: skip
+        op = type(self).__name__
+        self.in_channels = _shapes.integer(op, "in_channels", in_channels, 1)
+        self.out_channels = _shapes.integer(op, "out_channels", out_channels, 1)
+        self.kernel_size = _shapes.pair(op, "kernel_size", kernel_size, 1)
+        self.stride = _shapes.pair(op, "stride", stride, 1)
+        self.padding: tuple[int, int] | str
+        if isinstance(padding, str) and not transposed:
+            self.padding = _shapes.choice(op, "padding", padding, ("valid", "same"))
+        else:
+            self.padding = _shapes.pair(op, "padding", padding, 0)
+        self.dilation = _shapes.pair(op, "dilation", dilation, 1)
+        self.groups = _shapes.integer(op, "groups", groups, 1)
+        for name, channels in (("in_channels", self.in_channels), ("out_channels", self.out_channels)):
+            if channels % self.groups:
+                raise ValueError(f"{op}: {name} expects a multiple of groups={self.groups}, got {channels}")
+        self.padding_mode = _shapes.choice(op, "padding_mode", padding_mode, PADDING_MODES)
+        self.precision = _shapes.choice(op, "precision", precision, ("exact", "fast"))
+        first, second = (in_channels, out_channels) if transposed else (out_channels, in_channels)
+        shape = (first, second // self.groups, *self.kernel_size)
+        fan_in = prod(shape[1:])
+        biased, dtype, rng = _shapes.flag(op, "bias", bias), float_dtype(op, dtype), generator(op, rng)
+        self.weight = Parameter(uniform(rng, shape, fan_in, dtype))
+        self.bias = Parameter(uniform(rng, (out_channels,), fan_in, dtype)) if biased else None
+
+    def _arrays(self) -> tuple[Array, Array | None]:
+        return self.weight.data, None if self.bias is None else self.bias.data
+
+    def _accumulate(self, grad_weight: Array, grad_bias: Array | None) -> None:
+        self.weight.accumulate(grad_weight)
+        if self.bias is not None:
+            self.bias.accumulate(grad_bias)
+
+    def extra_repr(self) -> str:
+        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
+        for name, default in _SHOWN.items():
+            value = getattr(self, name, default)
+            if value != default:
+                text += f", {name}={value}"
+        if self.bias is None:
+            text += ", bias=False"
+        return text if self.padding_mode == "zeros" else f"{text}, padding_mode={self.padding_mode}"
+
+
+_SHOWN = {"padding": (0, 0), "dilation": (1, 1), "output_padding": (0, 0), "groups": 1}
+
+
+class Conv2d(_Conv):
+    """Two-dimensional convolution, as `fastops.conv2d`.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+    kernel_size, stride, dilation : int or two ints
+    padding : int, two ints, 'valid' or 'same'
+        'same' also with a stride.
+    groups : int
+    bias : bool
+    padding_mode : {'zeros', 'reflect', 'replicate', 'circular'}
+        What the padding holds.
+    dtype : float32 or float64
+    rng : None, int, numpy.random.SeedSequence or numpy.random.Generator
+        Where the weights come from.
+    precision : {'exact', 'fast'}
+        As `fastops.conv2d` has it.
+
+    Attributes
+    ----------
+    weight : Parameter
+        (out_channels, in_channels / groups, kernel height, kernel width).
+    bias : Parameter or None
+        (out_channels,).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastops import nn
+    >>> layer = nn.Conv2d(3, 8, 5, padding="same", padding_mode="reflect", rng=0)
+    >>> layer
+    Conv2d(3, 8, kernel_size=(5, 5), stride=(1, 1), padding=same, padding_mode=reflect)
+    >>> layer(np.ones((2, 3, 16, 16), np.float32)).shape
+    (2, 8, 16, 16)
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: Pair, stride: Pair = 1, padding: Pair | str = 0,
+        dilation: Pair = 1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros", *,
+        dtype: Any = np.float32, rng: Any = None, precision: str = "exact",
+    ) -> None:  # fmt: skip
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, dtype, rng,
+            precision, transposed=False,
+        )  # fmt: skip
+
+    def forward(self, input: Array) -> Array:
+        step = None
+        if self.padding_mode != "zeros":
+            input, step = pad(input, self.kernel_size, self.stride, self.padding, self.dilation, self.padding_mode)
+        padding = self.padding if step is None else 0
+        out = conv2d(input, *self._arrays(), self.stride, padding, self.dilation, self.groups, precision=self.precision)
+        self._saved = input, step, padding
+        return out
+
+    def backward(self, grad_output: Array) -> Array:
+        input, step, padding = self._remembered()
+        grad_input, *grads = conv2d_backward(
+            grad_output, input, *self._arrays(), self.stride, padding, self.dilation, self.groups,
+            precision=self.precision,
+        )  # fmt: skip
+        self._accumulate(*grads)
+        return grad_input if step is None else pad_backward(grad_input, step)
+
+
+class ConvTranspose2d(_Conv):
+    """Transposed two-dimensional convolution, as `fastops.conv_transpose2d`.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+    kernel_size, stride, padding, output_padding, dilation : int or two ints
+    groups : int
+    bias : bool
+    padding_mode : {'zeros'}
+    dtype, rng, precision
+        As `Conv2d` has them.
+
+    Attributes
+    ----------
+    weight : Parameter
+        (in_channels, out_channels / groups, kernel height, kernel width).
+    bias : Parameter or None
+        (out_channels,).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastops import nn
+    >>> layer = nn.ConvTranspose2d(8, 3, 3, stride=2, padding=1, rng=0)
+    >>> maps = np.ones((1, 8, 10, 10), np.float32)
+    >>> layer(maps).shape, layer(maps, output_size=(20, 20)).shape
+    ((1, 3, 19, 19), (1, 3, 20, 20))
+    """
+
+    padding: tuple[int, int]
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: Pair, stride: Pair = 1, padding: Pair = 0,
+        output_padding: Pair = 0, groups: int = 1, bias: bool = True, dilation: Pair = 1, padding_mode: str = "zeros",
+        *, dtype: Any = np.float32, rng: Any = None, precision: str = "exact",
+    ) -> None:  # fmt: skip
+        if padding_mode != "zeros":
+            raise ValueError(f"ConvTranspose2d: padding_mode expects 'zeros', got {_shapes.told(padding_mode)}")
+        self.output_padding = _shapes.pair("ConvTranspose2d", "output_padding", output_padding, 0)
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, dtype, rng,
+            precision, transposed=True,
+        )  # fmt: skip
+
+    def forward(self, input: Array, output_size: Sequence[int] | None = None) -> Array:
+        """The output; ``output_size`` (H, W) takes the place of output_padding, for one of the sizes that fit."""
+        extra = self.output_padding
+        if output_size is not None:
+            extra = _shapes.output_padding(
+                "ConvTranspose2d", np.shape(input), output_size, self.kernel_size, self.stride, self.padding,
+                self.dilation,
+            )  # fmt: skip
+        out = conv_transpose2d(
+            input, *self._arrays(), self.stride, self.padding, extra, self.groups, self.dilation,
+            precision=self.precision,
+        )  # fmt: skip
+        self._saved = input, extra
+        return out
+
+    def backward(self, grad_output: Array) -> Array:
+        input, extra = self._remembered()
+        grad_input, *grads = conv_transpose2d_backward(
+            grad_output, input, *self._arrays(), self.stride, self.padding, extra, self.groups, self.dilation,
+            precision=self.precision,
+        )  # fmt: skip
+        self._accumulate(*grads)
+        return grad_input

@@ -1,0 +1,79 @@
+"""Linear."""
+
+from typing import Any
+
+import numpy as np
+
+from .. import _arrays, _shapes
+from .._arrays import Array
+from .init import float_dtype, generator, uniform
+from .module import Module, Parameter
+
+
+class Linear(Module):
+    """x @ weight.T + bias.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        The last dimension of the input, and of the output.
+    bias : bool
+    dtype : float32 or float64
+    rng : None, int, numpy.random.SeedSequence or numpy.random.Generator
+        Where the weights come from.
+
+    Attributes
+    ----------
+    weight : Parameter
+        (out_features, in_features).
+    bias : Parameter or None
+        (out_features,).
+
+    Notes
+    -----
+    The products are NumPy's, and run in its BLAS.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastops import nn
+    >>> nn.Linear(4, 3, rng=0)(np.ones((2, 5, 4), np.float32)).shape
+    (2, 5, 3)
+    """
+
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, *, dtype: Any = np.float32, rng: Any = None
+    ) -> None:
+        self.in_features = _shapes.integer("Linear", "in_features", in_features, 1)
+        self.out_features = _shapes.integer("Linear", "out_features", out_features, 1)
+        biased, dtype = _shapes.flag("Linear", "bias", bias), float_dtype("Linear", dtype)
+        rng = generator("Linear", rng)
+        shape = self.out_features, self.in_features
+        self.weight = Parameter(uniform(rng, shape, self.in_features, dtype))
+        self.bias = Parameter(uniform(rng, shape[:1], self.in_features, dtype)) if biased else None
+
+    def forward(self, input: Array) -> Array:
+        _, x, weight = _arrays.enter("Linear", input=input, weight=self.weight.data)
+        if x.shape[-1:] != (self.in_features,):
+            raise ValueError(f"Linear: input expects shape (..., {self.in_features}), got {x.shape}")
+        with np.errstate(all="ignore"):  # infinities and NaN go through in silence, as they do everywhere else
+            out = x @ weight.T
+            if self.bias is not None:
+                out += self.bias.data
+        self._saved = (x,)
+        return out
+
+    def backward(self, grad_output: Array) -> Array:
+        (x,) = self._remembered()
+        _, weight, grad = _arrays.enter("Linear", weight=self.weight.data, grad_output=grad_output)
+        _shapes.same("Linear", "grad_output", grad.shape, (*x.shape[:-1], self.out_features))
+        rows = grad.reshape(-1, self.out_features)
+        with np.errstate(all="ignore"):
+            grad_input = grad @ weight
+            self.weight.accumulate(rows.T @ x.reshape(-1, self.in_features))
+            if self.bias is not None:
+                self.bias.accumulate(rows.sum(0, dtype="float64").astype(grad.dtype))
+        return grad_input
+
+    def extra_repr(self) -> str:
+        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"

@@ -1,0 +1,300 @@
+"""Threads and forks on each of numba's threading layers, in processes of their own: a hang there is a failure here.
+
+Run as a script, this file is such a process: `test_threads.py threads` does what the function of that name says.
+"""
+
+import contextlib
+import copy
+import functools
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import calls
+import numpy as np
+import oracle
+import pytest
+from agreement import EXACT, assert_close
+from calls import Call, normal
+
+import fastops
+from fastops import _jit
+
+LIMIT = 60  # seconds; with a cold cache the first process compiles
+LAYERS = ("omp", "tbb", "workqueue")
+FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+# Each is enough work for several threads.
+LARGE = [
+    Call("relu", (normal(10**6),)),
+    Call("conv2d", (normal(2, 16, 40, 41), normal(24, 16, 3, 3), normal(24)), dict(padding=1)),
+    Call("batch_norm", (normal(8, 8, 50, 51), *calls.statistics(8)), dict(training=True)),
+    Call("softmax", (normal(500, 501),), dict(dim=1)),
+    Call("softmax", (normal(3, 40, 1001),), dict(dim=1)),
+]
+LARGER = [
+    Call("conv2d", (normal(1, 3, 300, 301), normal(8, 3, 5, 5)), dict(stride=2, padding=2)),
+    Call("conv2d", (normal(2, 32, 50, 51), normal(32, 1, 3, 3)), dict(groups=32, padding=2, dilation=2)),
+    Call("conv_transpose2d", (normal(2, 12, 40, 41), normal(12, 8, 4, 4), normal(8)), dict(stride=2, padding=1)),
+    Call("max_pool2d", (normal(2, 16, 100, 101),), dict(kernel_size=3, stride=2, padding=1, return_indices=True)),
+    Call("avg_pool2d", (normal(2, 16, 100, 101),), dict(kernel_size=3, stride=2, padding=1)),
+    Call("roi_pool", (normal(2, 32, 60, 61), calls.boxes(2, 300)), dict(output_size=7, spatial_scale=4.0)),
+    Call("batch_norm", (normal(100_001, 7), *calls.statistics(7)), dict(training=True)),
+    Call("sigmoid", (normal(200_003),)),
+    Call("dropout", (normal(200_003),), dict(rng=5)),
+    Call("flatten", (normal(200, 3, 401),), dict(start_dim=1)),
+    Call("log_softmax", (normal(70, 5003),), dict(dim=1)),
+    Call("log_softmax", (normal(3, 70, 1001),), dict(dim=1)),
+    Call("cross_entropy", (normal(20_001, 11), calls.labels(11, 20_001)), dict(label_smoothing=0.2)),
+    Call("cross_entropy", (normal(4, 11, 80, 81), calls.labels(11, 4, 80, 81), calls.positive(11))),
+    Call("cross_entropy", (normal(4, 11, 80, 81), calls.positive(4, 11, 80, 81))),
+    Call("softmax_cross_entropy_with_logits", (normal(3001, 101), calls.labels(101, 3001)), dict(reduction="mean")),
+    Call("mse_loss", (normal(300_001), normal(300_001))),
+]
+
+# ----------------------------------------------------------------------------------------------- what a process does
+
+
+def check(number: int) -> None:
+    call = LARGE[number]
+    actual = getattr(fastops, call.op)(*call.arrays(np.float32), **call.options)
+    assert_close(actual, expected(number), exact=call.op in EXACT)
+
+
+@functools.cache
+def expected(number: int) -> np.ndarray:
+    call = LARGE[number]
+    return getattr(oracle, call.op)(*call.arrays(np.float32), **call.options)
+
+
+def check_all() -> None:
+    for number in range(len(LARGE)):
+        check(number)
+
+
+def check_all_in_parallel() -> None:
+    check_all()
+    assert _jit.threading_layer() == os.environ["NUMBA_THREADING_LAYER"]
+    assert any(kernel.parallel.signatures for kernel in _jit.kernels)
+
+
+def forked(act, *args) -> int:
+    """A child that does this and then leaves as any process does, through the interpreter's end."""
+    child = os.fork()
+    if child == 0:
+        act(*args)
+        sys.exit()
+    return child
+
+
+def wait_for(child: int) -> None:
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def threads() -> None:
+    """Eight at once, from the first call on, each in an order of its own."""
+    together = threading.Barrier(8)
+
+    def work(number: int) -> None:
+        together.wait()
+        for step in range(4 * len(LARGE)):
+            check((number + step * (1 + number % 3)) % len(LARGE))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    check_all_in_parallel()
+
+
+def fork_after_a_parallel_kernel() -> None:
+    check_all_in_parallel()
+    for _ in range(2):
+        wait_for(forked(lambda: (check_all(), wait_for(forked(check_all)))))
+    check_all_in_parallel()
+
+
+def fork_before_any_kernel() -> None:
+    children = [forked(check_all_in_parallel) for _ in range(2)]
+    check_all_in_parallel()
+    for child in children:
+        wait_for(child)
+
+
+def fork_while_threads_run_kernels() -> None:
+    check_all_in_parallel()
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            check_all()
+
+    with ThreadPoolExecutor(2) as pool:
+        done = [pool.submit(work) for _ in range(2)]
+        try:
+            for _ in range(6):
+                wait_for(forked(check_all))
+        finally:
+            stop.set()
+        for each in done:
+            each.result()
+    check_all_in_parallel()
+
+
+def fork_while_a_thread_compiles() -> None:
+    """The child compiles as well: the compiler must not have been left locked, or half-way through something."""
+    small = np.linspace(-1, 1, 5)
+    compiling = threading.Thread(target=check_all_in_parallel)
+    compiling.start()
+    forks = 0
+    while compiling.is_alive() or forks < 3:
+        wait_for(forked(lambda: np.testing.assert_array_equal(fastops.relu(small), np.maximum(small, 0))))
+        forks += 1
+    compiling.join()
+    check_all_in_parallel()
+
+
+def pool(method: str) -> None:
+    check_all_in_parallel()
+    with multiprocessing.get_context(method).Pool(2) as workers:
+        workers.map(check, [*range(len(LARGE))] * 3, chunksize=1)
+    check_all_in_parallel()
+
+
+def without_the_layer() -> None:
+    for name in ("tbbpool", "omppool"):
+        sys.modules[f"numba.np.ufunc.{name}"] = None
+    check_all()
+    assert _jit.threading_layer() == "none"
+    assert not any(kernel.parallel.signatures for kernel in _jit.kernels)
+
+
+def bits() -> None:
+    """Print a digest of every result; each kernel runs in parallel where there are threads, however little it does."""
+    _jit.PARALLEL_WORK = 0
+    digests = {}
+    for call in [*calls.CALLS, *LARGE, *LARGER]:
+        for dtype in (np.float32, np.float64):
+            arrays = copy.deepcopy(call.arrays(dtype))
+            result = getattr(fastops, call.op)(*arrays, **call.options)
+            written = list(calls.arrays_in(arrays)) if call.op == "batch_norm" else []
+            digest = hashlib.sha256(b"".join(np.asarray(x).tobytes() for x in (*calls.arrays_in([result]), *written)))
+            digests[f"{call} {dtype.__name__}"] = digest.hexdigest() + repr(result)[:40]
+    builds = {build for kernel in _jit.kernels for build in ("parallel", "serial") if getattr(kernel, build).signatures}
+    print(json.dumps(dict(layer=_jit.threading_layer(), builds=sorted(builds), digests=digests)))
+
+
+# ------------------------------------------------------------------------------------------------- the tests of it
+
+
+def in_a_process(*command: str, **environment: str) -> str:
+    """What the command prints; its children end with it."""
+    path = os.pathsep.join([str(Path(fastops.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    libraries = os.pathsep.join([os.path.join(sys.prefix, "lib"), os.environ.get("LD_LIBRARY_PATH", "")])  # pip's tbb
+    environment = {**os.environ, "PYTHONPATH": path, "LD_LIBRARY_PATH": libraries, **environment}
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen([sys.executable, *command], env=environment, **pipes)
+    try:
+        output, errors = process.communicate(timeout=LIMIT)
+        left = ""
+    except subprocess.TimeoutExpired:
+        left = f"hangs after {LIMIT} s"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    if left:
+        output, errors = process.communicate()
+    assert (left, process.returncode) == ("", 0), f"{output}\n{errors}"
+    return output
+
+
+@functools.cache
+def why_not(layer: str) -> str:
+    code = (
+        "from numba.np.ufunc.parallel import _launch_threads as launch\ntry: launch()\nexcept Exception as e: print(e)"
+    )
+    return in_a_process("-c", code, NUMBA_THREADING_LAYER=layer).strip()
+
+
+@pytest.fixture(params=LAYERS)
+def layer(request) -> str:
+    if why_not(request.param):
+        pytest.skip(f"{request.param} cannot be loaded: {why_not(request.param)}")
+    return request.param
+
+
+def scenario(*words: str, layer: str, **environment: str) -> str:
+    return in_a_process(__file__, *words, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS="2", **environment)
+
+
+def test_eight_threads_at_once(layer):
+    scenario("threads", layer=layer)
+
+
+@FORKS
+@pytest.mark.parametrize("when", ["before_any_kernel", "after_a_parallel_kernel", "while_threads_run_kernels"])
+def test_forked_children_compute(layer, when):
+    scenario(f"fork_{when}", layer=layer)
+
+
+@FORKS
+def test_forked_children_compile_though_the_parent_was_compiling(layer):
+    scenario("fork_while_a_thread_compiles", layer=layer, FASTOPS_CACHE="0")
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_multiprocessing_pool(layer, method):
+    scenario("pool", method, layer=layer)
+
+
+@pytest.mark.parametrize("name", ["tbb", "omp", "no_such_layer"])
+def test_a_layer_that_cannot_be_loaded_means_serial(name):
+    scenario("without_the_layer", layer=name)
+
+
+@functools.cache
+def bits_of_one_thread() -> dict:
+    return json.loads(in_a_process(__file__, "bits", NUMBA_NUM_THREADS="1"))
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_every_number_of_threads_gives_the_same_bits(layer, count):
+    one = bits_of_one_thread()
+    several = json.loads(in_a_process(__file__, "bits", NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS=str(count)))
+    assert (one["layer"], one["builds"]) == ("none", ["serial"])
+    assert (several["layer"], several["builds"]) == (layer, ["parallel"])
+    assert {call for call, digest in one["digests"].items() if several["digests"][call] != digest} == set()
+
+
+def test_import_launches_no_threads():
+    code = """
+import os, numpy, numba
+from numba.np.ufunc import parallel
+before = os.listdir("/proc/self/task") if os.path.isdir("/proc/self/task") else []
+import fastops
+after = os.listdir("/proc/self/task") if os.path.isdir("/proc/self/task") else []
+assert not parallel._is_initialized and before == after
+"""
+    in_a_process("-W", "error", "-c", code)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_import_leaves_torchs_threads_alone(layer):
+    pytest.importorskip("torch")
+    code = """
+import torch
+for count in (torch.get_num_threads(), 3):
+    torch.set_num_threads(count)
+    import fastops
+    assert torch.get_num_threads() == count
+"""
+    in_a_process("-c", code, NUMBA_THREADING_LAYER=layer)
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,30 @@
+"""The operators in torch, tensors in and out, under fastops' names and arguments: what torch.autograd differentiates."""
+
+import oracle
+import torch
+import torch.nn.functional as F
+
+
+def conv2d(input, weight, bias, stride, padding, dilation, groups):
+    if padding == "same":  # torch has no 'same' with a stride
+        span = [d * (k - 1) + 1 for d, k in zip(oracle.pair(dilation), weight.shape[2:], strict=True)]
+        (top, bottom), (left, right) = oracle.conv_padding("same", input.shape[-2:], span, oracle.pair(stride))
+        input, padding = F.pad(input, (left, right, top, bottom)), 0
+    return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
+
+
+conv_transpose2d = F.conv_transpose2d
+max_pool2d = F.max_pool2d
+avg_pool2d = F.avg_pool2d
+batch_norm = F.batch_norm
+relu = F.relu
+sigmoid = torch.sigmoid
+flatten = torch.flatten
+softmax = F.softmax
+log_softmax = F.log_softmax
+cross_entropy = F.cross_entropy
+mse_loss = F.mse_loss
+
+
+def softmax_cross_entropy_with_logits(logits, labels, reduction):
+    return F.cross_entropy(logits, labels, reduction=reduction)

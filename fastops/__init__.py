@@ -1,5 +1,6 @@
 """fastops: the operators of convolutional networks for NumPy arrays, compiled by Numba."""
 
+from . import nn
 from .conv import (
     conv2d,
     conv2d_backward,
@@ -68,6 +69,7 @@ __all__ = [
     "max_pool2d_backward",
     "mse_loss",
     "mse_loss_backward",
+    "nn",
     "relu",
     "relu_backward",
     "roi_pool",

@@ -23,9 +23,12 @@ import llvmlite
 import llvmlite.binding
 import numba
 import numpy as np
+from llvmlite.binding import Linkage
 from numba import njit
 from numba.core import config
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, _CacheLocator
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import Compiler
 from numba.core.compiler_lock import global_compiler_lock
 from numba.np.ufunc import parallel as _threads
 
@@ -117,10 +120,32 @@ def _build(function: types.FunctionType, build: str, **flags: Any) -> Any:
     twin = types.FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__)
     twin.__qualname__ = f"{function.__qualname__}.{build}"
     twin.__module__ = function.__module__
-    dispatcher = njit(**_FLAGS, **flags)(twin)
+    dispatcher = njit(**_FLAGS, **flags, pipeline_class=_Compiler)(twin)
     if _CACHE is not None and not config.DISABLE_JIT:
         dispatcher._cache = _Cache(twin)
     return dispatcher
+
+
+class _Compiler(Compiler):
+    def compile_extra(self, func: types.FunctionType) -> Any:
+        self.state.library = _Library(self.state.targetctx.codegen(), func.__qualname__)
+        self.state.library.enable_object_caching()
+        return super().compile_extra(func)
+
+
+class _Library(JITCodeLibrary):
+    """The code of a kernel, which keeps the callees linked into it to itself.
+
+    Numba leaves them weak symbols, and of one name the linker takes the first for all: in the process that compiled a
+    kernel a callee's own code, in one that loads it from the cache the kernel's copy, optimised once more, whose sums
+    may differ in the last bit; and where two processes numbered their functions alike, another callee (seen here).
+    """
+
+    def _optimize_final_module(self) -> None:
+        super()._optimize_final_module()
+        for function in self._final_module.functions:
+            if function.linkage in (Linkage.linkonce_odr, Linkage.weak_odr) and not function.is_declaration:
+                function.linkage = Linkage.internal
 
 
 # ------------------------------------------------------------------------------------------------------ the CPU
@@ -302,7 +327,7 @@ class _Entries(IndexDataCacheFile):
 
     def _path(self, key: Any) -> str:
         name = self._index_name.removesuffix(".nbi")
-        return self._data_path(f"{name}.{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.nbc")
+        return str(self._data_path(f"{name}.{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.nbc"))
 
 
 class _Cache(FunctionCache):

@@ -1,4 +1,4 @@
-"""The gradients of relu, sigmoid, dropout, flatten, softmax and log_softmax, and central differences for every function.
+"""The gradients of elementwise functions, flatten and softmax; central differences for every function.
 
 The other functions' are in test_gradients_conv.py, ..._pool.py, ..._norm.py and ..._loss.py.
 """

@@ -100,11 +100,11 @@ def test_backward_refuses_what_is_not_the_gradient_and_leaves_the_layer_alone(la
     output = layer(input)
     bad = [
         (np.ones((*output.shape, 2), output.dtype), ValueError),
-        (output.astype(np.float64), TypeError),
-        (output.astype(np.int64), TypeError),
         (output.tolist(), TypeError),
         (None, TypeError),
     ]
+    if not isinstance(layer, nn.Flatten):  # which is for every dtype
+        bad += [(output.astype(np.float64), TypeError), (output.astype(np.int64), TypeError)]
     for grad_output, error in bad:
         with pytest.raises(error, match=r": grad_output expects|: input expects|: output expects") as caught:
             layer.backward(grad_output)

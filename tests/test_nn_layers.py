@@ -88,7 +88,6 @@ BATCH_NORMS = [
 def no_warning_of_torchs():
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Using padding='same' with even kernel", category=UserWarning)
-        warnings.filterwarnings("ignore", message="Initializing zero-element tensors", category=UserWarning)
         yield
 
 

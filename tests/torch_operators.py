@@ -1,4 +1,4 @@
-"""The operators in torch, tensors in and out, under fastops' names and arguments: what torch.autograd differentiates."""
+"""The operators in torch, tensors in and out, under fastops' names and arguments, for torch.autograd."""
 
 import oracle
 import torch

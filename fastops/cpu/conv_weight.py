@@ -12,25 +12,15 @@ import numpy as np
 from numba import prange
 
 from .._jit import kernel
-from .conv import copy_padded
-from .conv_plan import axis, channel_size, places, window
-from .micro_kernel import add_dots, lanes
+from .conv import BUFFER_BYTES, padded_copy
+from .conv_plan import conv2d_plan, window
+from .micro_kernel import VECTORS, add_dots, lanes
 from .sums import total
 
 MAPS, ELEMENTS = 16, 48  # weights of a task: a multiple of the tile of the dots
-BUFFER_BYTES = 4 * 2**20  # padded copies of so many images at a time
 PIXELS = 2048  # pixels of a dot: 16 maps of them are 128 KiB and stay in L2, an input channel in L1
 
 # ------------------------------------------------------------------------------------------------- kernels
-
-
-@kernel
-def _padded_copy(buffer, x, h, w, rows, columns, top, left, step_y, step_x, shifts_y, shifts_x):
-    # An iteration owns one channel of one image.
-    channel = shifts_y.size * shifts_x.size * rows * columns
-    for c in prange(x.size // (h * w)):
-        copy_padded(buffer[c * channel : (c + 1) * channel], x[c * h * w : (c + 1) * h * w], 1, h, w, rows, columns,
-                    top, left, step_y, step_x, shifts_y, shifts_x)  # fmt: skip
 
 
 @kernel
@@ -92,38 +82,33 @@ def _grad_bias(grad, x, images, plane):
 
 def grad_weight(out, map, image, g):
     """The gradient of a weight of shape (map channels, image channels / groups, height, width)."""
-    kernel_size, stride, pad, dilation = window(g)
-    y = axis(g.map_height, kernel_size[0], stride[0], pad[0], dilation[0])
-    x = axis(g.map_width, kernel_size[1], stride[1], pad[1], dilation[1])
-    offsets = (np.arange(g.image_channels // g.groups)[:, None] * channel_size(y, x) + places(y, x)).reshape(-1)
+    plan = conv2d_plan(g.image_channels // g.groups, (g.image_height, g.image_width), (g.map_height, g.map_width),
+                       *window(g), lanes(out.itemsize), out.itemsize)  # fmt: skip
     map = map.reshape(g.batch, g.map_channels, g.map_height, g.map_width)
     image = image.reshape(g.batch, g.image_channels, g.image_height, g.image_width)
-    width = lanes(out.itemsize)
-    rows = g.map_height + -(-width // x.size)  # the last vector of a map reads zeros
-    map_size, image_size = rows * x.size, g.image_channels * channel_size(y, x)
-    length = (g.map_height - 1) * x.size + g.map_width
-    together = max(1, min(g.batch, BUFFER_BYTES // ((g.map_channels * map_size + image_size) * out.itemsize)))
+    pitch, width = plan.x.size, lanes(out.itemsize)
+    rows = g.map_height + -(-width // pitch)  # the last vector of a map reads zeros
+    map_size, image_size = rows * pitch, plan.image_size(g.image_channels)
+    length = (g.map_height - 1) * pitch + g.map_width
+    size = g.map_channels * map_size + image_size
+    together = max(1, min(g.batch, BUFFER_BYTES // (size * out.itemsize)))
     maps = np.empty(together * g.map_channels * map_size, out.dtype)
-    buffer = np.empty(together * image_size + width, out.dtype)
-    buffer[together * image_size :] = 0  # the last vector reaches beyond
-    totals = np.zeros(g.map_channels * offsets.size)
+    buffer = np.zeros(together * image_size + VECTORS * width, out.dtype)
+    totals = np.zeros(g.map_channels * plan.offsets.size)
     none = np.zeros(1, np.int64)
     for n in range(0, g.batch, together):
-        some_maps, some_images = map[n : n + together].reshape(-1), image[n : n + together].reshape(-1)
         count = min(together, g.batch - n)
-        _padded_copy(count * g.map_channels * map_size)(maps, some_maps, g.map_height, g.map_width, rows, x.size, 0, 0,
-                                                        1, 1, none, none)  # fmt: skip
-        _padded_copy(count * image_size)(buffer, some_images, g.image_height, g.image_width, y.size, x.size, y.first,
-                                         x.first, y.step, x.step, y.shifts, x.shifts)  # fmt: skip
-        _grad_weight(count * length * totals.size // 8)(totals, maps, buffer, offsets, count, g.groups, g.map_channels,
-                                                        map_size, length, image_size)  # fmt: skip
+        padded_copy(maps, map[n : n + count], rows, pitch, 0, 0, 1, 1, none, none)
+        padded_copy(buffer, image[n : n + count], plan.y.size, pitch, plan.y.first, plan.x.first, plan.y.step,
+                    plan.x.step, plan.y.shifts, plan.x.shifts)  # fmt: skip
+        work = count * length * totals.size // 8
+        _grad_weight(work)(totals, maps, buffer, plan.offsets, count, g.groups, g.map_channels, map_size, length,
+                           image_size)  # fmt: skip
     with np.errstate(all="ignore"):
         out[...] = totals.reshape(out.shape)
     if not np.isfinite(totals).all():  # an infinity may have met a zero beyond the map's width
-        _grad_weight_exact(g.batch * length * totals.size)(
-            out, map, image, g.groups, g.image_height, g.image_width, g.pad_top, g.pad_left, g.stride_h, g.stride_w,
-            g.dilation_h, g.dilation_w,
-        )  # fmt: skip
+        _grad_weight_exact(work)(out, map, image, g.groups, g.image_height, g.image_width,
+                                 g.pad_top, g.pad_left, g.stride_h, g.stride_w, g.dilation_h, g.dilation_w)  # fmt: skip
 
 
 def grad_bias(out, grad_output, batch):

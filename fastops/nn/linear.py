@@ -31,7 +31,7 @@ class Linear(Module):
 
     Notes
     -----
-    The products are NumPy's, and run in its BLAS.
+    The products are NumPy's: they run in its BLAS, whose number of threads may change the last bits.
 
     Examples
     --------

@@ -73,7 +73,8 @@ def test_central_differences_of_the_weighted_squared_error(backend, rng, weighte
 def test_every_operator_has_a_gradient():
     operators = [name for name in fastops.__all__ if f"{name}_backward" in fastops.__all__]
     assert sorted(operators) == sorted({call.op for call in SMALL})
-    assert len(fastops.__all__) == 2 * len(operators)
+    functions = [name for name in fastops.__all__ if callable(getattr(fastops, name))]
+    assert len(functions) == 2 * len(operators)
 
 
 # relu, sigmoid

@@ -16,7 +16,7 @@ import numpy as np
 from numba import prange
 
 from .._jit import index, kernel, routine
-from .conv_plan import conv2d_plan, conv_transpose2d_plan, window
+from .conv_plan import LONGEST_SUM, conv2d_plan, conv_transpose2d_plan, window
 from .micro_kernel import VECTORS, add_products, lanes
 
 CHANNELS = 64  # output channels of a task: their sums of one tile are 12 KiB and stay in L1
@@ -35,6 +35,9 @@ def _copy_row(buffer, to, count, x, origin, first, step, size):
     if step == 1:
         for j in range(j0, j1):
             buffer[index(to + j)] = x[index(origin + first + j)]
+    elif step == 2:  # a constant step vectorises
+        for j in range(j0, j1):
+            buffer[index(to + j)] = x[index(origin + first + j * 2)]
     else:
         for j in range(j0, j1):
             buffer[index(to + j)] = x[index(origin + first + j * step)]
@@ -43,21 +46,33 @@ def _copy_row(buffer, to, count, x, origin, first, step, size):
 
 
 @routine
-def _write_tile(out, to, sums, bias, first, pitch, width, step_y, step_x, line):
-    """Write the pixels from ``first`` on, dropping columns beyond the width; ``to`` is the plane's origin."""
-    i, length = 0, sums.size
-    while i < length:
-        oy, ox = (first + i) // pitch, (first + i) % pitch
-        run = min(length - i, pitch - ox)
-        kept = min(run, width - ox)
-        start = to + oy * step_y * line + ox * step_x
-        if step_x == 1:
+def _write(out, to, plane, sums, at, pitch, bias, count, kept, step):
+    """Write a run of pixels of some channels: out[to + r * plane + j * step] = sums[at + r * pitch + j] + bias[r]."""
+    for r in range(count):
+        if step == 1:
             for j in range(kept):
-                out[index(start + j)] = sums[index(i + j)] + bias
+                out[index(to + r * plane + j)] = sums[index(at + r * pitch + j)] + bias[r]
         else:
             for j in range(kept):
-                out[index(start + j * step_x)] = sums[index(i + j)] + bias
-        i += run
+                out[index(to + r * plane + j * step)] = sums[index(at + r * pitch + j)] + bias[r]
+
+
+@routine
+def _add_elements(sums, w, x, base, offsets, k0, k1):
+    """sums[i] += sum over k of w[k] * x[base + offsets[k] + i], four k at a time: for depthwise kernels."""
+    k = k0
+    while k + 4 <= k1:
+        wa, wb, wc, wd = w[k], w[k + 1], w[k + 2], w[k + 3]
+        a, b, c, d = base + offsets[k], base + offsets[k + 1], base + offsets[k + 2], base + offsets[k + 3]
+        xa, xb, xc, xd = x[a : a + sums.size], x[b : b + sums.size], x[c : c + sums.size], x[d : d + sums.size]
+        for i in range(sums.size):
+            sums[i] = sums[i] + wa * xa[i] + wb * xb[i] + wc * xc[i] + wd * xd[i]
+        k += 4
+    while k < k1:
+        wa, xa = w[k], x[base + offsets[k] : base + offsets[k] + sums.size]
+        for i in range(sums.size):
+            sums[i] += wa * xa[i]
+        k += 1
 
 
 # ------------------------------------------------------------------------------------------------- kernels
@@ -116,10 +131,37 @@ def _convolve(out, buffer, w, bias, offsets, tiles, phases, images, groups, imag
             k1 = min(k0 + block, k_last)
             add_products(count, vectors, sums, wide, w, oc0 * taps, taps, buffer, base, offsets, k0, k1, adds)
             k0, adds = k1, True
-        for r in range(count):
-            to = (image * out_channels + oc0 + r) * plane + to_y * line + to_x
-            kept = sums[r * wide + first - start : r * wide + first - start + pixels]
-            _write_tile(out, to, kept, bias[oc0 + r], first, pitch, width, step_y, step_x, line)
+        i = 0
+        while i < pixels:  # a row of the output at a time; columns beyond its width are dropped
+            oy, ox = (first + i) // pitch, (first + i) % pitch
+            run = min(pixels - i, pitch - ox)
+            to = (image * out_channels + oc0) * plane + (to_y + oy * step_y) * line + to_x + ox * step_x
+            _write(out, to, plane, sums, first - start + i, wide, bias[oc0:], count, min(run, width - ox), step_x)
+            i += run
+
+
+@kernel
+def _convolve_depthwise(out, buffer, w, bias, offsets, phases, images, image_size, pitch, step_y, step_x,
+                        line):  # fmt: skip
+    # One output channel a group.  An iteration owns one phase of one channel, made whole in a run of pixels.
+    groups, taps = bias.size, offsets.size
+    plane = out.size // (images * groups)
+    for task in prange(images * groups * phases.shape[0]):
+        phase = phases[task % phases.shape[0]]
+        group = task // phases.shape[0] % groups
+        image = task // phases.shape[0] // groups
+        width, to_y, to_x = phase[3], phase[4], phase[5]
+        height = (plane // line - 1 - to_y) // step_y + 1
+        base = image * image_size + group * (image_size // groups) + phase[2]
+        sums = np.empty((height - 1) * pitch + width, out.dtype)
+        for i in range(sums.size):
+            sums[i] = bias[group]
+        _add_elements(sums, w[group * taps : (group + 1) * taps], buffer, base, offsets, phase[0], phase[1])
+        for oy in range(height):
+            row = sums[oy * pitch : oy * pitch + width]
+            pixels = out[(image * groups + group) * plane + (to_y + oy * step_y) * line + to_x :]
+            for j in range(width):
+                pixels[index(j * step_x)] = row[j]
 
 
 # ------------------------------------------------------------------------------------------------- entries
@@ -139,6 +181,8 @@ def _run(out, input, weights, bias, plan, groups):
         bias = np.zeros(out_channels, out.dtype)
     if not plan.covered:
         _fill(out.size)(out.reshape(-1), bias, out.shape[2] * line)
+    # One row of weights cannot use the micro-kernel's registers (3 times slower); long sums need its partial sums.
+    depthwise = out_channels == groups and plan.offsets.size <= LONGEST_SUM
     products = out_channels * int(plan.tiles[:, 4].sum()) * plan.offsets.size // max(1, len(plan.phases))
     if plan.copies:
         size = plan.image_size(channels)
@@ -154,8 +198,12 @@ def _run(out, input, weights, bias, plan, groups):
             padded_copy(buffer, input[n : n + count], plan.y.size, plan.x.size, plan.y.first, plan.x.first,
                         plan.y.step, plan.x.step, plan.y.shifts, plan.x.shifts)  # fmt: skip
             x = buffer
-        _convolve(count * products // 8)(y, x, weights, bias, plan.offsets, plan.tiles, plan.phases, count, groups,
-                                         size, plan.x.size, *plan.out_steps, line, plan.block)  # fmt: skip
+        if depthwise:
+            _convolve_depthwise(count * products // 2)(y, x, weights, bias, plan.offsets, plan.phases, count, size,
+                                                       plan.x.size, *plan.out_steps, line)  # fmt: skip
+        else:
+            _convolve(count * products // 8)(y, x, weights, bias, plan.offsets, plan.tiles, plan.phases, count, groups,
+                                             size, plan.x.size, *plan.out_steps, line, plan.block)  # fmt: skip
 
 
 def conv2d(out, input, weight, bias, g):

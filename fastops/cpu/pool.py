@@ -75,6 +75,10 @@ def _max_row(row, line, stride):
     if stride == 1:
         for ox in range(row.size):
             row[ox] = line[ox] if wins(line[ox], row[ox]) else row[ox]
+    elif stride == 2:  # a constant stride vectorises
+        for ox in range(row.size):
+            value = line[index(ox * 2)]
+            row[ox] = value if wins(value, row[ox]) else row[ox]
     else:
         for ox in range(row.size):
             value = line[index(ox * stride)]
@@ -97,6 +101,9 @@ def _add_row(row, line, stride):
     if stride == 1:
         for ox in range(row.size):
             row[ox] += line[ox]
+    elif stride == 2:
+        for ox in range(row.size):
+            row[ox] += line[index(ox * 2)]
     else:
         for ox in range(row.size):
             row[ox] += line[index(ox * stride)]

@@ -43,7 +43,7 @@ def large(dtype="float32"):
 """
 RELU = "report(result=fastops.relu(small()).tolist())"
 RECTIFIED = [0.0, 0.0, 0.0, 0.5, 1.0]
-OPS = ("conv2d", "log_softmax", "softmax", "cross_entropy", "mse_loss", "batch_norm")  # which call loops that add up
+OPS = ("conv2d", "log_softmax", "cross_entropy", "mse_loss")  # which call loops that add up, some of them the same
 
 
 class Copy:
@@ -366,7 +366,7 @@ store = _jit._Cache.save_overload
 def together(self, sig, data):
     pathlib.Path({here!r}, dtype).touch()
     while len(os.listdir({here!r})) < 2:
-        time.sleep(0)
+        time.sleep(0.001)
     store(self, sig, data)
 
 _jit._Cache.save_overload = together

@@ -18,6 +18,7 @@ from fastops.cli.cases import CASES
 from fastops.cli.measure import Effort, judge
 from fastops.cli.photograph import batches
 
+WITH_GRADIENT = [case for case in CASES if case.has_gradient]
 COMMAND = [sys.executable, "-m", "fastops"]
 NO_TIME = Effort(untimed=0, timed=0, case=0)
 
@@ -102,11 +103,21 @@ def test_every_case_is_right(case, batch, dtype):
     assert (row.ratio is not None) == bool(torch and case.in_torch)
 
 
+@pytest.mark.parametrize("batch", ["photo", "crops"])
+@pytest.mark.parametrize("case", WITH_GRADIENT, ids=str)
+def test_the_gradient_of_every_case_is_right(case, batch, dtype):
+    torch = compare.optional("torch")
+    row = measure.measure(case, batch, batches("small", np.dtype(dtype).name)[1][batch], torch, NO_TIME, backward=True)
+    assert row.problem is None and row.operator == f"{case.operator}_backward"
+    assert row.fastops_seconds > 0 and row.pairs == 3
+    assert (row.error is not None) == bool(case.gradient or (torch and case.in_torch))
+    assert (row.ratio is not None) == bool(torch and case.in_torch)
+
+
 def test_every_operator_has_a_case():
-    operators = {
-        name for name in fastops.__all__ if callable(getattr(fastops, name)) and not name.endswith("_backward")
-    }
-    assert {case.operator for case in CASES} == operators
+    functions = {name for name in fastops.__all__ if callable(getattr(fastops, name))}
+    assert {case.operator for case in CASES} == {name for name in functions if not name.endswith("_backward")}
+    assert {f"{case.operator}_backward" for case in WITH_GRADIENT} == functions - {case.operator for case in CASES}
 
 
 def test_json_holds_every_figure(tmp_path, capsys):
@@ -123,12 +134,28 @@ def test_json_holds_every_figure(tmp_path, capsys):
     assert "4 results, " in printed.out and "checked, 0 wrong." in printed.out and printed.err == ""
 
 
-def test_plot_draws_a_picture(tmp_path):
+def test_backward_adds_the_gradients(tmp_path, capsys):
+    file = tmp_path / "figures.json"
+    arguments = ["--op", "max_pool2d", "--op", "roi_pool", "--backward", "--json", str(file)]
+    assert main(["compare", "--size", "small", *arguments]) == 0
+    rows = json.loads(file.read_text())["rows"]
+    assert [row["operator"] for row in rows[::2]] == [
+        *["max_pool2d"] * 4,
+        "roi_pool",
+        *["max_pool2d_backward"] * 3,  # the indices that were asked for have no gradient
+        "roi_pool_backward",
+    ]
+    assert all(row["fastops_seconds"] > 0 for row in rows)
+    assert "max_pool2d_backward 3x3 stride 2 " in (printed := capsys.readouterr().out) and "18 results" in printed
+
+
+@pytest.mark.parametrize("more", [[], ["--backward"]], ids=["operators", "gradients too"])
+def test_plot_draws_a_picture(more, tmp_path):
     image = pytest.importorskip("matplotlib.image")
     pytest.importorskip("torch")
     file = tmp_path / "chart.png"
     arguments = [word for operator in ("conv2d", "max_pool2d", "relu") for word in ("--op", operator)]
-    assert main(["compare", "--size", "small", *arguments, "--plot", str(file)]) == 0
+    assert main(["compare", "--size", "small", *arguments, *more, "--plot", str(file)]) == 0
     height, width, _ = image.imread(file).shape
     assert height > 400 and width > 800
 
@@ -150,6 +177,28 @@ def test_wrong_result_exits_with_1(wrong, problem, tmp_path, monkeypatch, capsys
     assert main(["compare", "--size", "small", "--op", "relu", "--json", str(file)]) == 1
     assert problem in json.loads(file.read_text())["rows"][0]["problem"]
     assert "WRONG" in (printed := capsys.readouterr().out) and "2 results, 2 checked, 2 wrong." in printed
+
+
+@pytest.mark.parametrize(
+    "operator, wrong, problem",
+    [
+        ("relu", lambda g, x: np.where(x >= 0.1, g, 0).astype(g.dtype), "elements differ"),
+        ("relu", lambda g, x: g[0], "in place of float32"),
+        ("mse_loss", lambda g, x, target: x, "1 arrays in place of 2"),
+        ("mse_loss", lambda g, x, target: (x, x), "times the difference allowed"),
+        ("dropout", lambda g, p, rng: 2 * g, "elements differ"),
+        ("roi_pool", lambda g, x, boxes, size: np.zeros_like(x), "times the difference allowed"),
+        ("conv2d", lambda *args, **options: 1 / 0, "raised ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_wrong_gradient_exits_with_1(operator, wrong, problem, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("torch")
+    monkeypatch.setattr(fastops, f"{operator}_backward", wrong)
+    file = tmp_path / "figures.json"
+    assert main(["compare", "--size", "small", "--op", operator, "--backward", "--json", str(file)]) == 1
+    problems = [row["problem"] for row in json.loads(file.read_text())["rows"] if "_backward" in row["operator"]]
+    assert problems and all(problem in (found or "") for found in problems)
+    assert f"{len(problems)} wrong." in capsys.readouterr().out
 
 
 def test_dropout_that_drops_too_much_is_wrong(monkeypatch):
@@ -177,10 +226,12 @@ def test_judge_allows_what_the_tolerance_does():
 def test_without_torch_own_columns(without, tmp_path, capsys):
     without("torch")
     file = tmp_path / "figures.json"
-    assert main(["compare", "--size", "small", "--op", "sigmoid", "--json", str(file)]) == 0
+    assert main(["compare", "--size", "small", "--op", "sigmoid", "--backward", "--json", str(file)]) == 0
     assert 'Not installed: torch. To install: pip install "fastops[compare]"' in capsys.readouterr().out
-    row = json.loads(file.read_text())["rows"][0]
-    assert row["fastops_seconds"] > 0 and row["torch_seconds"] is row["ratio"] is row["error"] is None
+    rows = json.loads(file.read_text())["rows"]
+    assert [row["operator"] for row in rows[::2]] == ["sigmoid", "sigmoid_backward"]
+    for row in rows:
+        assert row["fastops_seconds"] > 0 and row["torch_seconds"] is row["ratio"] is row["error"] is None
 
 
 def test_without_any_extra(without, capsys):

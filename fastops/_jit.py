@@ -173,6 +173,7 @@ VECTOR_BYTES, VECTOR_REGISTERS = _vector_unit()
 _forced: str | None = None
 _layer: str | None = None
 _serial_only = False
+_forked = False
 _workqueue_lock = threading.Lock()
 
 
@@ -200,18 +201,31 @@ def _threads_usable() -> bool:
         if config.DISABLE_JIT or config.NUMBA_NUM_THREADS == 1:
             _serial_only = True
         else:
+            unsafe = _forked and _gnu_openmp_is_loaded()  # before the launch, which loads it
             try:
                 with global_compiler_lock:  # which a fork waits for
                     _threads._launch_threads()
                 _layer = numba.threading_layer()
+                _serial_only = unsafe and _layer == "omp"
             except Exception:  # the layer that NUMBA_THREADING_LAYER asks for is not installed
                 _serial_only = True
     return not _serial_only
 
 
+def _gnu_openmp_is_loaded() -> bool:
+    try:
+        return "libgomp" in Path("/proc/self/maps").read_text(errors="replace")
+    except OSError:  # not Linux
+        return False
+
+
 def _after_fork() -> None:
-    """In a forked child: GNU OpenMP ends the process at its first parallel region, so stay serial if threads ran."""
-    global _serial_only, _workqueue_lock
+    """In a forked child: stay serial if threads ran in the parent.
+
+    GNU OpenMP ends the process at its first parallel region or, if it was torch that used it in the parent, hangs.
+    """
+    global _forked, _serial_only, _workqueue_lock
+    _forked = True
     _workqueue_lock = threading.Lock()
     _serial_only = _serial_only or _threads._is_initialized
     global_compiler_lock.release()

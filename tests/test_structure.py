@@ -1,8 +1,11 @@
-"""The plan of the house: who imports whom, read from the source; and what every public function must have."""
+"""The plan of the house (DESIGN, section 2), read from the imports: who may use whom, and what the outside may see."""
 
 import ast
 import inspect
+import re
+import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -10,108 +13,177 @@ import fastops
 from fastops import _jit
 
 PACKAGE = Path(fastops.__file__).parent
-FAMILIES = ("conv", "elementwise", "loss", "norm", "pool", "reshape", "softmax")
-EXTRAS = {"matplotlib", "rich", "skimage", "torch"}  # imported by the command line where they are needed
+FAMILIES = {"conv", "elementwise", "loss", "norm", "pool", "reshape", "softmax"}
+SECTIONS = ["Parameters", "Returns", "Raises", "References", "Examples"]
+OPTIONAL = {"torch", "skimage", "rich", "matplotlib"}  # the extra `compare`
 
-# What the files of a room may import of the package; a trailing dot stands for the room itself.
-ALLOWED = {
-    "_shapes": set(),
-    "_jit": set(),
-    "_arrays": {"cpu", "cuda"},
-    "cpu.": {"cpu.", "_jit"},
-    "cuda.": {"cuda.", "cpu.", "_jit"},
-    **{family: {"_shapes", "_arrays"} for family in FAMILIES},
-    "nn.": {"nn.", "_shapes", "_arrays", *FAMILIES},
-    "cli.": {"cli.", "", "_jit", "nn."},
-    "__main__": {"", "cli."},
-    "": {*FAMILIES, "nn."},
-}
-NUMBA_ROOMS = {"_jit", "cpu.", "cuda.", "cli."}
+FILES = sorted(PACKAGE.rglob("*.py"))
+TREES = {path: ast.parse(path.read_text()) for path in FILES}
 
 
-def modules():
-    for path in sorted(PACKAGE.rglob("*.py")):
-        parts = path.relative_to(PACKAGE).with_suffix("").parts
-        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+class Import(NamedTuple):
+    """What one name of an import statement stands for: "cpu.conv" is a module of the package, "numba.core" is not."""
+
+    module: str
+    name: str  # what is taken out of the module, or ""
+    ours: bool
+    inside: bool  # in a function
 
 
-def room(module):
-    """The key of ALLOWED for a module's name without "fastops."."""
-    first = module.partition(".")[0]
-    return f"{first}." if f"{first}." in ALLOWED else first
+def module_of(path: Path) -> str:
+    """The module's name inside the package; "" is the package itself."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports(module, path):
-    """(name, whether inside a function) of each import; names in the package begin with "fastops"."""
-    tree = ast.parse(path.read_text())
-    inner = {id(n) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) for n in ast.walk(f)}
-    package = ["fastops", *module.split(".")] if module else ["fastops"]
-    package = package if path.name == "__init__.py" else package[:-1]
-    for node in ast.walk(tree):
+MODULES = {module_of(path): path for path in FILES}
+
+
+def imports_of(path: Path) -> list[Import]:
+    parents = {child: node for node in ast.walk(TREES[path]) for child in ast.iter_child_nodes(node)}
+
+    def inside(node: ast.AST | None) -> bool:
+        return node is not None and (isinstance(node, (ast.FunctionDef, ast.Lambda)) or inside(parents.get(node)))
+
+    found = []
+    for node in ast.walk(TREES[path]):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield alias.name, id(node) in inner
+                found.append(taken(alias.name, "", inside(node)))
         elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else []
-            base = [*base, *(node.module.split(".") if node.module else [])]
+            package = ["fastops", *path.relative_to(PACKAGE).parts[:-1]]
+            above = package[: len(package) + 1 - node.level] if node.level else []
+            source = ".".join([*above, *([node.module] if node.module else [])])
             for alias in node.names:
-                whole = ".".join([*base, alias.name])
-                known = (PACKAGE.parent / whole.replace(".", "/")).with_suffix(".py").exists()
-                known = known or (PACKAGE.parent / whole.replace(".", "/")).is_dir()
-                yield whole if known else ".".join(base), id(node) in inner
+                found.append(taken(source, alias.name, inside(node)))
+    return found
 
 
-@pytest.mark.parametrize(("module", "path"), list(modules()), ids=lambda v: v if isinstance(v, str) else "")
-def test_imports_run_downward(module, path):
-    allowed = {a.rstrip(".") for a in ALLOWED[room(module)]}
-    for name, inside_function in imports(module, path):
-        top, _, rest = name.partition(".")
-        if top == "fastops":
-            target = room(rest).rstrip(".")
-            assert target in allowed, f"fastops.{module} imports {name}"
-            late = (module, target) == ("_arrays", "cuda") or room(module) == "cli."
-            assert late or not inside_function, f"{module} imports {name} late"
+def taken(source: str, name: str, inside: bool) -> Import:
+    top, _, rest = source.partition(".")
+    if top != "fastops":
+        return Import(source, name, False, inside)
+    below = f"{rest}.{name}".lstrip(".")
+    return Import(below, "", True, inside) if name and below in MODULES else Import(rest, name, True, inside)
+
+
+IMPORTS = {module_of(path): imports_of(path) for path in FILES}
+
+
+def may_import(module: str) -> tuple[set[str], set[str]]:
+    """The modules of the package and the other packages that this one may import."""
+    room, _, name = module.partition(".")
+    every = {part: {each for each in MODULES if each.split(".")[0] == part} for part in ("cpu", "cuda", "nn", "cli")}
+    if module == "":
+        return FAMILIES | {"nn"}, set()
+    if module in FAMILIES:
+        return {"_arrays", "_shapes"}, {"numpy"}
+    if module == "_shapes":
+        return set(), set()
+    if module == "_arrays":
+        return {"cpu", "cuda"}, {"numpy"}
+    if module == "_jit":
+        return set(), {"numpy", "numba", "llvmlite"}
+    if room == "cpu":
+        return {"_jit", *every["cpu"]} - {"cpu" if name else ""}, {"numpy", "numba", "llvmlite"}
+    if room == "cuda":
+        return {f"cpu.{name}", *every["cuda"]} - {"cuda" if name else ""}, {"numpy", "numba"}
+    if room == "nn":
+        return {"_arrays", "_shapes", *FAMILIES, *every["nn"]} - {"nn" if name else ""}, {"numpy"}
+    if module == "__main__":
+        return {"", *every["cli"]}, set()
+    if room == "cli":
+        return {"", "_jit", *every["cli"]}, {"numpy", *OPTIONAL}
+    raise AssertionError(f"{module} has no place in the plan")
+
+
+def test_the_imports_are_read():
+    """The rest is worth nothing if nothing is found."""
+    assert Import("_shapes", "", True, False) in IMPORTS["conv"]
+    assert Import("_arrays", "Array", True, False) in IMPORTS["conv"]
+    assert Import("_jit", "kernel", True, False) in IMPORTS["cpu.conv"]
+    assert Import("numba", "prange", False, False) in IMPORTS["cpu.conv"]
+    assert Import("cuda", "", True, True) in IMPORTS["_arrays"]
+    assert FAMILIES <= set(MODULES)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module or "fastops")
+def test_imports_go_downward_only(module):
+    ours, others = may_import(module)
+    for each in IMPORTS[module]:
+        if each.ours:
+            assert each.module in ours, f"{module or 'fastops'} imports fastops.{each.module}"
         else:
-            assert top not in ("numba", "llvmlite") or room(module) in NUMBA_ROOMS, f"{module} imports {name}"
-            assert top != "cupy", f"{module} imports cupy: look for it in sys.modules"
-            assert top not in EXTRAS or (inside_function and room(module) == "cli."), f"{module} imports {name}"
+            top = each.module.split(".")[0]
+            assert top in sys.stdlib_module_names or top in others, f"{module or 'fastops'} imports {each.module}"
 
 
-def test_there_are_no_cycles():
-    edges = {m: {n.removeprefix("fastops").lstrip(".") for n, _ in imports(m, p) if n.startswith("fastops")}
-             for m, p in modules()}  # fmt: skip
-    done: set[str] = set()
-
-    def visit(module, path):
-        assert module not in path, " -> ".join([*path, module])
-        if module not in done:
-            for following in edges.get(module, ()):
-                if following != "cuda":  # late, and at a CUDA array only
-                    visit(following, (*path, module))
-            done.add(module)
-
-    for module in edges:
-        if module and not module.startswith(("cli", "__main__")):  # the command line stands above the package
-            edges[module].discard("")
-            visit(module, ())
+def test_no_module_imports_itself_through_others():
+    uses = {module: {each.module for each in found if each.ours} - {module} for module, found in IMPORTS.items()}
+    uses = {module: used for module, used in uses.items() if used}
+    while uses:
+        free = [module for module, used in uses.items() if not used & set(uses)]
+        assert free, f"a cycle among {sorted(uses)}"
+        for module in free:
+            del uses[module]
 
 
-def test_all_is_what_is_public():
-    public = {n for n, v in vars(fastops).items() if inspect.isfunction(v) and not n.startswith("_")}
-    assert set(fastops.__all__) == public | {"nn"}
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module or "fastops")
+def test_imports_stand_at_the_top(module):
+    """Save that of fastops.cuda, at the first CUDA array, and those of packages that the command line may lack."""
+    for each in IMPORTS[module]:
+        if each.inside:
+            late = module == "_arrays" and each.module == "cuda"
+            optional = module.startswith("cli.") and not each.ours and each.module.split(".")[0] in OPTIONAL
+            assert late or optional, f"{module} imports {each.module or 'fastops'} in a function"
+        else:
+            assert each.ours or each.module.split(".")[0] not in OPTIONAL
+            assert (module, each.module) != ("_arrays", "cuda")
 
 
-@pytest.mark.parametrize("name", sorted(set(fastops.__all__) - {"nn"}))
-def test_docstrings_are_complete(name):
-    doc = inspect.getdoc(getattr(fastops, name))
-    sections = ("Parameters", "Returns", "Raises", "References", "Examples")
-    missing = [s for s in sections if f"\n{s}\n{'-' * len(s)}\n" not in doc]
-    assert not missing
-    parameters = inspect.signature(getattr(fastops, name)).parameters
-    undocumented = [p for p in parameters if p not in doc.partition("Returns")[0]]
-    assert not undocumented
+@pytest.mark.parametrize("module", [module for module in MODULES if not module.startswith("cli.")], ids=str)
+def test_nothing_is_imported_by_a_name_in_a_string(module):
+    names = {node.id for node in ast.walk(TREES[MODULES[module]]) if isinstance(node, ast.Name)}
+    assert "__import__" not in names and not any(each.module.startswith("importlib") for each in IMPORTS[module])
 
 
-def test_kernels_are_private():
-    assert all(kernel.name.rpartition(".")[2].startswith("_") for kernel in _jit.kernels)
-    assert len({kernel.name for kernel in _jit.kernels}) == len(_jit.kernels)
+@pytest.mark.parametrize("module", [module for module in MODULES if module.startswith("nn.")])
+def test_layers_use_what_is_public(module):
+    for each in IMPORTS[module]:
+        if each.module in FAMILIES:
+            assert each.name in fastops.__all__, f"{module} imports {each.name} of {each.module}"
+
+
+# ------------------------------------------------------------------------------------------------ names and docs
+
+
+def test_all_names_the_public_functions():
+    functions = {name for name, value in vars(fastops).items() if inspect.isfunction(value)}
+    assert fastops.__all__ == sorted(fastops.__all__)
+    assert set(fastops.__all__) - {"nn"} == functions
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_a_family_defines_what_is_public_and_nothing_else(family):
+    names = {node.name for node in TREES[MODULES[family]].body if isinstance(node, ast.FunctionDef)}
+    public = {name for name in names if not name.startswith("_")}
+    assert public and public <= set(fastops.__all__)
+
+
+@pytest.mark.parametrize("name", [name for name in fastops.__all__ if name != "nn"])
+def test_a_public_docstring_has_its_sections(name):
+    doc = inspect.getdoc(getattr(fastops, name)) or ""
+    titles = re.findall(r"^(\w+)\n-+\n(?=\S)", doc, re.MULTILINE)
+    assert [title for title in titles if title in SECTIONS] == SECTIONS
+    assert re.match(r"\S.*\.\n\n", doc), "one line of what it does comes first"
+    assert f"fastops.{name}(" in doc.partition("Examples\n")[2]
+
+
+def test_kernel_names_begin_with_an_underscore():
+    kernels = {}
+    for module, path in MODULES.items():
+        for node in ast.walk(TREES[path]):
+            if isinstance(node, ast.FunctionDef) and any("kernel" in ast.dump(each) for each in node.decorator_list):
+                kernels[f"{module}.{node.name}"] = node.name
+    assert sorted(kernels) == sorted(kernel.name for kernel in _jit.kernels)
+    assert [name for name in kernels.values() if not name.startswith("_")] == []

@@ -126,6 +126,17 @@ def fork_before_any_kernel() -> None:
         wait_for(child)
 
 
+def fork_after_torch() -> None:
+    """As in a DataLoader's workers: torch has run OpenMP in the parent, fastops nothing."""
+    import torch
+
+    torch.nn.functional.conv2d(torch.ones(2, 8, 64, 64), torch.ones(8, 8, 3, 3)).relu().sum()
+    torch.ones(10**6).relu()
+    wait_for(forked(check_all))
+    check_all_in_parallel()
+    wait_for(forked(check_all))
+
+
 def fork_while_threads_run_kernels() -> None:
     check_all_in_parallel()
     stop = threading.Event()
@@ -237,6 +248,12 @@ def test_eight_threads_at_once(layer):
 @pytest.mark.parametrize("when", ["before_any_kernel", "after_a_parallel_kernel", "while_threads_run_kernels"])
 def test_forked_children_compute(layer, when):
     scenario(f"fork_{when}", layer=layer)
+
+
+@FORKS
+def test_forked_children_compute_after_torch(layer):
+    pytest.importorskip("torch")
+    scenario("fork_after_torch", layer=layer)
 
 
 @FORKS

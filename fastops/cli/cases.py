@@ -1,9 +1,10 @@
 """The cases of `fastops compare`: every operator, with the arguments that networks use.
 
-A case's call is written once: fastops takes the names and arguments of torch.nn.functional, so one lambda runs both.
+A case's call is written once: fastops takes the names and arguments of torch.nn.functional, so one lambda runs both,
+and tells the arguments of the backward function, too.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,8 @@ class Case:
     in_torch: bool = True  # False: torch has no such operator
     expected: Callable[..., Array] | None = None  # expected(result, *arrays), where torch's numbers are no yardstick
     exact: bool = False  # every bit has to agree
+    gradient: Callable[..., Array] | None = None  # gradient(grad_output, result, *arrays), as `expected`
+    has_gradient: bool = True  # False: another case has the same one
 
     def __str__(self) -> str:
         return f"{self.operator} {self.label}".strip()
@@ -93,9 +96,8 @@ def one_row_per_pixel(inputs: Inputs) -> Inputs:
     return rows
 
 
-def roi_maxima(result: Array, x: Array, rois: Array) -> Array:
-    """roi_pool to 7x7 by definition: corners rounded, ends inclusive, the maximum of every bin, 0 where it is empty."""
-    out = np.zeros((len(rois), x.shape[1], 7, 7), x.dtype)
+def roi_bins(x: Array, rois: Array) -> Iterator[tuple[int, int, int, int, slice, slice]]:
+    """(box, bin's row, bin's column, image, rows, columns) of the bins of a 7x7 roi_pool that are not empty."""
     for k, (image, *corners) in enumerate(rois):
         x1, y1, x2, y2 = (int(float(c) + 0.5) for c in corners)  # never negative here
         bins = np.arange(8, dtype=x.dtype)
@@ -104,9 +106,27 @@ def roi_maxima(result: Array, x: Array, rois: Array) -> Array:
             for j in range(7):
                 top, bottom = y1 + int(np.floor(rows[i])), y1 + int(np.ceil(rows[i + 1]))
                 left, right = x1 + int(np.floor(columns[j])), x1 + int(np.ceil(columns[j + 1]))
-                window = x[int(image), :, top:bottom, left:right]
-                out[k, :, i, j] = window.max(axis=(1, 2)) if window.size else 0
+                bottom, right = min(bottom, x.shape[2]), min(right, x.shape[3])
+                if top < bottom and left < right:
+                    yield k, i, j, int(image), slice(top, bottom), slice(left, right)
+
+
+def roi_maxima(result: Array, x: Array, rois: Array) -> Array:
+    """roi_pool to 7x7 by definition: corners rounded, ends inclusive, the maximum of every bin, 0 where it is empty."""
+    out = np.zeros((len(rois), x.shape[1], 7, 7), x.dtype)
+    for k, i, j, image, rows, columns in roi_bins(x, rois):
+        out[k, :, i, j] = x[image, :, rows, columns].max(axis=(1, 2))
     return out
+
+
+def roi_gradient(grad_output: Array, result: Array, x: Array, rois: Array) -> Array:
+    """roi_pool's gradient by definition: each element of grad_output goes to its bin's maximum, the first of equals."""
+    gradient, channels = np.zeros(x.shape), np.arange(x.shape[1])
+    for k, i, j, image, rows, columns in roi_bins(x, rois):
+        window = x[image, :, rows, columns].reshape(x.shape[1], -1)
+        down, right = np.divmod(window.argmax(axis=1), columns.stop - columns.start)
+        gradient[image, channels, rows.start + down, columns.start + right] += grad_output[k, :, i, j]
+    return gradient.astype(x.dtype)
 
 
 def survivors_doubled(result: Array, x: Array) -> Array:
@@ -114,6 +134,11 @@ def survivors_doubled(result: Array, x: Array) -> Array:
     left = np.count_nonzero(result)
     plausible = abs(left - x.size / 2) < 6 * np.sqrt(x.size / 4)  # six standard deviations of the binomial law
     return np.where(result == 0, 0, 2 * x) if plausible else 2 * x
+
+
+def same_mask(grad_output: Array, result: Array, x: Array) -> Array:
+    """dropout's gradient for p = 0.5: doubled where the result survived (no pixel is 0), 0 elsewhere."""
+    return np.where(result == 0, 0, 2 * grad_output)
 
 
 CASES = (
@@ -145,7 +170,14 @@ CASES = (
     Case("max_pool2d", "2x2", alone, lambda ops, x: ops.max_pool2d(x, 2), exact=True),
     Case("max_pool2d", "2x2 stride 1", alone, lambda ops, x: ops.max_pool2d(x, 2, stride=1), exact=True),
     Case("max_pool2d", "3x3 stride 2", alone, lambda ops, x: ops.max_pool2d(x, 3, stride=2, padding=1), exact=True),
-    Case("max_pool2d", "2x2 indices", alone, lambda ops, x: ops.max_pool2d(x, 2, return_indices=True), exact=True),
+    Case(
+        "max_pool2d",
+        "2x2 indices",
+        alone,
+        lambda ops, x: ops.max_pool2d(x, 2, return_indices=True),
+        exact=True,
+        has_gradient=False,
+    ),
     Case("avg_pool2d", "2x2", alone, lambda ops, x: ops.avg_pool2d(x, 2)),
     Case("avg_pool2d", "3x3 stride 2", alone, lambda ops, x: ops.avg_pool2d(x, 3, stride=2, padding=1)),
     Case(
@@ -156,6 +188,7 @@ CASES = (
         in_torch=False,
         expected=roi_maxima,
         exact=True,
+        gradient=roi_gradient,
     ),
     Case(
         "batch_norm",
@@ -166,7 +199,14 @@ CASES = (
     Case("batch_norm", "eval", statistics, lambda ops, x, mean, var, w, b: ops.batch_norm(x, mean, var, w, b)),
     Case("relu", "", alone, lambda ops, x: ops.relu(x), exact=True),
     Case("sigmoid", "", alone, lambda ops, x: ops.sigmoid(x)),
-    Case("dropout", "p=0.5", alone, lambda ops, x: ops.dropout(x, 0.5), expected=survivors_doubled),
+    Case(
+        "dropout",
+        "p=0.5",
+        alone,
+        lambda ops, x: ops.dropout(x, 0.5),
+        expected=survivors_doubled,
+        gradient=same_mask,
+    ),
     Case("flatten", "", alone, lambda ops, x: ops.flatten(x, 1), torch=lambda ops, x: x.flatten(1), exact=True),
     Case("softmax", "channels", alone, lambda ops, x: ops.softmax(x, 1)),
     Case("softmax", "rows", alone, lambda ops, x: ops.softmax(x, -1)),

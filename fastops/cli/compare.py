@@ -29,7 +29,10 @@ SCHEMA = 1  # of the --json file: raised when a name in it goes or changes its m
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     operators = sorted({case.operator for case in CASES})
     parser.add_argument(
-        "--size", choices=EFFORT, default="full", help="small: a check of seconds; full (default): two minutes"
+        "--size",
+        choices=EFFORT,
+        default="full",
+        help="small: a check of seconds; full (default): two minutes, four with --backward",
     )
     parser.add_argument(
         "--op",
@@ -38,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"only this one; may be repeated: {', '.join(operators)}",
     )
+    parser.add_argument("--backward", action="store_true", help="the gradients too, beside torch.autograd's")
     parser.add_argument("--dtype", choices=TOLERANCE, default="float32", help="of every input (default: float32)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the ratios as a bar chart into FILE.png")
@@ -62,12 +66,15 @@ def run(arguments: argparse.Namespace) -> int:
     }
     print(introduction(report))
     print(HEAD)
-    work = [(case, batch) for case in cases for batch in inputs]
+    work = [(case, batch, False) for case in cases for batch in inputs]
+    if arguments.backward:
+        work += [(case, batch, True) for case in cases if case.has_gradient for batch in inputs]
     rows = []
-    with progress_bar(len(work)) as show, torch.inference_mode() if torch else nullcontext():
-        for number, (case, batch) in enumerate(work):
-            show(number, f"{case} on {batch}")
-            rows.append(measure(case, batch, inputs[batch], torch, EFFORT[arguments.size]))
+    with progress_bar(len(work)) as show:
+        for number, (case, batch, backward) in enumerate(work):
+            show(number, f"{'gradient of ' if backward else ''}{case} on {batch}")
+            with torch.inference_mode(not backward) if torch else nullcontext():
+                rows.append(measure(case, batch, inputs[batch], torch, EFFORT[arguments.size], backward))
             print(coloured(rows[-1]), flush=True)
     report["summary"] = summarise(rows)
     report["rows"] = [asdict(row) for row in rows]

@@ -7,17 +7,15 @@ machine down for a while slows both. Times alone say little on a shared machine.
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-import fastops
 from fastops.cli.cases import Array, Case
+from fastops.cli.work import Call, of_gradient, of_operator
 
-Call = Callable[[], Any]
 Pair = tuple[float, float]  # seconds per call of fastops and of torch
 
 TOLERANCE = {"float32": (1e-4, 1e-5), "float64": (1e-7, 1e-7)}  # of each value, and of the largest value
@@ -74,39 +72,36 @@ class Row:
         return f"{line}  {self.problem}" if self.problem else line
 
 
-LINE = "{:<38} {:<13} {:>8} {:>10} {:>10} {:>10} {:>6}"
+LINE = "{:<47} {:<13} {:>8} {:>10} {:>10} {:>10} {:>6}"
 HEAD = LINE.format("operator", "input", "error", "of allowed", "fastops ms", "torch ms", "ratio")
 
 
-def measure(case: Case, batch: str, x: Array, torch: Any, effort: Effort) -> Row:
-    """Check the case's first result, then time it. `torch` is None where it is not installed."""
+def measure(case: Case, batch: str, x: Array, torch: Any, effort: Effort, backward: bool = False) -> Row:
+    """Check the case's first result, or its gradients, then time it. `torch` is None where it is not installed."""
     arrays = case.inputs(x)
-    ours, theirs, want = partial(case.call, fastops, *arrays), None, None
-    if torch is not None and case.in_torch:
-        tensors = [torch.tensor(a) for a in arrays]  # copies: batch_norm writes into its running statistics
-        theirs = partial(case.torch or case.call, torch.nn.functional, *tensors)
-        want = theirs()
-    verdict = Verdict(None, None, None)
+    verdict, timed_torch = Verdict(None, None, None), False
     pairs: list[Pair] = []
     try:
-        result = ours()
+        work = (of_gradient if backward else of_operator)(case, arrays, torch)
+        want = work.want() if work.want else None
+        result = work.ours()
     except Exception as exception:  # one broken operator must not hide what the others do
         verdict = Verdict(None, None, f"raised {type(exception).__name__}: {exception}".splitlines()[0])
     else:
-        if case.expected:
-            want = case.expected(result, *arrays)
+        if work.expected:
+            want = work.expected(result)
         if want is not None:
-            verdict = judge(result, want, case.exact)
-        pairs = list(timings(ours, theirs, effort))
+            verdict = judge(result, want, work.exact)
+        pairs, timed_torch = list(timings(work.ours, work.theirs, effort)), work.theirs is not None
     return Row(
-        operator=case.operator,
+        operator=f"{case.operator}_backward" if backward else case.operator,
         case=case.label,
         batch=batch,
         shape=arrays[0].shape,
         **verdict._asdict(),
         fastops_seconds=statistics.median(our for our, _ in pairs) if pairs else None,
-        torch_seconds=statistics.median(their for _, their in pairs) if pairs and theirs else None,
-        ratio=statistics.median(their / our for our, their in pairs) if pairs and theirs else None,
+        torch_seconds=statistics.median(their for _, their in pairs) if timed_torch else None,
+        ratio=statistics.median(their / our for our, their in pairs) if timed_torch else None,
         pairs=len(pairs),
     )
 

@@ -56,7 +56,54 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "mse_loss none": lambda x: fastops.mse_loss(x, x, "none"),
     "mse_loss weighted": lambda x: fastops.mse_loss(x, x, weight=x),
     "mse_loss weighted none": lambda x: fastops.mse_loss(x, x, "none", weight=x),
+    "conv2d_backward": lambda x: fastops.conv2d_backward(x, x, square(x), x[0, 0, 0, :4].copy()),
+    "conv2d_backward stride": lambda x: fastops.conv2d_backward(x[..., ::2, ::2].copy(), x, square(x), stride=2),
+    "conv2d_backward depthwise": lambda x: fastops.conv2d_backward(x, x, square(x)[:, :1].copy(), groups=4),
+    "conv2d_backward of NaN": lambda x: fastops.conv2d_backward(x * np.nan, x, square(x)),
+    "max_pool2d_backward": lambda x: fastops.max_pool2d_backward(x, x, np.zeros(x.shape, np.int64), 1),
+    "avg_pool2d_backward": lambda x: fastops.avg_pool2d_backward(x, x, 1),
+    "roi_pool_backward": lambda x: fastops.roi_pool_backward(
+        x[:1, :, :2, :2].copy(), x, np.array([[1, 0, 0, 6, 6]], x.dtype), 2
+    ),
+    "batch_norm_backward train": lambda x: fastops.batch_norm_backward(x, x, None, None, training=True),
+    "batch_norm_backward train (N, C)": lambda x: fastops.batch_norm_backward(
+        x[0, 0], x[0, 0], None, None, training=True
+    ),
+    "batch_norm_backward eval": lambda x: fastops.batch_norm_backward(
+        x, x, x[0, 0, 0, :4].copy(), x[0, 0, 0, :4].copy()
+    ),
+    "relu_backward": lambda x: fastops.relu_backward(x, x),
+    "sigmoid_backward": lambda x: fastops.sigmoid_backward(x, x),
+    "dropout_backward": lambda x: fastops.dropout_backward(x, rng=1),
+    "flatten_backward": lambda x: fastops.flatten_backward(x.ravel(), x),
+    "softmax_backward channels": lambda x: fastops.softmax_backward(x, x, 1),
+    "softmax_backward rows": lambda x: fastops.softmax_backward(x, x, -1),
+    "log_softmax_backward channels": lambda x: fastops.log_softmax_backward(x, x, 1),
+    "log_softmax_backward rows": lambda x: fastops.log_softmax_backward(x, x, -1),
+    "cross_entropy_backward": lambda x: fastops.cross_entropy_backward(1.0, x, x.argmax(axis=1)),
+    "cross_entropy_backward none": lambda x: fastops.cross_entropy_backward(
+        x[:, 0].copy(), x, x.argmax(axis=1), reduction="none"
+    ),
+    "cross_entropy_backward (N, C)": lambda x: fastops.cross_entropy_backward(1.0, x[0, 0], x[0, 0].argmax(axis=1)),
+    "cross_entropy_backward (N, C) none": lambda x: fastops.cross_entropy_backward(
+        x[0, 0, 0].copy(), x[0, 0], x[0, 0].argmax(axis=1), reduction="none"
+    ),
+    "cross_entropy_backward probabilities": lambda x: fastops.cross_entropy_backward(1.0, x, x),
+    "cross_entropy_backward probabilities none": lambda x: fastops.cross_entropy_backward(
+        x[:, 0].copy(), x, x, reduction="none"
+    ),
+    "cross_entropy_backward probabilities (N, C)": lambda x: fastops.cross_entropy_backward(1.0, x[0, 0], x[0, 0]),
+    "cross_entropy_backward probabilities (N, C) none": lambda x: fastops.cross_entropy_backward(
+        x[0, 0, 0].copy(), x[0, 0], x[0, 0], reduction="none"
+    ),
+    "mse_loss_backward": lambda x: fastops.mse_loss_backward(1.0, x, x),
+    "mse_loss_backward weighted": lambda x: fastops.mse_loss_backward(1.0, x, x, weight=x),
 }
+
+
+def square(x: Any) -> Any:
+    """Filters (4, 4, 1, 1) for the batch's four channels."""
+    return x.reshape(-1)[:16].reshape(4, 4, 1, 1).copy()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,90 @@
+"""What `fastops compare` runs for a case, the operator or its gradient: both calls, and what fastops should give."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import fastops
+from fastops.cli.cases import Array, Case
+
+Call = Callable[[], Any]
+
+# The arrays of a call that have a gradient, by position; of an operator that is not named, the first alone.
+DIFFERENTIATED = {"conv2d": (0, 1, 2), "conv_transpose2d": (0, 1, 2), "batch_norm": (0, 3, 4), "mse_loss": (0, 1)}
+FROM_RESULT = ("sigmoid", "softmax", "log_softmax")  # whose gradients take the result in place of the input
+COPIES = ("relu", "flatten", "dropout")  # whose gradients hold grad_output's own values: every bit has to agree
+SEED = 4  # of dropout's mask, the operator's and its gradient's
+
+
+class Work(NamedTuple):
+    """The two calls to time, and how to check the result of the first."""
+
+    ours: Call
+    theirs: Call | None  # None: torch is absent or has no such operator
+    want: Call | None  # what fastops's result should be, where torch can say it,
+    expected: Callable[[Any], Any] | None  # and where it cannot: of fastops's result
+    exact: bool  # every bit has to agree
+
+
+def of_operator(case: Case, arrays: Sequence[Array], torch: Any) -> Work:
+    """The case's operator."""
+    theirs, expected = None, case.expected
+    if torch is not None and case.in_torch:
+        tensors = [torch.tensor(a) for a in arrays]  # copies: batch_norm writes into its running statistics
+        theirs = partial(case.torch or case.call, torch.nn.functional, *tensors)
+    check = None if expected is None else lambda result: expected(result, *arrays)
+    return Work(partial(case.call, fastops, *arrays), theirs, theirs, check, case.exact)
+
+
+def of_gradient(case: Case, arrays: Sequence[Array], torch: Any) -> Work:
+    """The gradients of the case's operator; what the calls take of the operator itself is made here."""
+    operator, noted = case.operator, Noted(case, arrays)
+    first, *rest = noted.args
+    options = {**noted.options, "rng": SEED} if operator == "dropout" else noted.options
+    more = {"return_indices": True} if operator == "max_pool2d" else {}
+    values = getattr(fastops, operator)(*noted.args, **options, **more)
+    result, *indices = values if isinstance(values, tuple) else (values,)
+    grad_output = np.asarray(np.random.default_rng(5).standard_normal(np.shape(result)), first.dtype)
+    given = (result,) if operator in FROM_RESULT else () if operator == "dropout" else (first, *indices)
+    ours = partial(getattr(fastops, f"{operator}_backward"), grad_output, *given, *rest, **options)
+    theirs, want, expected = None, None, case.gradient
+    if torch is not None and case.in_torch:
+        theirs = autograd(case, arrays, grad_output, torch)
+        want = partial(in_float64, case, arrays, grad_output, torch)
+    check = None if expected is None else lambda _: expected(grad_output, result, *arrays)
+    return Work(ours, theirs, want, check, operator in COPIES)
+
+
+class Noted:
+    """Stands for fastops in a case's call, and notes what the operator is called with."""
+
+    def __init__(self, case: Case, arrays: Sequence[Array]) -> None:
+        self.args: tuple[Any, ...] = ()
+        self.options: dict[str, Any] = {}
+        case.call(self, *arrays)
+
+    def __getattr__(self, operator: str) -> Callable[..., None]:
+        return self._note
+
+    def _note(self, *args: Any, **options: Any) -> None:
+        # batch_norm writes into its running statistics
+        self.args = tuple(np.copy(a) if isinstance(a, np.ndarray) else a for a in args)
+        self.options = options
+
+
+def autograd(case: Case, arrays: Sequence[Array], grad_output: Array, torch: Any) -> Call:
+    """A call that computes torch's gradients, over and over, on a graph that is made here."""
+    tensors = [torch.tensor(a) for a in arrays]
+    leaves = [tensors[i].requires_grad_() for i in DIFFERENTIATED.get(case.operator, (0,))]
+    result = (case.torch or case.call)(torch.nn.functional, *tensors)
+    result = result[0] if isinstance(result, tuple) else result
+    return partial(torch.autograd.grad, result, leaves, torch.tensor(grad_output), retain_graph=True)
+
+
+def in_float64(case: Case, arrays: Sequence[Array], grad_output: Array, torch: Any) -> tuple[Array, ...]:
+    """torch's gradients of the same numbers in float64, rounded: its sums over all pixels lose digits in float32."""
+    wide = [a.astype(np.float64) if a.dtype.kind == "f" else a for a in arrays]
+    found = autograd(case, wide, grad_output.astype(np.float64), torch)()
+    return tuple(gradient.numpy().astype(grad_output.dtype) for gradient in found)

@@ -167,6 +167,7 @@ def _vector_unit() -> tuple[int, int]:
 
 
 VECTOR_BYTES, VECTOR_REGISTERS = _vector_unit()
+CPU_NAME: str = llvmlite.binding.get_host_cpu_name()
 
 # ------------------------------------------------------------------------------------------------ threads and forks
 
@@ -188,6 +189,11 @@ def only(build: str) -> Iterator[None]:
         yield
     finally:
         _forced = before
+
+
+def threads() -> int:
+    """How many threads a parallel kernel runs on (the first call starts them)."""
+    return int(numba.get_num_threads()) if _threads_usable() else 1
 
 
 def threading_layer() -> str:

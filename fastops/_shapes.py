@@ -13,6 +13,8 @@ Shape = tuple[int, ...]
 Pair = int | Sequence[int]
 """An argument for height and width: an int for both, or two ints."""
 
+REDUCTIONS = ("none", "mean", "sum")
+
 LARGEST = 2**31 - 1
 """The largest size, stride, padding or dilation: sums and products of two of them fit in 64 bits."""
 

@@ -48,7 +48,7 @@ def flatten_backward(grad_output: Array, input: Array, start_dim: int = 0, end_d
     grad_output : array
         The gradient of the result, of its shape.
     input : array
-        As flatten had it; only its shape counts.
+        As flatten had it; only its shape and dtype count.
     start_dim, end_dim : int
         As flatten had them.
 
@@ -60,7 +60,7 @@ def flatten_backward(grad_output: Array, input: Array, start_dim: int = 0, end_d
     Raises
     ------
     TypeError
-        An argument is not an array.
+        An argument is not an array, or dtypes differ.
     ValueError
         grad_output is not of the shape of the result, or there are no such dimensions.
 
@@ -78,5 +78,6 @@ def flatten_backward(grad_output: Array, input: Array, start_dim: int = 0, end_d
     op = "flatten_backward"
     _, go = _arrays.backend(op, "grad_output", grad_output)
     _, array = _arrays.backend(op, "input", input)
+    _arrays.same_dtype(op, "grad_output", go, array)
     _shapes.same(op, "grad_output", go.shape, _shapes.flatten(op, array.shape, start_dim, end_dim))
     return grad_output if go.shape == array.shape else go.reshape(array.shape)

@@ -13,7 +13,7 @@ import pytest
 import fastops
 from fastops import _jit
 from fastops.__main__ import main
-from fastops.cli import compare, info, measure, warmup
+from fastops.cli import compare, measure, warmup
 from fastops.cli.cases import CASES
 from fastops.cli.measure import Effort, judge
 from fastops.cli.photograph import batches
@@ -329,14 +329,6 @@ def test_info_without_a_cache():
 def test_info_reads_versions_without_importing():
     code = "import sys; from fastops.__main__ import main; main(['info']); sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=300)
-
-
-@pytest.mark.parametrize(
-    "features, bits",
-    [({"avx512f": True, "avx": True}, 512), ({"avx512f": False, "avx": True}, 256), ({"neon": True}, 128)],
-)
-def test_vector_bits(features, bits):
-    assert info.vector_bits(features) == bits
 
 
 @pytest.mark.parametrize("build", warmup.BUILDS)

@@ -16,7 +16,7 @@ __all__ = ["labels"]  # a fixture: pytest looks for it here
 
 
 @REDUCTIONS
-@SMOOTHING
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
 @pytest.mark.parametrize("weighted", [True, False], ids=["weights", "no weights"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_class_numbers(backend, rng, normal, labels, shape, weighted, reduction, smoothing):
@@ -27,7 +27,7 @@ def test_class_numbers(backend, rng, normal, labels, shape, weighted, reduction,
 
 
 @REDUCTIONS
-@SMOOTHING
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
 @pytest.mark.parametrize("weighted", [True, False], ids=["weights", "no weights"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_class_probabilities(backend, rng, normal, shape, weighted, reduction, smoothing):
@@ -56,7 +56,7 @@ def test_negative_weights(backend, rng, labels, normal, reduction, smoothing):
 
 @REDUCTIONS
 @SMOOTHING
-@pytest.mark.parametrize("ignored", [-100, 2, -1, 7])
+@pytest.mark.parametrize("ignored", [-100, 2, 7])
 @pytest.mark.parametrize("shape", [(5, 4, 3), (15, 4)], ids=str)
 def test_some_and_all_ignored(backend, rng, normal, labels, ignored, reduction, smoothing, shape):
     """An ignored place has gradient 0, even where the mean of no losses is NaN, as in torch."""

@@ -12,12 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-import fastops
 from fastops import _jit
 from fastops.cli import EXTRA, UsageError
 from fastops.cli.cases import CASES
+from fastops.cli.chart import draw
 from fastops.cli.info import machine, versions
 from fastops.cli.measure import EFFORT, HEAD, TOLERANCE, Row, measure
 from fastops.cli.photograph import batches
@@ -82,8 +80,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         arguments.json.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
     if arguments.plot and report["summary"]["beside_torch"]:
-        from fastops.cli.chart import draw
-
         draw(report, arguments.plot)
     return 1 if report["summary"]["wrong"] else 0
 
@@ -117,12 +113,9 @@ def check_files(json_file: Path | None, plot: Path | None, drawable: bool) -> No
 def agree_on_threads(torch: Any) -> int:
     """Give torch as many threads as fastops uses, and return that number.
 
-    In this order: numba's first get_num_threads sets torch's number too, where both use the same OpenMP.
+    In this order: starting numba's threads sets torch's number too, where both use the same OpenMP.
     """
-    import numba
-
-    fastops.relu(np.ones((64, 64, 64), np.float32))
-    threads: int = numba.get_num_threads()
+    threads = _jit.threads()
     if torch:
         torch.set_num_threads(threads)
     return threads

@@ -2,12 +2,8 @@
 
 import argparse
 import platform
-from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-
-import llvmlite.binding as llvm
-import numba
 
 import fastops
 from fastops import _jit
@@ -31,7 +27,7 @@ def facts() -> dict[str, str]:
         **{name: text or "not installed" for name, text in versions().items()},
         "cpu": f"{here['cpu']} ({here['llvm_cpu']})",
         "vectors": f"{here['vector_bits']} bits",
-        "threads": str(numba.get_num_threads()),
+        "threads": str(_jit.threads()),
         "threading layer": _jit.threading_layer(),
         "cache": cache(),
         "cuda": "no: not in this version of fastops",
@@ -54,8 +50,8 @@ def machine() -> dict[str, str | int]:
     return {
         "system": platform.platform(),
         "cpu": cpu(),
-        "llvm_cpu": llvm.get_host_cpu_name(),
-        "vector_bits": vector_bits(llvm.get_host_cpu_features()),
+        "llvm_cpu": _jit.CPU_NAME,
+        "vector_bits": 8 * _jit.VECTOR_BYTES,
     }
 
 
@@ -67,11 +63,6 @@ def cpu() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
-
-
-def vector_bits(features: Mapping[str, bool]) -> int:
-    """The widest registers that the compiler may use; SSE2 and NEON (any x86-64, any ARM64) hold 128 bits."""
-    return 512 if features.get("avx512f") else 256 if features.get("avx") else 128
 
 
 def cache() -> str:

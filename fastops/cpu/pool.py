@@ -9,6 +9,8 @@ from numba import prange
 
 from .._jit import index, kernel, routine, scalar
 
+NARROW = 16  # rows of fewer outputs are made an output at a time: passes over a row cost more to start than to run
+
 # ------------------------------------------------------------------------------------------------- scalars
 
 
@@ -96,6 +98,18 @@ def _max_row_indices(row, where, line, place, stride):
 
 
 @routine
+def _window_max(x, base, ix0, ky0, ky1, w, kw, dh, dw):
+    """(maximum, its place in x or -1) of one window, the elements in the order of torch."""
+    best, place = x.dtype.type(-np.inf), -1
+    for ky in range(ky0, ky1):
+        for kx in range(first_inside(ix0, dw), end_inside(ix0, dw, w, kw)):
+            i = base + ky * dh * w + ix0 + kx * dw
+            if wins(x[index(i)], best) or place < 0:
+                best, place = x[index(i)], i
+    return best, place
+
+
+@routine
 def _add_row(row, line, stride):
     """row[ox] += line[ox * stride]."""
     if stride == 1:
@@ -143,13 +157,19 @@ def _max_pool2d(out, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, dh, dw):
         for ox in range(ow):
             row[ox] = -np.inf
         iy0 = oy * sh - ph
-        for ky in range(first_inside(iy0, dh), end_inside(iy0, dh, h, kh)):
-            iy = iy0 + ky * dh
-            line = x[(plane * h + iy) * w : (plane * h + iy + 1) * w]
-            for kx in range(first_inside((ow - 1) * sw - pw, dw), end_inside(-pw, dw, w, kw)):
-                ix0 = kx * dw - pw
-                ox0, ox1 = first_inside(ix0, sw), end_inside(ix0, sw, w, ow)
-                _max_row(row[ox0:ox1], line[ix0 + ox0 * sw :], sw)
+        ky0, ky1 = first_inside(iy0, dh), end_inside(iy0, dh, h, kh)
+        if ow < NARROW:
+            for ox in range(ow):
+                ix0 = ox * sw - pw
+                row[ox], _ = _window_max(x, (plane * h + iy0) * w, ix0, ky0, ky1, w, kw, dh, dw)
+        else:
+            for ky in range(ky0, ky1):
+                iy = iy0 + ky * dh
+                line = x[(plane * h + iy) * w : (plane * h + iy + 1) * w]
+                for kx in range(first_inside((ow - 1) * sw - pw, dw), end_inside(-pw, dw, w, kw)):
+                    ix0 = kx * dw - pw
+                    ox0, ox1 = first_inside(ix0, sw), end_inside(ix0, sw, w, ow)
+                    _max_row(row[ox0:ox1], line[ix0 + ox0 * sw :], sw)
 
 
 @kernel
@@ -163,14 +183,21 @@ def _max_pool2d_indices(out, indices, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, d
             row[ox] = -np.inf
             where[ox] = -1
         iy0 = oy * sh - ph
-        for ky in range(first_inside(iy0, dh), end_inside(iy0, dh, h, kh)):
-            iy = iy0 + ky * dh
-            line = x[(plane * h + iy) * w : (plane * h + iy + 1) * w]
-            for kx in range(first_inside((ow - 1) * sw - pw, dw), end_inside(-pw, dw, w, kw)):
-                ix0 = kx * dw - pw
-                ox0, ox1 = first_inside(ix0, sw), end_inside(ix0, sw, w, ow)
-                ix = ix0 + ox0 * sw
-                _max_row_indices(row[ox0:ox1], where[ox0:ox1], line[ix:], iy * w + ix, sw)
+        ky0, ky1 = first_inside(iy0, dh), end_inside(iy0, dh, h, kh)
+        if ow < NARROW:
+            origin = plane * h * w
+            for ox in range(ow):
+                row[ox], place = _window_max(x, origin + iy0 * w, ox * sw - pw, ky0, ky1, w, kw, dh, dw)
+                where[ox] = place - origin if place >= 0 else -1
+        else:
+            for ky in range(ky0, ky1):
+                iy = iy0 + ky * dh
+                line = x[(plane * h + iy) * w : (plane * h + iy + 1) * w]
+                for kx in range(first_inside((ow - 1) * sw - pw, dw), end_inside(-pw, dw, w, kw)):
+                    ix0 = kx * dw - pw
+                    ox0, ox1 = first_inside(ix0, sw), end_inside(ix0, sw, w, ow)
+                    ix = ix0 + ox0 * sw
+                    _max_row_indices(row[ox0:ox1], where[ox0:ox1], line[ix:], iy * w + ix, sw)
 
 
 @kernel

@@ -3,7 +3,6 @@
 from .. import _arrays, _shapes
 from .._arrays import Array
 from ..loss import (
-    REDUCTIONS,
     cross_entropy,
     cross_entropy_backward,
     mse_loss,
@@ -61,7 +60,7 @@ class CrossEntropyLoss(_Loss):
         op = "CrossEntropyLoss"
         self.weight = weight if weight is None else _arrays.enter(op, weight=weight)[1]
         self.ignore_index = _shapes.integer(op, "ignore_index", ignore_index, -(2**63), 2**63 - 1)
-        self.reduction = _shapes.choice(op, "reduction", reduction, REDUCTIONS)
+        self.reduction = _shapes.choice(op, "reduction", reduction, _shapes.REDUCTIONS)
         self.label_smoothing = _shapes.number(op, "label_smoothing", label_smoothing)
 
     def forward(self, input: Array, target: Array) -> Array:
@@ -90,7 +89,7 @@ class SoftmaxCrossEntropyWithLogits(_Loss):
     def __init__(self, sparse: bool = False, reduction: str = "none") -> None:
         op = "SoftmaxCrossEntropyWithLogits"
         self.sparse = _shapes.flag(op, "sparse", sparse)
-        self.reduction = _shapes.choice(op, "reduction", reduction, REDUCTIONS)
+        self.reduction = _shapes.choice(op, "reduction", reduction, _shapes.REDUCTIONS)
 
     def forward(self, logits: Array, labels: Array) -> Array:
         if hasattr(labels, "dtype") and _arrays.is_float(labels) == self.sparse:
@@ -116,7 +115,7 @@ class MSELoss(_Loss):
     """
 
     def __init__(self, reduction: str = "mean") -> None:
-        self.reduction = _shapes.choice("MSELoss", "reduction", reduction, REDUCTIONS)
+        self.reduction = _shapes.choice("MSELoss", "reduction", reduction, _shapes.REDUCTIONS)
 
     def forward(self, input: Array, target: Array) -> Array:
         value = mse_loss(input, target, self.reduction)

@@ -385,7 +385,7 @@ def _cross_entropy_backward(op: str, grad_output: Array | float, case: _CrossEnt
             scale = on.quotient(scale, on.loss_grad.label_weight(case.target, case.weight, case.ignored))
         elif case.reduction == "mean":
             scale = on.quotient(scale, float(prod(case.places)))
-        scales = on.full(1, scale, "float64")
+        scales = on.full(1, scale, x.dtype)
     grad_input = on.empty(x.shape, x.dtype)
     if not grad_input.size:
         return grad_input

@@ -227,7 +227,8 @@ def test_without_torch_own_columns(without, tmp_path, capsys):
     without("torch")
     file = tmp_path / "figures.json"
     assert main(["compare", "--size", "small", "--op", "sigmoid", "--backward", "--json", str(file)]) == 0
-    assert 'Not installed: torch. To install: pip install "fastops[compare]"' in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "Not installed: torch" in printed and 'To install: pip install "fastops[compare]"' in printed
     rows = json.loads(file.read_text())["rows"]
     assert [row["operator"] for row in rows[::2]] == ["sigmoid", "sigmoid_backward"]
     for row in rows:
@@ -295,7 +296,7 @@ def test_interrupted(arguments, first, tmp_path):
         while not (line := process.stdout.readline()).startswith(first):
             assert line, process.stderr.read()
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=300)
     finally:
         process.kill()
     assert process.returncode == 130

@@ -22,7 +22,7 @@ __all__ = [
     "softmax",
 ]
 
-empty, full, ones = np.empty, np.full, np.ones
+empty, ones = np.empty, np.ones
 
 
 def canonical(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -41,6 +41,12 @@ def canonical(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 def broadcast(array: np.ndarray[Any, Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
     """A contiguous array of ``shape`` with the elements of ``array`` repeated."""
     return array if array.shape == shape else canonical(np.broadcast_to(array, shape))
+
+
+def full(shape: int, value: float, dtype: Any) -> np.ndarray[Any, Any]:
+    """An array of one value, which may become infinite in dtype."""
+    with np.errstate(all="ignore"):
+        return np.full(shape, value, dtype)
 
 
 def sum(array: np.ndarray[Any, Any]) -> float:

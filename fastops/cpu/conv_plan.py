@@ -173,7 +173,9 @@ def _tiles(phase: int, height: int, width: int, pitch: int, lanes: int, stay: bo
     pixels = np.minimum(run - first, VECTORS * lanes)
     vectors = -(-pixels // lanes)
     start = np.minimum(first, run - vectors * lanes) if stay else first
+    if start[-1] < 0:  # fewer pixels than a tile has
+        return _tiles(phase, height, width, pitch, lanes, False)[0], False
     one_row = np.stack([np.full(first.size, phase), start, vectors, first, pixels], axis=1)
     tiles = np.repeat(one_row[None], rows, axis=0)
     tiles[:, :, [1, 3]] += (np.arange(rows) * pitch)[:, None, None]  # no tile crosses a row where few pixels are kept
-    return tiles.reshape(-1, 5).astype(np.int64), bool(start.min() >= 0)
+    return tiles.reshape(-1, 5).astype(np.int64), True

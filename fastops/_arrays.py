@@ -81,7 +81,10 @@ def gradient_number(op: str, gradient: Any, like: Array) -> float:
     if isinstance(gradient, np.generic):
         gradient = np.asarray(gradient)
     elif isinstance(gradient, (int, float)) and not isinstance(gradient, bool):
-        return float(gradient)
+        try:
+            return float(gradient)
+        except OverflowError:
+            raise ValueError(f"{op}: grad_output expects a number that a float can hold, got a larger int") from None
     _, array = enter_one(op, "grad_output", gradient)
     same_dtype(op, "grad_output", array, like)
     if array.shape != ():

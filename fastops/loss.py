@@ -279,7 +279,7 @@ def mse_loss_backward(
         _, factor = _arrays.enter_one(op, "grad_output", grad_output)
         _shapes.same(op, "grad_output", factor.shape, shape)
         _arrays.same_dtype(op, "grad_output", factor, x)
-        factor = factor if w is None else factor * w
+        factor = factor if w is None else on.product(factor, w)
     else:
         scale *= _arrays.gradient_number(op, grad_output, x)
         if reduction == "mean":

@@ -89,6 +89,15 @@ def test_weights_that_sum_to_zero(backend, rng, dtype):
         check(backend, rng, "cross_entropy", np.zeros((2, 2), dtype), target, weight)
 
 
+@SMOOTHING
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_weights_that_are_not_finite(backend, rng, dtype, value, smoothing):
+    weight = np.array([1, value, -value], dtype)
+    with warnings.catch_warnings(action="error"):
+        for target in (np.array([0, 1]), np.full((2, 3), 0.25, dtype)):
+            check(backend, rng, "cross_entropy", np.zeros((2, 3), dtype), target, weight, label_smoothing=smoothing)
+
+
 @pytest.mark.parametrize("kind", ["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"])
 def test_class_numbers_of_any_integer_dtype(backend, rng, normal, labels, kind):
     check(backend, rng, "cross_entropy", normal(6, 4), labels((6, 4)).astype(kind))
@@ -237,6 +246,14 @@ def test_mse_loss_of_what_is_not_finite(backend, rng, normal, value, reduction):
     check(backend, rng, "mse_loss", x, normal(3, 4), reduction)
     with warnings.catch_warnings(action="error"):
         check(backend, rng, "mse_loss", x, normal(4), reduction)
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan, 1e30])
+def test_weighted_mse_loss_without_warnings(backend, rng, normal, dtype, value):
+    """What arrives times the weight may overflow, or be infinity times zero."""
+    grad_output, weight = np.array([value, 1, 2], dtype), np.array([0, value, 1], dtype)
+    with warnings.catch_warnings(action="error"):
+        check(backend, rng, "mse_loss", normal(3), normal(3), "none", weight, grad_output=grad_output)
 
 
 def test_weights_of_zero(backend, rng, dtype):

@@ -55,6 +55,12 @@ def sum(array: np.ndarray[Any, Any]) -> float:
         return float(array.sum(dtype=np.float64))
 
 
+def product(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """a * b, in floating-point rules without warnings."""
+    with np.errstate(all="ignore"):
+        return np.asarray(a * b)
+
+
 def sum_to(array: np.ndarray[Any, Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
     """The array summed, in float64, over the dimensions that ``shape`` was broadcast along."""
     if array.shape == shape:

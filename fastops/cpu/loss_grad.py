@@ -167,7 +167,9 @@ def label_weight(target, weight, ignore_index):
 def cross_entropy_backward(out, scales, logits, target, weight, view, ignore_index, smoothing):
     """The gradient for class numbers; ``scales`` are the gradients of the places' losses, or one for all."""
     y, x, labels, scales = out.reshape(-1), logits.reshape(-1), target.reshape(-1), scales.reshape(-1)
-    work, weight_total = logits.size * 4, float(weight.sum(dtype=np.float64)) if smoothing > 0 else 0.0
+    work = logits.size * 4
+    with np.errstate(all="ignore"):
+        weight_total = float(weight.sum(dtype=np.float64)) if smoothing > 0 else 0.0
     if view.inner == 1:
         _cross_entropy_grad_rows(work)(
             y, scales, x, labels, weight, view.size, weight_total, ignore_index, smoothing

@@ -379,13 +379,14 @@ def _cross_entropy_backward(op: str, grad_output: Array | float, case: _CrossEnt
         _, scales = _arrays.enter_one(op, "grad_output", grad_output)
         _shapes.same(op, "grad_output", scales.shape, case.places)
         _arrays.same_dtype(op, "grad_output", scales, x)
+        scales = scales.astype("float64")
     else:
         scale = _arrays.gradient_number(op, grad_output, x)
         if case.reduction == "mean" and case.numbers:
             scale = on.quotient(scale, on.loss_grad.label_weight(case.target, case.weight, case.ignored))
         elif case.reduction == "mean":
             scale = on.quotient(scale, float(prod(case.places)))
-        scales = on.full(1, scale, x.dtype)
+        scales = on.full(1, scale, "float64")
     grad_input = on.empty(x.shape, x.dtype)
     if not grad_input.size:
         return grad_input

@@ -158,6 +158,28 @@ def test_what_is_not_finite_stays_in_its_window_transposed(agrees, normal):
     assert np.isnan(out).sum() == 2 * 9
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("options", [dict(padding=1), dict(stride=2, padding=2), dict(groups=2)], ids=str)
+@pytest.mark.parametrize("size", [(5, 6), (40, 50)])
+@pytest.mark.parametrize("op", ["conv2d", "conv_transpose2d", "grad_input"])
+def test_a_weight_that_is_not_finite_does_not_meet_the_padding(backend, normal, op, size, options, value):
+    def run(array, weight):
+        if op != "grad_input":
+            return backend(op, array, weight, **options)
+        return backend("conv2d_backward", array, image, weight, **options)[0]
+
+    image, weight, place = normal(2, 4, *size), normal(4, 4 // options.get("groups", 1), 3, 3), (1, 0, 0, 2)
+    array = normal(*backend("conv2d", image, weight, **options).shape) if op == "grad_input" else image
+    weight[place] = 0
+    rest, alone = run(array, weight), np.zeros_like(weight)
+    alone[place] = 1
+    meets, seen = run(np.ones_like(array), alone) != 0, run(array, alone)
+    weight[place] = value
+    with np.errstate(invalid="ignore"):
+        expected = np.where(meets, seen * value, rest)
+    assert_close(run(array, weight), expected)
+
+
 LONG_SUMS = [
     pytest.param((1, 512, 6, 6), (8, 512, 3, 3), id="512 channels, k3"),
     pytest.param((1, 2048, 4, 4), (16, 2048, 1, 1), id="2048 channels, k1"),

@@ -54,6 +54,19 @@ def test_negative_weights(backend, rng, labels, normal, reduction, smoothing):
         check(backend, rng, "cross_entropy", normal(*shape), normal(*shape), weight, **options)
 
 
+@SMOOTHING
+@pytest.mark.parametrize("shape", [(6, 4), (2, 4, 3)], ids=str)
+def test_a_large_gradient_meets_small_weights(backend, normal, labels, shape, smoothing):
+    """Their product is finite; the gradient alone, divided by the sum of the weights, is not in float32."""
+    logits, weight = normal(*shape), np.full(4, 1e-30, normal(1).dtype)
+    for target in (labels(shape), np.abs(normal(*shape))):
+        options = dict(weight=weight, label_smoothing=smoothing)
+        for reduction, gradient in (("mean", 1e20), ("sum", 1e38)):
+            found = backend("cross_entropy_backward", gradient, logits, target, reduction=reduction, **options)
+            one = backend("cross_entropy_backward", 1.0, logits, target, reduction=reduction, **options)
+            np.testing.assert_allclose(found.astype(float), one.astype(float) * gradient, rtol=1e-3)
+
+
 @REDUCTIONS
 @SMOOTHING
 @pytest.mark.parametrize("ignored", [-100, 2, 7])

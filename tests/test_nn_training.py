@@ -42,17 +42,33 @@ def torchs_network(torch, p: float):
     )
 
 
-def test_the_losses_of_100_steps_are_torchs(digits):
+def smoothed(network, layers):
+    """The network with mean for max pools and without ReLUs: no step of it jumps when a last digit differs."""
+    kept = [layer for layer in network if not isinstance(layer, layers.ReLU)]
+    return layers.Sequential(*[layers.AvgPool2d(2) if isinstance(x, layers.MaxPool2d) else x for x in kept])
+
+
+@pytest.mark.parametrize("smooth", [False, True], ids=["the example's", "smooth"])
+def test_the_losses_of_100_steps_are_torchs(digits, smooth):
+    """The example's network in float64, a smooth one in float32.
+
+    Where two pixels tie, or a ReLU is near 0, the last digit decides the way of a gradient: in float32 torch with and
+    without oneDNN differ by up to 0.6 in these losses after such a step (seeds 1 to 6), in float64 nothing ties.
+    """
     torch = pytest.importorskip("torch")
     training, _ = digits.load(0)
-    mine, theirs = digits.network(1, p=0.0), torchs_network(torch, p=0.0)
-    theirs.load_state_dict({name: torch.from_numpy(array) for name, array in mine.state_dict().items()})
+    mine, theirs, dtype = digits.network(1, p=0.0), torchs_network(torch, p=0.0), np.float32
+    if smooth:
+        mine, theirs = smoothed(mine, nn), smoothed(theirs, torch.nn)
+    else:
+        mine, theirs, dtype = mine.to(np.float64), theirs.double(), np.float64
+    theirs.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in mine.state_dict().items()})
     criterion, optimiser = nn.CrossEntropyLoss(), digits.MomentumSGD(mine)
     their_optimiser = torch.optim.SGD(theirs.parameters(), lr=0.05, momentum=0.9)
     rng, losses, expected = np.random.default_rng(2), [], []
     order = [batch for _ in range(3) for batch in digits.batches(len(training.labels), 32, rng)][:100]
     for batch in order:
-        images, labels = training.images[batch], training.labels[batch]
+        images, labels = training.images[batch].astype(dtype), training.labels[batch]
         losses.append(criterion(mine(images), labels))
         mine.zero_grad()
         mine.backward(criterion.backward())
@@ -64,9 +80,9 @@ def test_the_losses_of_100_steps_are_torchs(digits):
         their_optimiser.step()
         expected.append(loss.item())
     assert len(losses) == 100 and np.mean(losses[-10:]) < 0.3 < 2 < losses[0]
-    np.testing.assert_allclose(losses, expected, rtol=0, atol=1e-3)
+    np.testing.assert_allclose(losses, expected, rtol=0, atol=1e-4 if smooth else 1e-9)
     for name, array in theirs.state_dict().items():
-        np.testing.assert_allclose(mine.state_dict()[name], array.numpy(), rtol=0, atol=1e-2)
+        np.testing.assert_allclose(mine.state_dict()[name], array.numpy(), rtol=0, atol=1e-3 if smooth else 1e-9)
 
 
 def test_the_gradients_of_the_whole_network_are_torchs(digits):

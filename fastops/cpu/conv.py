@@ -16,6 +16,7 @@ import numpy as np
 from numba import prange
 
 from .._jit import index, kernel, routine
+from . import conv_exact
 from .conv_plan import LONGEST_SUM, conv2d_plan, conv_transpose2d_plan, window
 from .micro_kernel import VECTORS, add_products, lanes
 
@@ -177,8 +178,6 @@ def padded_copy(buffer, images, rows, columns, top, left, step_y, step_x, shifts
 def _run(out, input, weights, bias, plan, groups):
     """Convolve (N, C, H, W) images, padding copies of as many at a time as BUFFER_BYTES hold."""
     (images, out_channels, _, line), (_, channels, h, w) = out.shape, input.shape
-    if bias is None:
-        bias = np.zeros(out_channels, out.dtype)
     if not plan.covered:
         _fill(out.size)(out.reshape(-1), bias, out.shape[2] * line)
     # One row of weights cannot use the micro-kernel's registers (3 times slower); long sums need its partial sums.
@@ -212,7 +211,10 @@ def conv2d(out, input, weight, bias, g):
                        *window(g), lanes(out.itemsize), out.itemsize)  # fmt: skip
     out = out.reshape(g.batch, g.map_channels, g.map_height, g.map_width)
     input = input.reshape(g.batch, g.image_channels, g.image_height, g.image_width)
+    bias = np.zeros(g.map_channels, out.dtype) if bias is None else bias
     _run(out, input, weight.reshape(-1), bias, plan, g.groups)
+    if plan.copies and conv_exact.weight_met_padding(out, weight):
+        conv_exact.conv2d(out, input, weight, bias, g)
 
 
 def conv_transpose2d(out, input, weight, bias, g):
@@ -225,4 +227,7 @@ def conv_transpose2d(out, input, weight, bias, g):
     # (groups, map channels, image channels, elements) -> (groups, image channels, elements as planned, map channels)
     w = weight.reshape(g.groups, g.map_channels // g.groups, g.image_channels // g.groups, -1)
     w = np.ascontiguousarray(w.transpose(0, 2, 3, 1)[:, :, plan.order])
+    bias = np.zeros(g.image_channels, out.dtype) if bias is None else bias
     _run(out, input, w.reshape(-1), bias, plan, g.groups)
+    if plan.copies and conv_exact.weight_met_padding(out, weight):
+        conv_exact.conv_transpose2d(out, input, weight, bias, g)

@@ -12,6 +12,7 @@ import numpy as np
 from numba import prange
 
 from .._jit import kernel
+from . import conv_exact
 from .conv import BUFFER_BYTES, padded_copy
 from .conv_plan import conv2d_plan, window
 from .micro_kernel import VECTORS, add_dots, lanes
@@ -40,29 +41,6 @@ def _grad_weight(totals, maps, buffer, offsets, images, groups, map_channels, ma
                 last = min(first + PIXELS, length)
                 add_dots(totals, m0 * elements + k0, elements, rows, maps, map_start, map_size, buffer, start, offsets,
                          k0, k1, first, last)  # fmt: skip
-
-
-@kernel
-def _grad_weight_exact(grad, map, image, groups, height, width, pad_top, pad_left, stride_h, stride_w, dilation_h,
-                       dilation_w):  # fmt: skip
-    # One weight after the other, from its own products alone; an iteration owns a weight.
-    maps, per_group, kernel_height, kernel_width = grad.shape
-    for task in prange(grad.size):
-        kx = task % kernel_width
-        ky = task // kernel_width % kernel_height
-        c = task // kernel_width // kernel_height % per_group
-        m = task // kernel_width // kernel_height // per_group
-        channel = m // (maps // groups) * per_group + c
-        s = 0.0
-        for n in range(map.shape[0]):
-            for y in range(map.shape[2]):
-                iy = y * stride_h - pad_top + ky * dilation_h
-                if 0 <= iy < height:
-                    for x in range(map.shape[3]):
-                        ix = x * stride_w - pad_left + kx * dilation_w
-                        if 0 <= ix < width:
-                            s += np.float64(map[n, m, y, x]) * np.float64(image[n, channel, iy, ix])
-        grad[m, c, ky, kx] = s
 
 
 @kernel
@@ -107,8 +85,7 @@ def grad_weight(out, map, image, g):
     with np.errstate(all="ignore"):
         out[...] = totals.reshape(out.shape)
     if not np.isfinite(totals).all():  # an infinity may have met a zero beyond the map's width
-        _grad_weight_exact(work)(out, map, image, g.groups, g.image_height, g.image_width,
-                                 g.pad_top, g.pad_left, g.stride_h, g.stride_w, g.dilation_h, g.dilation_w)  # fmt: skip
+        conv_exact.grad_weight(out, map, image, g)
 
 
 def grad_bias(out, grad_output, batch):

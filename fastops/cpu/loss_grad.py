@@ -42,10 +42,9 @@ def _cross_entropy_grad_rows(out, scales, x, target, weight, classes, weight_tot
             at_label = keep * np.float64(weight[label])
             exp_sum = row_exp(results, logits, row_max(logits))
             factor = x.dtype.type(scale * (at_label + uniform * weight_total) / exp_sum)
-            spread = x.dtype.type(scale * uniform)
             if smoothing > 0:
                 for c in range(classes):
-                    results[c] = results[c] * factor - spread * weight[c]
+                    results[c] = results[c] * factor - x.dtype.type(scale * uniform * weight[c])
             else:
                 for c in range(classes):
                     results[c] *= factor
@@ -63,7 +62,7 @@ def _cross_entropy_grad_strips(out, scales, x, target, weight, classes, inner, s
         first = task // strips * inner + j0
         width = min(STRIP, inner - j0)
         top, sums = np.empty(width, x.dtype), np.empty(width)
-        factor, spread = np.empty(width, x.dtype), np.empty(width, x.dtype)
+        factor, spread = np.empty(width, x.dtype), np.empty(width)
         strip_max(top, x[start:], classes, inner)
         strip_exp_sum(sums, top, x[start:], classes, inner)
         labels = target[first : first + width]
@@ -72,13 +71,16 @@ def _cross_entropy_grad_strips(out, scales, x, target, weight, classes, inner, s
             counted = labels[j] != ignore_index
             at_label = keep * np.float64(weight[labels[j] if counted else 0])
             factor[j] = x.dtype.type(scale * (at_label + uniform * weight_total) / sums[j]) if counted else 0
-            spread[j] = x.dtype.type(scale * uniform) if counted else 0
+            spread[j] = scale * uniform if counted else 0.0
             top[j] = top[j] if counted else np.inf  # exp becomes 0
         for c in range(classes):
             at = start + c * inner
             logits, results = x[at : at + width], out[at : at + width]
             for j in range(width):
-                results[j] = exp(logits[j] - top[j]) * factor[j] - spread[j] * weight[c]
+                results[j] = exp(logits[j] - top[j]) * factor[j]
+            if smoothing > 0:
+                for j in range(width):
+                    results[j] -= x.dtype.type(spread[j] * weight[c])
         for j in range(width):
             label = labels[j]
             if label != ignore_index:
@@ -100,9 +102,8 @@ def _cross_entropy_probabilities_grad_rows(out, scales, x, target, weight, class
             q[c] = smoothed(p[c], smoothing, classes) * weight[c]
         scale = np.float64(scales[row % scales.size])
         factor = x.dtype.type(scale * total(q) / row_exp(results, logits, row_max(logits)))
-        share = x.dtype.type(scale)
         for c in range(classes):
-            results[c] = results[c] * factor - share * q[c]
+            results[c] = results[c] * factor - x.dtype.type(scale * q[c])
 
 
 @kernel
@@ -114,7 +115,7 @@ def _cross_entropy_probabilities_grad_strips(out, scales, x, target, weight, cla
         first = task // strips * inner + j0
         width = min(STRIP, inner - j0)
         top, sums, q_sums = np.empty(width, x.dtype), np.empty(width), np.empty(width)
-        factor, share = np.empty(width, x.dtype), np.empty(width, x.dtype)
+        factor, share = np.empty(width, x.dtype), np.empty(width)
         strip_max(top, x[start:], classes, inner)
         strip_exp_sum(sums, top, x[start:], classes, inner)
         for j in range(width):
@@ -126,13 +127,13 @@ def _cross_entropy_probabilities_grad_strips(out, scales, x, target, weight, cla
         for j in range(width):
             scale = np.float64(scales[(first + j) % scales.size])
             factor[j] = x.dtype.type(scale * q_sums[j] / sums[j])
-            share[j] = x.dtype.type(scale)
+            share[j] = scale
         for c in range(classes):
             at = start + c * inner
             logits, p, results = x[at : at + width], target[at : at + width], out[at : at + width]
             for j in range(width):
                 q = smoothed(p[j], smoothing, classes) * weight[c]
-                results[j] = exp(logits[j] - top[j]) * factor[j] - share[j] * q
+                results[j] = exp(logits[j] - top[j]) * factor[j] - x.dtype.type(share[j] * q)
 
 
 @kernel

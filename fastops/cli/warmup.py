@@ -27,6 +27,7 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "conv2d 1x1": lambda x: fastops.conv2d(x, x[:, :, :1, :1].copy(), x[0, 0, 0, :2].copy()),
     "conv2d stride": lambda x: fastops.conv2d(x, x[:, :, :3, :3].copy(), stride=2),
     "conv2d depthwise": lambda x: fastops.conv2d(x, x.reshape(4, 2, 8, 8)[:, :1, :3, :3].copy(), groups=4),
+    "conv2d of infinite weights": lambda x: fastops.conv2d(x, np.full((4, 4, 3, 3), np.inf, x.dtype), padding=1),
     "conv_transpose2d": lambda x: fastops.conv_transpose2d(x, x.reshape(4, 2, 8, 8)[:, :, :2, :2].copy(), stride=2),
     "conv_transpose2d gaps": lambda x: fastops.conv_transpose2d(x, x.reshape(4, 2, 8, 8)[..., :1, :1].copy(), stride=2),
     "max_pool2d": lambda x: fastops.max_pool2d(x, 2),

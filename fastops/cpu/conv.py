@@ -17,6 +17,7 @@ from numba import prange
 
 from .._jit import index, kernel, routine
 from . import conv_exact
+from .conv_copy import padded_copy
 from .conv_plan import LONGEST_SUM, conv2d_plan, conv_transpose2d_plan, window
 from .micro_kernel import VECTORS, add_products, lanes
 
@@ -24,26 +25,6 @@ CHANNELS = 64  # output channels of a task: their sums of one tile are 12 KiB an
 BUFFER_BYTES = 4 * 2**20  # padded copies of so many images at a time
 
 # ------------------------------------------------------------------------------------------------ routines
-
-
-@routine
-def _copy_row(buffer, to, count, x, origin, first, step, size):
-    """buffer[index(to + j)] = x[index(origin + first + j * step)], 0 where first + j * step is not in [0, size)."""
-    j0 = min(count, 0 if first >= 0 else (-first + step - 1) // step)
-    j1 = max(j0, min(count, (size - 1 - first) // step + 1))
-    for j in range(j0):
-        buffer[index(to + j)] = 0
-    if step == 1:
-        for j in range(j0, j1):
-            buffer[index(to + j)] = x[index(origin + first + j)]
-    elif step == 2:  # a constant step vectorises
-        for j in range(j0, j1):
-            buffer[index(to + j)] = x[index(origin + first + j * 2)]
-    else:
-        for j in range(j0, j1):
-            buffer[index(to + j)] = x[index(origin + first + j * step)]
-    for j in range(j1, count):
-        buffer[index(to + j)] = 0
 
 
 @routine
@@ -77,23 +58,6 @@ def _add_elements(sums, w, x, base, offsets, k0, k1):
 
 
 # ------------------------------------------------------------------------------------------------- kernels
-
-
-@kernel
-def _padded_copy(buffer, x, h, w, rows, columns, top, left, step_y, step_x, shifts_y, shifts_x):
-    # buffer is (images * channels, shifts_y, shifts_x, rows, columns); an iteration owns one channel of one image.
-    plane = shifts_y.size * shifts_x.size * rows * columns
-    for nc in prange(x.size // (h * w)):
-        for py in range(shifts_y.size):
-            for px in range(shifts_x.size):
-                for i in range(rows):
-                    to = nc * plane + ((py * shifts_x.size + px) * rows + i) * columns
-                    iy = top + shifts_y[py] + i * step_y
-                    if 0 <= iy < h:
-                        _copy_row(buffer, to, columns, x, (nc * h + iy) * w, left + shifts_x[px], step_x, w)
-                    else:
-                        for j in range(columns):
-                            buffer[index(to + j)] = 0
 
 
 @kernel
@@ -166,13 +130,6 @@ def _convolve_depthwise(out, buffer, w, bias, offsets, phases, images, image_siz
 
 
 # ------------------------------------------------------------------------------------------------- entries
-
-
-def padded_copy(buffer, images, rows, columns, top, left, step_y, step_x, shifts_y, shifts_x):
-    """Copy (N, C, H, W) images into (N, C, shifts_y, shifts_x, rows, columns), zeros where there is no image."""
-    h, w = images.shape[2:]
-    size = images.shape[0] * images.shape[1] * shifts_y.size * shifts_x.size * rows * columns
-    _padded_copy(size)(buffer, images.reshape(-1), h, w, rows, columns, top, left, step_y, step_x, shifts_y, shifts_x)
 
 
 def _run(out, input, weights, bias, plan, groups):

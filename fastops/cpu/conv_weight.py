@@ -13,7 +13,8 @@ from numba import prange
 
 from .._jit import kernel
 from . import conv_exact
-from .conv import BUFFER_BYTES, padded_copy
+from .conv import BUFFER_BYTES
+from .conv_copy import padded_copy
 from .conv_plan import conv2d_plan, window
 from .micro_kernel import VECTORS, add_dots, lanes
 from .sums import total

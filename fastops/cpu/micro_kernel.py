@@ -79,7 +79,8 @@ def _loop(builder: Any, first: Any, last: Any, step: int, zero: Any, count: int,
     return totals
 
 
-def _data(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
+def array_data(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
+    """The pointer to an array's first element."""
     return context.make_array(array_type)(context, builder, array).data
 
 
@@ -94,7 +95,7 @@ def _product_tile(rows: int, vectors: int) -> Any:
     def generate(context, builder, signature, arguments):
         sums, sums_start, sums_pitch, weights, row, pitch, x, start, offsets, k0, k1, adds = arguments
         sums, weights, x, offsets = (
-            _data(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 6, 8)
+            array_data(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 6, 8)
         )  # fmt: skip
         dtype, i64, i32 = signature.args[6].dtype, ir.IntType(64), ir.IntType(32)
         vector, zero, multiply_add, load = _vector_code(context, builder, dtype)
@@ -137,7 +138,7 @@ def _dot_tile(rows: int, elements: int) -> Any:
     def generate(context, builder, signature, arguments):
         totals, at, pitch, maps, map_start, map_pitch, x, start, offsets, k0, first, last = arguments
         totals, maps, x, offsets = (
-            _data(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 6, 8)
+            array_data(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 6, 8)
         )  # fmt: skip
         dtype, i64 = signature.args[6].dtype, ir.IntType(64)
         vector, zero, multiply_add, load = _vector_code(context, builder, dtype)

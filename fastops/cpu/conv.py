@@ -1,190 +1,50 @@
-"""conv2d and conv_transpose2d on the CPU: one direct convolution, without im2col.
-
-The input is copied once, zero-padded and, for a stride, split into one plane for each phase that a kernel element
-meets, so that neighbouring outputs read neighbouring elements; where it could be used as it is, it is.  Then output
-pixel i (counted along rows as wide as the buffer's) reads buffer element i + offset[k] for element k of the kernel,
-whatever its size, stride and dilation:
-
-    out[oc, i] = sum over k = (ic, ky, kx) of weight[oc, k] * buffer[i + offset[k]]
-
-Columns between the output's width and the buffer's are computed and dropped.  conv_transpose2d is the same with a
-list of offsets for each phase of the output: no zeros are inserted and nothing is scattered.  The offsets are made in
-conv_plan.py.  Sources: Zhang, Franchetti, Low, arXiv 1809.10170; Georganas et al., arXiv 1808.05567.
-"""
+"""conv2d and conv_transpose2d on the CPU: which algorithm makes which convolution."""
 
 import numpy as np
-from numba import prange
 
-from .._jit import index, kernel, routine
-from . import conv_exact
-from .conv_copy import padded_copy
-from .conv_plan import LONGEST_SUM, conv2d_plan, conv_transpose2d_plan, window
-from .micro_kernel import VECTORS, add_products, lanes
-
-CHANNELS = 64  # output channels of a task: their sums of one tile are 12 KiB and stay in L1
-BUFFER_BYTES = 4 * 2**20  # padded copies of so many images at a time
-
-# ------------------------------------------------------------------------------------------------ routines
-
-
-@routine
-def _write(out, to, plane, sums, at, pitch, bias, count, kept, step):
-    """Write a run of pixels of some channels: out[to + r * plane + j * step] = sums[at + r * pitch + j] + bias[r]."""
-    for r in range(count):
-        if step == 1:
-            for j in range(kept):
-                out[index(to + r * plane + j)] = sums[index(at + r * pitch + j)] + bias[r]
-        else:
-            for j in range(kept):
-                out[index(to + r * plane + j * step)] = sums[index(at + r * pitch + j)] + bias[r]
-
-
-@routine
-def _add_elements(sums, w, x, base, offsets, k0, k1):
-    """sums[i] += sum over k of w[k] * x[base + offsets[k] + i], four k at a time: for depthwise kernels."""
-    k = k0
-    while k + 4 <= k1:
-        wa, wb, wc, wd = w[k], w[k + 1], w[k + 2], w[k + 3]
-        a, b, c, d = base + offsets[k], base + offsets[k + 1], base + offsets[k + 2], base + offsets[k + 3]
-        xa, xb, xc, xd = x[a : a + sums.size], x[b : b + sums.size], x[c : c + sums.size], x[d : d + sums.size]
-        for i in range(sums.size):
-            sums[i] = sums[i] + wa * xa[i] + wb * xb[i] + wc * xc[i] + wd * xd[i]
-        k += 4
-    while k < k1:
-        wa, xa = w[k], x[base + offsets[k] : base + offsets[k] + sums.size]
-        for i in range(sums.size):
-            sums[i] += wa * xa[i]
-        k += 1
-
-
-# ------------------------------------------------------------------------------------------------- kernels
-
-
-@kernel
-def _fill(out, bias, plane):
-    # An iteration owns a plane of outputs.
-    for i in prange(out.size // plane):
-        pixels = out[i * plane : (i + 1) * plane]
-        for j in range(plane):
-            pixels[j] = bias[i % bias.size]
-
-
-@kernel
-def _convolve(out, buffer, w, bias, offsets, tiles, phases, images, groups, image_size, pitch, step_y, step_x, line,
-              block):  # fmt: skip
-    # An iteration owns one tile of pixels for up to CHANNELS output channels of one group of one image.
-    # Within it ``block`` kernel elements at a time pass all those channels, while the inputs they read stay in L1.
-    out_channels = bias.size
-    per_group = out_channels // groups
-    chunks = (per_group + CHANNELS - 1) // CHANNELS
-    taps, plane = offsets.size, out.size // (images * out_channels)
-    for task in prange(images * groups * chunks * tiles.shape[0]):
-        tile = task % tiles.shape[0]
-        chunk = task // tiles.shape[0] % chunks
-        group = task // tiles.shape[0] // chunks % groups
-        image = task // tiles.shape[0] // chunks // groups
-        start, vectors, first, pixels = tiles[tile, 1], tiles[tile, 2], tiles[tile, 3], tiles[tile, 4]
-        phase = phases[tiles[tile, 0]]
-        k0, k_last, origin, width, to_y, to_x = phase[0], phase[1], phase[2], phase[3], phase[4], phase[5]
-        oc0 = group * per_group + chunk * CHANNELS
-        count = min(CHANNELS, (group + 1) * per_group - oc0)
-        base = image * image_size + group * (image_size // groups) + origin + start
-        wide = vectors * lanes(out.itemsize)
-        sums = np.empty(count * wide, out.dtype)
-        adds = False
-        while k0 < k_last or not adds:
-            k1 = min(k0 + block, k_last)
-            add_products(count, vectors, sums, wide, w, oc0 * taps, taps, buffer, base, offsets, k0, k1, adds)
-            k0, adds = k1, True
-        i = 0
-        while i < pixels:  # a row of the output at a time; columns beyond its width are dropped
-            oy, ox = (first + i) // pitch, (first + i) % pitch
-            run = min(pixels - i, pitch - ox)
-            to = (image * out_channels + oc0) * plane + (to_y + oy * step_y) * line + to_x + ox * step_x
-            _write(out, to, plane, sums, first - start + i, wide, bias[oc0:], count, min(run, width - ox), step_x)
-            i += run
-
-
-@kernel
-def _convolve_depthwise(out, buffer, w, bias, offsets, phases, images, image_size, pitch, step_y, step_x,
-                        line):  # fmt: skip
-    # One output channel a group.  An iteration owns one phase of one channel, made whole in a run of pixels.
-    groups, taps = bias.size, offsets.size
-    plane = out.size // (images * groups)
-    for task in prange(images * groups * phases.shape[0]):
-        phase = phases[task % phases.shape[0]]
-        group = task // phases.shape[0] % groups
-        image = task // phases.shape[0] // groups
-        width, to_y, to_x = phase[3], phase[4], phase[5]
-        height = (plane // line - 1 - to_y) // step_y + 1
-        base = image * image_size + group * (image_size // groups) + phase[2]
-        sums = np.empty((height - 1) * pitch + width, out.dtype)
-        for i in range(sums.size):
-            sums[i] = bias[group]
-        _add_elements(sums, w[group * taps : (group + 1) * taps], buffer, base, offsets, phase[0], phase[1])
-        for oy in range(height):
-            row = sums[oy * pitch : oy * pitch + width]
-            pixels = out[(image * groups + group) * plane + (to_y + oy * step_y) * line + to_x :]
-            for j in range(width):
-                pixels[index(j * step_x)] = row[j]
-
+from . import conv_depthwise, conv_direct, conv_exact, conv_winograd
+from .conv_plan import conv2d_plan, conv_transpose2d_plan, window
+from .vector_code import lanes
 
 # ------------------------------------------------------------------------------------------------- entries
 
 
-def _run(out, input, weights, bias, plan, groups):
-    """Convolve (N, C, H, W) images, padding copies of as many at a time as BUFFER_BYTES hold."""
-    (images, out_channels, _, line), (_, channels, h, w) = out.shape, input.shape
-    if not plan.covered:
-        _fill(out.size)(out.reshape(-1), bias, out.shape[2] * line)
-    # One row of weights cannot use the micro-kernel's registers (3 times slower); long sums need its partial sums.
-    depthwise = out_channels == groups and plan.offsets.size <= LONGEST_SUM
-    products = out_channels * int(plan.tiles[:, 4].sum()) * plan.offsets.size // max(1, len(plan.phases))
-    if plan.copies:
-        size = plan.image_size(channels)
-        together = max(1, min(images, BUFFER_BYTES // max(1, size * out.itemsize)))
-        buffer = np.empty(together * size + VECTORS * lanes(out.itemsize), out.dtype)  # the last tile may reach beyond
-        buffer[together * size :] = 0
-    else:
-        size, together = channels * h * w, max(1, images)
-    for n in range(0, images, together):
-        x, y = input[n : n + together].reshape(-1), out[n : n + together].reshape(-1)
-        count = min(together, images - n)
-        if plan.copies:
-            padded_copy(buffer, input[n : n + count], plan.y.size, plan.x.size, plan.y.first, plan.x.first,
-                        plan.y.step, plan.x.step, plan.y.shifts, plan.x.shifts)  # fmt: skip
-            x = buffer
-        if depthwise:
-            _convolve_depthwise(count * products // 2)(y, x, weights, bias, plan.offsets, plan.phases, count, size,
-                                                       plan.x.size, *plan.out_steps, line)  # fmt: skip
-        else:
-            _convolve(count * products // 8)(y, x, weights, bias, plan.offsets, plan.tiles, plan.phases, count, groups,
-                                             size, plan.x.size, *plan.out_steps, line, plan.block)  # fmt: skip
-
-
 def conv2d(out, input, weight, bias, g):
     """Map from image."""
-    plan = conv2d_plan(g.image_channels // g.groups, (g.image_height, g.image_width), (g.map_height, g.map_width),
-                       *window(g), lanes(out.itemsize), out.itemsize)  # fmt: skip
     out = out.reshape(g.batch, g.map_channels, g.map_height, g.map_width)
     input = input.reshape(g.batch, g.image_channels, g.image_height, g.image_width)
     bias = np.zeros(g.map_channels, out.dtype) if bias is None else bias
-    _run(out, input, weight.reshape(-1), bias, plan, g.groups)
-    if plan.copies and conv_exact.weight_met_padding(out, weight):
+    pads, done = True, False
+    if conv_depthwise.suits(g):
+        conv_depthwise.conv2d(out, input, weight, bias, g)
+        done = True
+    elif conv_winograd.suits(g, out.itemsize):
+        done = conv_winograd.conv2d(out, input, weight, bias, (g.pad_top, g.pad_left))
+    if not done:
+        plan = conv2d_plan(g.image_channels // g.groups, (g.image_height, g.image_width), (g.map_height, g.map_width),
+                           *window(g), lanes(out.itemsize), out.itemsize)  # fmt: skip
+        conv_direct.convolve(out, input, weight.reshape(-1), bias, plan, g.groups)
+        pads = plan.pads
+    if pads and conv_exact.weight_met_padding(out, weight):
         conv_exact.conv2d(out, input, weight, bias, g)
 
 
 def conv_transpose2d(out, input, weight, bias, g):
     """Image from map."""
-    plan = conv_transpose2d_plan(g.map_channels // g.groups, (g.map_height, g.map_width),
-                                 (g.image_height, g.image_width), *window(g), lanes(out.itemsize),
-                                 out.itemsize)  # fmt: skip
     out = out.reshape(g.batch, g.image_channels, g.image_height, g.image_width)
     input = input.reshape(g.batch, g.map_channels, g.map_height, g.map_width)
-    # (groups, map channels, image channels, elements) -> (groups, image channels, elements as planned, map channels)
-    w = weight.reshape(g.groups, g.map_channels // g.groups, g.image_channels // g.groups, -1)
-    w = np.ascontiguousarray(w.transpose(0, 2, 3, 1)[:, :, plan.order])
     bias = np.zeros(g.image_channels, out.dtype) if bias is None else bias
-    _run(out, input, w.reshape(-1), bias, plan, g.groups)
-    if plan.copies and conv_exact.weight_met_padding(out, weight):
+    pads, done = True, False
+    if conv_winograd.suits(g, out.itemsize, transposed=True):
+        done = conv_winograd.conv2d(out, input, weight, bias, (2 - g.pad_top, 2 - g.pad_left), flipped=True)
+    if not done:
+        plan = conv_transpose2d_plan(g.map_channels // g.groups, (g.map_height, g.map_width),
+                                     (g.image_height, g.image_width), *window(g), lanes(out.itemsize),
+                                     out.itemsize)  # fmt: skip
+        # (groups, map channels, image channels, elements) -> (groups, image channels, elements as planned, map channels)
+        w = weight.reshape(g.groups, g.map_channels // g.groups, g.image_channels // g.groups, -1)
+        w = np.ascontiguousarray(w.transpose(0, 2, 3, 1)[:, :, plan.order])
+        conv_direct.convolve(out, input, w.reshape(-1), bias, plan, g.groups)
+        pads = plan.pads
+    if pads and conv_exact.weight_met_padding(out, weight):
         conv_exact.conv_transpose2d(out, input, weight, bias, g)

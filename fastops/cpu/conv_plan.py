@@ -1,6 +1,6 @@
 """The plan of a convolution: how the input is laid out in the buffer, and where each kernel element finds its inputs.
 
-conv.py says what the plan is for.  Everything here is small integer arithmetic, done once for a geometry.
+conv_direct.py says what the plan is for.  Everything here is small integer arithmetic, done once for a geometry.
 """
 
 from functools import lru_cache
@@ -41,6 +41,8 @@ class Plan(NamedTuple):
     out_steps: tuple[int, int]  # output rows and columns from one pixel to the next
     block: int  # kernel elements of one pass
     copies: bool  # whether there is a buffer, or the input serves as it is
+    pads: bool  # whether an output may see zeros beyond the image
+    pixels: int  # of all tiles
 
     def image_size(self, channels: int) -> int:
         """Elements of one image in the buffer."""
@@ -109,8 +111,10 @@ def conv2d_plan(
     # As many channels at a time as have their inputs for one tile in L1.
     reach = VECTORS * lanes + int((place % (y.size * x.size)).max())
     together = max(1, L1_BYTES // (min(VECTORS * lanes * place.size, reach) * itemsize))
+    pads = any(p > 0 or (o - 1) * s - p + (k - 1) * d >= n
+               for n, o, k, s, p, d in zip(size, output, kernel, stride, pad, dilation, strict=True))  # fmt: skip
     return Plan(y, x, offsets, np.arange(place.size), phases, True, tiles, (1, 1),
-                min(together * place.size, LONGEST_SUM), not (as_it_is and inside))  # fmt: skip
+                min(together * place.size, LONGEST_SUM), not (as_it_is and inside), pads, int(tiles[:, 4].sum()))  # fmt: skip
 
 
 @lru_cache(maxsize=64)
@@ -144,10 +148,11 @@ def conv_transpose2d_plan(
             count += offsets[-1].size
     covered = len(made_y) == min(stride[0], output[0]) and len(made_x) == min(stride[1], output[1])
     none = np.zeros(0, np.int64)
+    every = np.concatenate([none.reshape(0, 5), *tiles])
     return Plan(y, x, np.concatenate([none, *offsets]), np.concatenate([none, *order]),
-                np.array(phases, np.int64).reshape(-1, 6), covered, np.concatenate([none.reshape(0, 5), *tiles]),
-                stride, min(LONGEST_SUM, L1_BYTES // (VECTORS * lanes * itemsize)),
-                not (as_it_is and inside))  # fmt: skip
+                np.array(phases, np.int64).reshape(-1, 6), covered, every, stride,
+                min(LONGEST_SUM, L1_BYTES // (VECTORS * lanes * itemsize)), not (as_it_is and inside),
+                not (as_it_is and inside), int(every[:, 4].sum()))  # fmt: skip
 
 
 def _phases(outputs: int, kernel: int, stride: int, pad: int, dilation: int) -> list[tuple[Integers, int, int, int]]:

@@ -13,11 +13,12 @@ from numba import prange
 
 from .._jit import kernel
 from . import conv_exact
-from .conv import BUFFER_BYTES
 from .conv_copy import padded_copy
-from .conv_plan import conv2d_plan, window
-from .micro_kernel import VECTORS, add_dots, lanes
+from .conv_direct import BUFFER_BYTES
+from .conv_plan import Axis, conv2d_plan, window
+from .micro_kernel import VECTORS, add_dots
 from .sums import total
+from .vector_code import lanes
 
 MAPS, ELEMENTS = 16, 48  # weights of a task: a multiple of the tile of the dots
 PIXELS = 2048  # pixels of a dot: 16 maps of them are 128 KiB and stay in L2, an input channel in L1
@@ -75,11 +76,12 @@ def grad_weight(out, map, image, g):
     buffer = np.zeros(together * image_size + VECTORS * width, out.dtype)
     totals = np.zeros(g.map_channels * plan.offsets.size)
     none = np.zeros(1, np.int64)
+    map_axes = Axis(rows, 0, 1, none, none, none), Axis(pitch, 0, 1, none, none, none)
     for n in range(0, g.batch, together):
         count = min(together, g.batch - n)
-        padded_copy(maps, map[n : n + count], rows, pitch, 0, 0, 1, 1, none, none)
-        padded_copy(buffer, image[n : n + count], plan.y.size, pitch, plan.y.first, plan.x.first, plan.y.step,
-                    plan.x.step, plan.y.shifts, plan.x.shifts)  # fmt: skip
+        padded_copy(maps, map[n : n + count], *map_axes, g.map_channels * map_size, map_size, map_size)
+        padded_copy(buffer, image[n : n + count], plan.y, plan.x, image_size, image_size // max(1, g.image_channels),
+                    plan.y.size * plan.x.size)  # fmt: skip
         work = count * length * totals.size // 8
         _grad_weight(work)(totals, maps, buffer, plan.offsets, count, g.groups, g.map_channels, map_size, length,
                            image_size)  # fmt: skip

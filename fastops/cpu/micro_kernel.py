@@ -20,39 +20,16 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, register_jitable
+from numba.extending import intrinsic
 
-from .._jit import VECTOR_BYTES, VECTOR_REGISTERS, routine
+from .._jit import VECTOR_REGISTERS, routine
+from .vector_code import array_data, vector_of
 
 # ROWS * VECTORS accumulators, VECTORS inputs and a weight have to fit the registers.  Measured on one AVX-512 core of
 # 255 GFLOP/s: 8 x 3 253, 4 x 6 252, 6 x 4 248, 7 x 4 206 (it spills).
 ROWS = 8 if VECTOR_REGISTERS >= 32 else 4
 VECTORS = 3
 DOT_ROWS, DOT_ELEMENTS = (4, 6) if VECTOR_REGISTERS >= 32 else (2, 4)
-
-
-@register_jitable  # type: ignore[untyped-decorator, unused-ignore]
-def lanes(itemsize: int) -> int:
-    """Elements of a vector."""
-    return VECTOR_BYTES // itemsize
-
-
-def _vector_code(context: Any, builder: Any, dtype: Any) -> Any:
-    """(vector type, zero, multiply-add, load) for a CPU vector of ``dtype``."""
-    bits = dtype.bitwidth
-    width = lanes(bits // 8)
-    vector = ir.VectorType(context.get_data_type(dtype), width)
-    # multiply-add in one instruction where the CPU has it, else in two: llvm.fma would call the math library
-    multiply_add = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{width}f{bits}"
-    )
-
-    def load(pointer: Any) -> Any:
-        value = builder.load(builder.bitcast(pointer, vector.as_pointer()))
-        value.align = bits // 8
-        return value
-
-    return vector, ir.Constant(vector, [0.0] * width), multiply_add, load
 
 
 def _loop(builder: Any, first: Any, last: Any, step: int, zero: Any, count: int, body: Any) -> Any:
@@ -79,11 +56,6 @@ def _loop(builder: Any, first: Any, last: Any, step: int, zero: Any, count: int,
     return totals
 
 
-def array_data(context: Any, builder: Any, array_type: Any, array: Any) -> Any:
-    """The pointer to an array's first element."""
-    return context.make_array(array_type)(context, builder, array).data
-
-
 def _product_tile(rows: int, vectors: int) -> Any:
     """The intrinsic for the products of ``rows`` rows by ``vectors`` vectors."""
 
@@ -98,7 +70,7 @@ def _product_tile(rows: int, vectors: int) -> Any:
             array_data(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 6, 8)
         )  # fmt: skip
         dtype, i64, i32 = signature.args[6].dtype, ir.IntType(64), ir.IntType(32)
-        vector, zero, multiply_add, load = _vector_code(context, builder, dtype)
+        vector, zero, multiply_add, load = vector_of(context, builder, dtype)
         weight_rows = [builder.gep(weights, [builder.add(row, builder.mul(pitch, i64(r)))]) for r in range(rows)]
         x = builder.gep(x, [start])
         undefined, first_lane = ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(i32, vector.count), None)
@@ -141,7 +113,7 @@ def _dot_tile(rows: int, elements: int) -> Any:
             array_data(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 6, 8)
         )  # fmt: skip
         dtype, i64 = signature.args[6].dtype, ir.IntType(64)
-        vector, zero, multiply_add, load = _vector_code(context, builder, dtype)
+        vector, zero, multiply_add, load = vector_of(context, builder, dtype)
         total_type = ir.DoubleType()
         reduce = cgutils.get_or_insert_function(
             builder.module,

@@ -1,0 +1,178 @@
+"""Depthwise convolutions: one filter for each output channel, every one on a single input channel.
+
+There is nothing to reuse but the pixels themselves, so an image is read where it lies: masks stand for its padding, and
+a tile of ROWS output rows by one vector keeps its sums in registers and loads each input row once for all of them.
+Measured on one AVX-512 core, 3x3: 2.5 to 5 times torch, where a padded copy and a pass for each element took 1.5 times
+torch's time.
+"""
+
+from typing import Any
+
+from llvmlite import ir
+from numba import prange, types
+from numba.extending import intrinsic
+
+from .._jit import VECTOR_BYTES, kernel, routine
+from .vector_code import (
+    array_data,
+    every_second,
+    lanes,
+    masked_load,
+    masked_store,
+    masks_between,
+    repeated,
+    store,
+    vector_of,
+)
+
+ROWS = 4  # output rows of a tile
+
+
+def _tile(rows: int, size: int, stride: int, clipped: bool) -> Any:
+    """The intrinsic for ``rows`` rows by one vector of outputs of a size x size kernel.
+
+    The image is at x[at], height x width; the window of the first output starts at (y, left) in it; outputs are
+    written to out[to + r * out_width + j], j < count.  Only a ``clipped`` tile may reach above or below the image.
+    """
+
+    @intrinsic
+    def tile(typing_context, out, to, out_width, count, x, at, height, width, y, left, w, w_at, bias):
+        return types.void(out, to, out_width, count, x, at, height, width, y, left, w, w_at, bias), generate
+
+    def generate(context, builder, signature, arguments):
+        out, to, out_width, count, x, at, height, width, y, left, w, w_at, bias = arguments
+        out, x, w = (array_data(context, builder, signature.args[i], arguments[i]) for i in (0, 4, 10))
+        i64, dtype = ir.IntType(64), signature.args[4].dtype
+        vector, zero, multiply_add, _ = vector_of(context, builder, dtype)
+        lane_count = vector.count
+        columns = []  # for each column of the kernel: the masks of the pixels that it sees
+        for kx in range(size):
+            first = builder.add(left, i64(kx))
+            columns.append(masks_between(builder, lane_count, stride, builder.neg(first), builder.sub(width, first)))
+        nowhere = ir.Constant(columns[0][0].type, None)
+        weights = [builder.load(builder.gep(w, [builder.add(w_at, i64(k))])) for k in range(size * size)]
+        weights = [repeated(builder, vector, weight) for weight in weights]
+        sums = [repeated(builder, vector, bias)] * rows
+        for row in range((rows - 1) * stride + size):
+            iy = builder.add(y, i64(row))
+            inside = builder.icmp_unsigned("<", iy, height)
+            source = builder.gep(x, [builder.add(at, builder.add(builder.mul(iy, width), left))])
+            for kx in range(size):
+                parts = []
+                for part, mask in enumerate(columns[kx]):
+                    pixels = builder.gep(source, [i64(kx + part * lane_count)])
+                    mask = builder.select(inside, mask, nowhere) if clipped else mask
+                    parts.append(masked_load(builder, pixels, mask, zero))
+                value = every_second(builder, *parts) if stride == 2 else parts[0]
+                for r in range(rows):
+                    ky = row - r * stride
+                    if 0 <= ky < size:
+                        sums[r] = builder.call(multiply_add, [weights[ky * size + kx], value, sums[r]])
+        targets = [builder.gep(out, [builder.add(to, builder.mul(out_width, i64(r)))]) for r in range(rows)]
+        with builder.if_else(builder.icmp_signed(">=", count, i64(lane_count))) as (whole, part):
+            with whole:
+                for value, target in zip(sums, targets, strict=True):
+                    store(builder, value, target)
+            with part:
+                (kept,) = masks_between(builder, lane_count, 1, i64(0), count)
+                for value, target in zip(sums, targets, strict=True):
+                    masked_store(builder, value, target, kept)
+        return context.get_dummy_value()
+
+    return tile
+
+
+def _plane_of(size: int, stride: int) -> Any:
+    """The routine that makes one plane of outputs."""
+    many, clipped = _tile(ROWS, size, stride, False), _tile(ROWS, size, stride, True)
+    one = _tile(1, size, stride, True)
+
+    def convolve_plane(out, to, oh, ow, x, at, h, w, top, left, weights, w_at, bias):
+        width, first = lanes(x.itemsize), 0
+        while first < ow:  # a column of tiles: their masks are made once
+            ox = max(0, min(first, ow - width))  # the last vector moves back to be a whole one
+            ix, count, row = ox * stride - left, ow - ox, 0
+            while row < oh:
+                oy = row if oh < ROWS else min(row, oh - ROWS)  # and the last tile up
+                y, place = oy * stride - top, to + oy * ow + ox
+                if oh < ROWS:
+                    one(out, place, ow, count, x, at, h, w, y, ix, weights, w_at, bias)
+                elif y >= 0 and y + (ROWS - 1) * stride + size <= h:
+                    many(out, place, ow, count, x, at, h, w, y, ix, weights, w_at, bias)
+                else:
+                    clipped(out, place, ow, count, x, at, h, w, y, ix, weights, w_at, bias)
+                row += 1 if oh < ROWS else ROWS
+            first += width
+
+    convolve_plane.__qualname__ += f"{size}x{size}.stride{stride}"
+    return routine(convolve_plane)
+
+
+_plane_3x3, _plane_3x3_stride_2 = _plane_of(3, 1), _plane_of(3, 2)
+_plane_5x5, _plane_5x5_stride_2 = _plane_of(5, 1), _plane_of(5, 2)
+
+# ------------------------------------------------------------------------------------------------- kernels
+# An iteration owns one plane of outputs; x is (images, channels, h, w), each channel has bias.size / channels filters.
+
+
+@kernel
+def _convolve_depthwise_3x3(out, x, w, bias, channels, h, width, oh, ow, top, left):
+    for plane in prange(out.size // (oh * ow)):
+        oc, image = plane % bias.size, plane // bias.size
+        at = (image * channels + oc // (bias.size // channels)) * h * width
+        _plane_3x3(out, plane * oh * ow, oh, ow, x, at, h, width, top, left, w, oc * 9, bias[oc])
+
+
+@kernel
+def _convolve_depthwise_3x3_stride_2(out, x, w, bias, channels, h, width, oh, ow, top, left):
+    for plane in prange(out.size // (oh * ow)):
+        oc, image = plane % bias.size, plane // bias.size
+        at = (image * channels + oc // (bias.size // channels)) * h * width
+        _plane_3x3_stride_2(out, plane * oh * ow, oh, ow, x, at, h, width, top, left, w, oc * 9, bias[oc])
+
+
+@kernel
+def _convolve_depthwise_5x5(out, x, w, bias, channels, h, width, oh, ow, top, left):
+    for plane in prange(out.size // (oh * ow)):
+        oc, image = plane % bias.size, plane // bias.size
+        at = (image * channels + oc // (bias.size // channels)) * h * width
+        _plane_5x5(out, plane * oh * ow, oh, ow, x, at, h, width, top, left, w, oc * 25, bias[oc])
+
+
+@kernel
+def _convolve_depthwise_5x5_stride_2(out, x, w, bias, channels, h, width, oh, ow, top, left):
+    for plane in prange(out.size // (oh * ow)):
+        oc, image = plane % bias.size, plane // bias.size
+        at = (image * channels + oc // (bias.size // channels)) * h * width
+        _plane_5x5_stride_2(out, plane * oh * ow, oh, ow, x, at, h, width, top, left, w, oc * 25, bias[oc])
+
+
+_KERNELS = {
+    (3, 1): _convolve_depthwise_3x3,
+    (3, 2): _convolve_depthwise_3x3_stride_2,
+    (5, 1): _convolve_depthwise_5x5,
+    (5, 2): _convolve_depthwise_5x5_stride_2,
+}
+
+# ------------------------------------------------------------------------------------------------- entries
+
+
+def suits(g):
+    """Whether there is a kernel for this geometry: one input channel a group, a usual size, and masks in the CPU."""
+    size, stride = (g.kernel_height, g.stride_h), (g.kernel_width, g.stride_w)
+    return (
+        g.groups == g.image_channels
+        and size == stride
+        and size in _KERNELS
+        and (g.dilation_h, g.dilation_w) == (1, 1)
+        and VECTOR_BYTES > 16
+    )
+
+
+def conv2d(out, input, weight, bias, g):
+    """Map from image, where it suits."""
+    work = out.size * g.kernel_height * g.kernel_width // 4
+    _KERNELS[g.kernel_height, g.stride_h](work)(
+        out.reshape(-1), input.reshape(-1), weight.reshape(-1), bias, g.image_channels, g.image_height, g.image_width,
+        g.map_height, g.map_width, g.pad_top, g.pad_left,
+    )  # fmt: skip

@@ -79,7 +79,7 @@ def conv2d(
     g = _shapes.conv2d(op, x.shape, w.shape, None if b is None else b.shape, stride, padding, dilation, groups)
     out = _arrays.output(op, on, out, g.output, x, input, weight, bias)
     if out.size:
-        on.conv.conv2d(out, x, w, b, g)
+        on.conv.conv2d(out, x, w, b, g, precision == "fast")
     return out
 
 
@@ -157,7 +157,7 @@ def conv_transpose2d(
     )
     out = _arrays.output(op, on, out, g.output, x, input, weight, bias)
     if out.size:
-        on.conv.conv_transpose2d(out, x, w, b, g)
+        on.conv.conv_transpose2d(out, x, w, b, g, precision == "fast")
     return out
 
 
@@ -219,7 +219,7 @@ def conv2d_backward(
     _shapes.same(op, "grad_output", go.shape, g.output)
     grad_input = on.empty(x.shape, x.dtype)
     if grad_input.size:
-        on.conv.conv_transpose2d(grad_input, go, w, None, g)
+        on.conv.conv_transpose2d(grad_input, go, w, None, g, precision == "fast")
     return grad_input, *_parameter_gradients(on, w, b, g, go, x, go)
 
 
@@ -282,7 +282,7 @@ def conv_transpose2d_backward(
     _shapes.same(op, "grad_output", go.shape, g.output)
     grad_input = on.empty(x.shape, x.dtype)
     if grad_input.size:
-        on.conv.conv2d(grad_input, go, w, None, g)
+        on.conv.conv2d(grad_input, go, w, None, g, precision == "fast")
     return grad_input, *_parameter_gradients(on, w, b, g, x, go, go)
 
 

@@ -6,6 +6,10 @@ import numpy as np
 import pytest
 from agreement import assert_close
 
+import fastops
+from fastops import _jit
+from fastops.cpu import conv_winograd
+
 CONV2D = [
     # input, weight, options
     pytest.param((2, 3, 9, 11), (4, 3, 3, 3), {}, id="plain"),
@@ -200,3 +204,75 @@ def test_exact_is_within_four_times_torchs_own_error(backend, rng, op, input, we
     theirs = np.abs(getattr(torch_oracle, op)(*arrays) - exact).max()
     ours = np.abs(backend(op, *arrays, precision="exact") - exact).max()
     assert ours <= 4 * theirs
+
+
+# Winograd: shapes that it would not be chosen for, too
+
+WINOGRAD = [
+    pytest.param((1, 16, 8, 8), 5, 1, id="whole tiles"),
+    pytest.param((2, 17, 7, 9), 3, 1, id="odd sizes, two images"),
+    pytest.param((5, 16, 6, 5), 33, 0, id="no padding, 33 filters"),
+    pytest.param((1, 40, 30, 70), 6, (2, 1), id="several blocks"),
+    pytest.param((1, 16, 1, 1), 4, 1, id="one pixel"),
+    pytest.param((3, 16, 3, 40), 4, (0, 3), id="wide padding"),
+    pytest.param((1, 300, 5, 6), 40, 1, id="300 channels"),
+]
+
+
+@pytest.fixture(params=[2, 4], ids=["2x2", "4x4"])
+def tile(request, monkeypatch):
+    """Have every 3x3 convolution of stride 1 made of tiles of this size."""
+
+    def tile_size(g, itemsize, fast, transposed=False):
+        return request.param
+
+    monkeypatch.setattr(conv_winograd, "tile_size", tile_size)
+    return request.param
+
+
+@pytest.mark.skipif(_jit.VECTOR_BYTES == 16, reason="Winograd's masks need AVX")
+@pytest.mark.parametrize("build", ["parallel", "serial"])
+@pytest.mark.parametrize("input, filters, padding", WINOGRAD)
+def test_winograd_is_the_convolution(agrees, normal, tile, build, input, filters, padding):
+    with _jit.only(build):
+        agrees("conv2d", normal(*input), normal(filters, input[1], 3, 3), normal(filters), padding=padding)
+        if padding == 1:
+            agrees(
+                "conv_transpose2d", normal(*input), normal(input[1], filters, 3, 3), normal(filters), padding=padding
+            )
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e38])
+@pytest.mark.parametrize("which", ["input", "weight"])
+def test_winograd_spreads_nothing_beyond_the_window(agrees, normal, tile, which, value):
+    arrays = {"input": normal(2, 16, 9, 11), "weight": normal(4, 16, 3, 3)}
+    arrays[which][(0, 1, 4, 5) if which == "input" else (2, 3, 0, 1)] = value
+    if which == "input":
+        out = agrees("conv2d", *arrays.values(), padding=1)
+        assert np.isfinite(out[1]).all() and (~np.isfinite(out[0])).sum() <= 4 * 9
+    elif value == 1e38:
+        agrees("conv2d", *arrays.values(), padding=1)
+
+
+@pytest.mark.skipif(_jit.VECTOR_BYTES == 16, reason="Winograd's masks need AVX")
+@pytest.mark.parametrize("channels, size", [(32, 28), (64, 28), (256, 14), (512, 8)])
+def test_the_error_of_winograd(rng, tile, channels, size):
+    """2x2 keeps within 4 times torch's own error, 4x4, which is asked for, within 30."""
+    torch = pytest.importorskip("torch")
+    x, w = rng.standard_normal((1, channels, size, size)), rng.standard_normal((64, channels, 3, 3))
+    x, w = x.astype(np.float32), w.astype(np.float32)
+    exact = torch.nn.functional.conv2d(torch.from_numpy(x).double(), torch.from_numpy(w).double(), padding=1).numpy()
+    theirs = np.abs(torch.nn.functional.conv2d(torch.from_numpy(x), torch.from_numpy(w), padding=1).numpy() - exact)
+    ours = np.abs(fastops.conv2d(x, w, padding=1, precision="fast") - exact)
+    assert ours.max() <= (4 if tile == 2 else 30) * theirs.max()
+
+
+@pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("input", [(2, 3, 9, 11), (1, 2, 7, 7), (1, 2, 20, 40), (1, 1, 2, 1), (1, 2, 33, 16)], ids=str)
+@pytest.mark.parametrize("filters", [1, 2])
+def test_depthwise(agrees, normal, input, size, stride, filters):
+    channels = input[1]
+    weight, bias = normal(channels * filters, 1, size, size), normal(channels * filters)
+    for padding in (size // 2, "same", size):
+        agrees("conv2d", normal(*input), weight, bias, stride=stride, padding=padding, groups=channels)

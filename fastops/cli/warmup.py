@@ -26,7 +26,13 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "conv2d": lambda x: fastops.conv2d(x, x[:, :, :3, :3].copy(), padding=1),
     "conv2d 1x1": lambda x: fastops.conv2d(x, x[:, :, :1, :1].copy(), x[0, 0, 0, :2].copy()),
     "conv2d stride": lambda x: fastops.conv2d(x, x[:, :, :3, :3].copy(), stride=2),
-    "conv2d depthwise": lambda x: fastops.conv2d(x, x.reshape(4, 2, 8, 8)[:, :1, :3, :3].copy(), groups=4),
+    "conv2d depthwise": lambda x: fastops.conv2d(x, filters(x, 3), groups=4),
+    "conv2d depthwise stride 2": lambda x: fastops.conv2d(x, filters(x, 3), stride=2, groups=4),
+    "conv2d depthwise 5x5": lambda x: fastops.conv2d(x, filters(x, 5), groups=4),
+    "conv2d depthwise 5x5 stride 2": lambda x: fastops.conv2d(x, filters(x, 5), stride=2, groups=4),
+    "conv2d depthwise dilation": lambda x: fastops.conv2d(x, filters(x, 3), dilation=2, groups=4),
+    "conv2d of many channels": lambda x: fastops.conv2d(wide(x), wide(x, 3)),
+    "conv2d of many channels, fast": lambda x: fastops.conv2d(wide(x), wide(x, 3), precision="fast"),
     "conv2d of infinite weights": lambda x: fastops.conv2d(x, np.full((4, 4, 3, 3), np.inf, x.dtype), padding=1),
     "conv_transpose2d": lambda x: fastops.conv_transpose2d(x, x.reshape(4, 2, 8, 8)[:, :, :2, :2].copy(), stride=2),
     "conv_transpose2d gaps": lambda x: fastops.conv_transpose2d(x, x.reshape(4, 2, 8, 8)[..., :1, :1].copy(), stride=2),
@@ -105,6 +111,16 @@ CALLS: dict[str, Callable[[Any], object]] = {
 def square(x: Any) -> Any:
     """Filters (4, 4, 1, 1) for the batch's four channels."""
     return x.reshape(-1)[:16].reshape(4, 4, 1, 1).copy()
+
+
+def filters(x: Any, size: int) -> Any:
+    """Depthwise filters (4, 1, size, size)."""
+    return np.zeros((4, 1, size, size), x.dtype)
+
+
+def wide(x: Any, size: int = 28) -> Any:
+    """An image, or filters, of 64 channels."""
+    return np.zeros((1 if size > 3 else 64, 64, size, size), x.dtype)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

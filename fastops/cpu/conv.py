@@ -9,7 +9,7 @@ from .vector_code import lanes
 # ------------------------------------------------------------------------------------------------- entries
 
 
-def conv2d(out, input, weight, bias, g):
+def conv2d(out, input, weight, bias, g, fast=False):
     """Map from image."""
     out = out.reshape(g.batch, g.map_channels, g.map_height, g.map_width)
     input = input.reshape(g.batch, g.image_channels, g.image_height, g.image_width)
@@ -18,8 +18,8 @@ def conv2d(out, input, weight, bias, g):
     if conv_depthwise.suits(g):
         conv_depthwise.conv2d(out, input, weight, bias, g)
         done = True
-    elif conv_winograd.suits(g, out.itemsize):
-        done = conv_winograd.conv2d(out, input, weight, bias, (g.pad_top, g.pad_left))
+    elif m := conv_winograd.tile_size(g, out.itemsize, fast):
+        done = conv_winograd.conv2d(out, input, weight, bias, (g.pad_top, g.pad_left), m)
     if not done:
         plan = conv2d_plan(g.image_channels // g.groups, (g.image_height, g.image_width), (g.map_height, g.map_width),
                            *window(g), lanes(out.itemsize), out.itemsize)  # fmt: skip
@@ -29,19 +29,19 @@ def conv2d(out, input, weight, bias, g):
         conv_exact.conv2d(out, input, weight, bias, g)
 
 
-def conv_transpose2d(out, input, weight, bias, g):
+def conv_transpose2d(out, input, weight, bias, g, fast=False):
     """Image from map."""
     out = out.reshape(g.batch, g.image_channels, g.image_height, g.image_width)
     input = input.reshape(g.batch, g.map_channels, g.map_height, g.map_width)
     bias = np.zeros(g.image_channels, out.dtype) if bias is None else bias
     pads, done = True, False
-    if conv_winograd.suits(g, out.itemsize, transposed=True):
-        done = conv_winograd.conv2d(out, input, weight, bias, (2 - g.pad_top, 2 - g.pad_left), flipped=True)
+    if m := conv_winograd.tile_size(g, out.itemsize, fast, transposed=True):
+        done = conv_winograd.conv2d(out, input, weight, bias, (2 - g.pad_top, 2 - g.pad_left), m, flipped=True)
     if not done:
         plan = conv_transpose2d_plan(g.map_channels // g.groups, (g.map_height, g.map_width),
                                      (g.image_height, g.image_width), *window(g), lanes(out.itemsize),
                                      out.itemsize)  # fmt: skip
-        # (groups, map channels, image channels, elements) -> (groups, image channels, elements as planned, map channels)
+        # (groups, map channels, image channels, elements) -> (groups, image channels, planned elements, map channels)
         w = weight.reshape(g.groups, g.map_channels // g.groups, g.image_channels // g.groups, -1)
         w = np.ascontiguousarray(w.transpose(0, 2, 3, 1)[:, :, plan.order])
         conv_direct.convolve(out, input, w.reshape(-1), bias, plan, g.groups)

@@ -18,7 +18,7 @@ from .vector_code import array_data, every_second, masked_load, masked_store, ma
 
 
 def _column_copy(step: int) -> Any:
-    """The intrinsic that copies every ``step``-th element (1 or 2) of ``rows`` rows of x into one vector each.
+    """The intrinsic that copies every ``step``-th element (1, 2 or 4) of ``rows`` rows of x into one vector each.
 
     buffer[to + i * pitch + j] = x[at + i * x_pitch + j * step] for j < min(count, lanes), 0 where first + j * step is
     not in [0, size).
@@ -31,7 +31,7 @@ def _column_copy(step: int) -> Any:
     def generate(context, builder, signature, arguments):
         buffer, to, pitch, count, x, at, x_pitch, first, size, rows = arguments
         buffer, x = (array_data(context, builder, signature.args[i], arguments[i]) for i in (0, 4))
-        vector, zero, _, _ = vector_of(context, builder, signature.args[4].dtype)
+        vector, zero, _ = vector_of(context, builder, signature.args[4].dtype)
         width, i64 = vector.count, ir.IntType(64)
         inside = masks_between(builder, width, step, builder.neg(first), builder.sub(size, first))
         (kept,) = masks_between(builder, width, 1, i64(0), count)
@@ -44,11 +44,12 @@ def _column_copy(step: int) -> Any:
                     masked_load(builder, builder.gep(source, [i64(part * width)]), inside[part], zero)
                     for part in range(step)
                 ]
-                value = every_second(builder, *parts) if step == 2 else parts[0]
+                while len(parts) > 1:
+                    parts = [every_second(builder, *parts[i : i + 2]) for i in range(0, len(parts), 2)]
                 if whole:
-                    store(builder, value, target)
+                    store(builder, parts[0], target)
                 else:
-                    masked_store(builder, value, target, kept)
+                    masked_store(builder, parts[0], target, kept)
 
         with builder.if_else(builder.icmp_signed(">=", count, i64(width))) as (whole, part):
             with whole:
@@ -60,19 +61,22 @@ def _column_copy(step: int) -> Any:
     return copy
 
 
-_every, _every_second = _column_copy(1), _column_copy(2)
+_every, _every_second, _every_fourth = _column_copy(1), _column_copy(2), _column_copy(4)
 
 
 @routine
 def _copy_rows(buffer, to, pitch, x, at, x_pitch, first, step, size, rows):
     """buffer[to + i * pitch + j] = x[at + i * x_pitch + first + j * step], 0 where that is outside the row."""
     width = VECTOR_BYTES // x.itemsize
-    if VECTOR_BYTES > 16 and step <= 2:  # without AVX masks are branches
+    if VECTOR_BYTES > 16 and step in (1, 2, 4):  # without AVX masks are branches
         start = 0
         while start < pitch:
             j = max(0, min(start, pitch - width))  # the last vector moves back to be a whole one
             if step == 1:
                 _every(buffer, to + j, pitch, pitch - j, x, at + first + j, x_pitch, first + j, size, rows)
+            elif step == 4:
+                place = first + 4 * j
+                _every_fourth(buffer, to + j, pitch, pitch - j, x, at + place, x_pitch, place, size, rows)
             else:
                 place = first + 2 * j
                 _every_second(buffer, to + j, pitch, pitch - j, x, at + place, x_pitch, place, size, rows)
@@ -93,8 +97,8 @@ def _copy_rows(buffer, to, pitch, x, at, x_pitch, first, step, size, rows):
 
 
 @kernel
-def _padded_copy(buffer, x, images, h, w, image_step, channel_step, phase_step, rows, columns, top, left, step_y, step_x, shifts_y,
-                 shifts_x):  # fmt: skip
+def _padded_copy(buffer, x, images, h, w, image_step, channel_step, phase_step, rows, columns, top, left, step_y,
+                 step_x, shifts_y, shifts_x):  # fmt: skip
     # Phase p of channel c of image n is (rows, columns) at n * image_step + c * channel_step + p * phase_step of the
     # buffer; an iteration owns all phases of one channel of an image.
     plane, across = rows * columns, shifts_x.size
@@ -125,5 +129,5 @@ def padded_copy(buffer, images, y, x, image_step, channel_step, phase_step):
     """Copy (N, C, H, W) images along the axes of a plan into planes of the buffer, zeros where there is no image."""
     n, c, h, w = images.shape
     size = n * c * y.shifts.size * x.shifts.size * y.size * x.size
-    _padded_copy(size)(buffer, images.reshape(-1), n, h, w, image_step, channel_step, phase_step, y.size, x.size, y.first, x.first,
-                       y.step, x.step, y.shifts, x.shifts)  # fmt: skip
+    _padded_copy(size)(buffer, images.reshape(-1), n, h, w, image_step, channel_step, phase_step, y.size, x.size,
+                       y.first, x.first, y.step, x.step, y.shifts, x.shifts)  # fmt: skip

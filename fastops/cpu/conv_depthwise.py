@@ -20,6 +20,7 @@ from .vector_code import (
     masked_load,
     masked_store,
     masks_between,
+    multiply_add,
     repeated,
     store,
     vector_of,
@@ -43,7 +44,7 @@ def _tile(rows: int, size: int, stride: int, clipped: bool) -> Any:
         out, to, out_width, count, x, at, height, width, y, left, w, w_at, bias = arguments
         out, x, w = (array_data(context, builder, signature.args[i], arguments[i]) for i in (0, 4, 10))
         i64, dtype = ir.IntType(64), signature.args[4].dtype
-        vector, zero, multiply_add, _ = vector_of(context, builder, dtype)
+        vector, zero, _ = vector_of(context, builder, dtype)
         lane_count = vector.count
         columns = []  # for each column of the kernel: the masks of the pixels that it sees
         for kx in range(size):
@@ -67,7 +68,7 @@ def _tile(rows: int, size: int, stride: int, clipped: bool) -> Any:
                 for r in range(rows):
                     ky = row - r * stride
                     if 0 <= ky < size:
-                        sums[r] = builder.call(multiply_add, [weights[ky * size + kx], value, sums[r]])
+                        sums[r] = multiply_add(builder, weights[ky * size + kx], value, sums[r])
         targets = [builder.gep(out, [builder.add(to, builder.mul(out_width, i64(r)))]) for r in range(rows)]
         with builder.if_else(builder.icmp_signed(">=", count, i64(lane_count))) as (whole, part):
             with whole:

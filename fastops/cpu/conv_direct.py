@@ -41,7 +41,7 @@ def _write(out, to, plane, sums, at, pitch, bias, count, kept, step):
 
 @routine
 def _add_elements(sums, w, x, base, offsets, k0, k1):
-    """sums[i] += sum over k of w[k] * x[base + offsets[k] + i], four k at a time: for kernels with one output channel."""
+    """sums[i] += sum over k of w[k] * x[base + offsets[k] + i], four k at a time: for a single row of weights."""
     k = k0
     while k + 4 <= k1:
         wa, wb, wc, wd = w[k], w[k + 1], w[k + 2], w[k + 3]

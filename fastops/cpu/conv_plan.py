@@ -114,7 +114,8 @@ def conv2d_plan(
     pads = any(p > 0 or (o - 1) * s - p + (k - 1) * d >= n
                for n, o, k, s, p, d in zip(size, output, kernel, stride, pad, dilation, strict=True))  # fmt: skip
     return Plan(y, x, offsets, np.arange(place.size), phases, True, tiles, (1, 1),
-                min(together * place.size, LONGEST_SUM), not (as_it_is and inside), pads, int(tiles[:, 4].sum()))  # fmt: skip
+                min(together * place.size, LONGEST_SUM), not (as_it_is and inside), pads,
+                int(tiles[:, 4].sum()))  # fmt: skip
 
 
 @lru_cache(maxsize=64)

@@ -23,7 +23,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .._jit import VECTOR_REGISTERS, routine
-from .vector_code import array_data, vector_of
+from .vector_code import array_data, multiply_add, vector_of
 
 # ROWS * VECTORS accumulators, VECTORS inputs and a weight have to fit the registers.  Measured on one AVX-512 core of
 # 255 GFLOP/s: 8 x 3 253, 4 x 6 252, 6 x 4 248, 7 x 4 206 (it spills).
@@ -70,7 +70,7 @@ def _product_tile(rows: int, vectors: int) -> Any:
             array_data(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 6, 8)
         )  # fmt: skip
         dtype, i64, i32 = signature.args[6].dtype, ir.IntType(64), ir.IntType(32)
-        vector, zero, multiply_add, load = vector_of(context, builder, dtype)
+        vector, zero, load = vector_of(context, builder, dtype)
         weight_rows = [builder.gep(weights, [builder.add(row, builder.mul(pitch, i64(r)))]) for r in range(rows)]
         x = builder.gep(x, [start])
         undefined, first_lane = ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(i32, vector.count), None)
@@ -83,7 +83,7 @@ def _product_tile(rows: int, vectors: int) -> Any:
                 weight = builder.insert_element(undefined, builder.load(builder.gep(weight_rows[r], [k])), i32(0))
                 weight = builder.shuffle_vector(weight, undefined, first_lane)
                 for v in range(vectors):
-                    updated.append(builder.call(multiply_add, [weight, inputs[v], accumulators[r * vectors + v]]))
+                    updated.append(multiply_add(builder, weight, inputs[v], accumulators[r * vectors + v]))
             return updated
 
         totals = _loop(builder, k0, k1, 1, zero, rows * vectors, body)
@@ -113,7 +113,7 @@ def _dot_tile(rows: int, elements: int) -> Any:
             array_data(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 6, 8)
         )  # fmt: skip
         dtype, i64 = signature.args[6].dtype, ir.IntType(64)
-        vector, zero, multiply_add, load = vector_of(context, builder, dtype)
+        vector, zero, load = vector_of(context, builder, dtype)
         total_type = ir.DoubleType()
         reduce = cgutils.get_or_insert_function(
             builder.module,
@@ -133,7 +133,7 @@ def _dot_tile(rows: int, elements: int) -> Any:
             for r in range(rows):
                 value = load(builder.gep(map_rows[r], [i]))
                 for e in range(elements):
-                    updated.append(builder.call(multiply_add, [value, inputs[e], accumulators[r * elements + e]]))
+                    updated.append(multiply_add(builder, value, inputs[e], accumulators[r * elements + e]))
             return updated
 
         dots = _loop(builder, first, last, vector.count, zero, rows * elements, body)

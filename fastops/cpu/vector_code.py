@@ -23,22 +23,25 @@ def array_data(context: Any, builder: Any, array_type: Any, array: Value) -> Val
     return context.make_array(array_type)(context, builder, array).data
 
 
-def vector_of(context: Any, builder: Any, dtype: Any) -> tuple[Any, Value, Value, Callable[[Value], Value]]:
-    """(vector type, zero, multiply-add, load) for a CPU vector of ``dtype``."""
+def vector_of(context: Any, builder: Any, dtype: Any) -> tuple[Any, Value, Callable[[Value], Value]]:
+    """(vector type, zero, load) for a CPU vector of ``dtype``."""
     bits = dtype.bitwidth
     width = lanes(bits // 8)
     vector = ir.VectorType(context.get_data_type(dtype), width)
-    # multiply-add in one instruction where the CPU has it, else in two: llvm.fma would call the math library
-    multiply_add = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fmuladd.v{width}f{bits}"
-    )
 
     def load(pointer: Value) -> Value:
         value = builder.load(builder.bitcast(pointer, vector.as_pointer()))
         value.align = bits // 8
         return value
 
-    return vector, ir.Constant(vector, [0.0] * width), multiply_add, load
+    return vector, ir.Constant(vector, [0.0] * width), load
+
+
+def multiply_add(builder: Any, a: Value, b: Value, c: Value) -> Value:
+    """a * b + c of vectors."""
+    vector = a.type  # one instruction where the CPU has it, else two; llvm.fma would call the math library
+    name, kind = f"llvm.fmuladd.v{vector.count}{_letter(vector)}", ir.FunctionType(vector, [vector] * 3)
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [a, b, c])
 
 
 def masks_between(builder: Any, width: int, count: int, first: Value, last: Value) -> list[Value]:

@@ -102,7 +102,7 @@ def test_the_imports_are_read():
     assert Import("_shapes", "", True, False) in IMPORTS["conv"]
     assert Import("_arrays", "Array", True, False) in IMPORTS["conv"]
     assert Import("_jit", "kernel", True, False) in IMPORTS["cpu.conv_direct"]
-    assert Import("numba", "prange", False, False) in IMPORTS["cpu.conv"]
+    assert Import("numba", "prange", False, False) in IMPORTS["cpu.conv_direct"]
     assert Import("cuda", "", True, True) in IMPORTS["_arrays"]
     assert FAMILIES <= set(MODULES)
 

@@ -118,7 +118,7 @@ def filters(x: Any, size: int) -> Any:
     return np.zeros((4, 1, size, size), x.dtype)
 
 
-def wide(x: Any, size: int = 28) -> Any:
+def wide(x: Any, size: int = 56) -> Any:
     """An image, or filters, of 64 channels."""
     return np.zeros((1 if size > 3 else 64, 64, size, size), x.dtype)
 

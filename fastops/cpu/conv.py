@@ -3,8 +3,7 @@
 import numpy as np
 
 from . import conv_depthwise, conv_direct, conv_exact, conv_winograd
-from .conv_plan import conv2d_plan, conv_transpose2d_plan, window
-from .vector_code import lanes
+from .conv_plan import conv2d_plan, conv_transpose2d_plan
 
 # ------------------------------------------------------------------------------------------------- entries
 
@@ -14,18 +13,16 @@ def conv2d(out, input, weight, bias, g, fast=False):
     out = out.reshape(g.batch, g.map_channels, g.map_height, g.map_width)
     input = input.reshape(g.batch, g.image_channels, g.image_height, g.image_width)
     bias = np.zeros(g.map_channels, out.dtype) if bias is None else bias
-    pads, done = True, False
+    padded, finite = True, False
     if conv_depthwise.suits(g):
         conv_depthwise.conv2d(out, input, weight, bias, g)
-        done = True
     elif m := conv_winograd.tile_size(g, out.itemsize, fast):
-        done = conv_winograd.conv2d(out, input, weight, bias, (g.pad_top, g.pad_left), m)
-    if not done:
-        plan = conv2d_plan(g.image_channels // g.groups, (g.image_height, g.image_width), (g.map_height, g.map_width),
-                           *window(g), lanes(out.itemsize), out.itemsize)  # fmt: skip
-        conv_direct.convolve(out, input, weight.reshape(-1), bias, plan, g.groups)
-        pads = plan.pads
-    if pads and conv_exact.weight_met_padding(out, weight):
+        finite = conv_winograd.conv2d(out, input, weight, bias, (g.pad_top, g.pad_left), m)
+        if not finite:  # an infinity has spread through a tile
+            _direct(out, input, weight, bias, g)
+    else:
+        padded, finite = _direct(out, input, weight, bias, g)
+    if padded and not finite and conv_exact.weight_met_padding(out, weight):
         conv_exact.conv2d(out, input, weight, bias, g)
 
 
@@ -34,17 +31,26 @@ def conv_transpose2d(out, input, weight, bias, g, fast=False):
     out = out.reshape(g.batch, g.image_channels, g.image_height, g.image_width)
     input = input.reshape(g.batch, g.map_channels, g.map_height, g.map_width)
     bias = np.zeros(g.image_channels, out.dtype) if bias is None else bias
-    pads, done = True, False
+    padded, finite = True, False
     if m := conv_winograd.tile_size(g, out.itemsize, fast, transposed=True):
-        done = conv_winograd.conv2d(out, input, weight, bias, (2 - g.pad_top, 2 - g.pad_left), m, flipped=True)
-    if not done:
-        plan = conv_transpose2d_plan(g.map_channels // g.groups, (g.map_height, g.map_width),
-                                     (g.image_height, g.image_width), *window(g), lanes(out.itemsize),
-                                     out.itemsize)  # fmt: skip
-        # (groups, map channels, image channels, elements) -> (groups, image channels, planned elements, map channels)
-        w = weight.reshape(g.groups, g.map_channels // g.groups, g.image_channels // g.groups, -1)
-        w = np.ascontiguousarray(w.transpose(0, 2, 3, 1)[:, :, plan.order])
-        conv_direct.convolve(out, input, w.reshape(-1), bias, plan, g.groups)
-        pads = plan.pads
-    if pads and conv_exact.weight_met_padding(out, weight):
+        finite = conv_winograd.conv2d(out, input, weight, bias, (2 - g.pad_top, 2 - g.pad_left), m, flipped=True)
+        if not finite:
+            _direct_transpose(out, input, weight, bias, g)
+    else:
+        padded, finite = _direct_transpose(out, input, weight, bias, g)
+    if padded and not finite and conv_exact.weight_met_padding(out, weight):
         conv_exact.conv_transpose2d(out, input, weight, bias, g)
+
+
+def _direct(out, input, weight, bias, g):
+    """(whether outputs may have seen padding, whether every value is finite)."""
+    plan = conv2d_plan(g, out.itemsize)
+    return plan.pads, conv_direct.convolve(out, input, weight.reshape(-1), bias, plan, g.groups)
+
+
+def _direct_transpose(out, input, weight, bias, g):
+    plan = conv_transpose2d_plan(g, out.itemsize)
+    # (groups, map channels, image channels, elements) -> (groups, image channels, planned elements, map channels)
+    w = weight.reshape(g.groups, g.map_channels // g.groups, g.image_channels // g.groups, -1)
+    w = np.ascontiguousarray(w.transpose(0, 2, 3, 1)[:, :, plan.order])
+    return plan.pads, conv_direct.convolve(out, input, w.reshape(-1), bias, plan, g.groups)

@@ -12,6 +12,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .._jit import VECTOR_BYTES, index, kernel, routine
+from .conv_plan import channel_size, layout_of
 from .vector_code import array_data, every_second, masked_load, masked_store, masks_between, store, vector_of
 
 # ------------------------------------------------------------------------------------------------ routines
@@ -93,33 +94,37 @@ def _copy_rows(buffer, to, pitch, x, at, x_pitch, first, step, size, rows):
                 buffer[index(to + i * pitch + j)] = 0
 
 
+@routine
+def copy_channel(buffer, start, phase_step, x, at, h, w, layout, shifts_y, shifts_x):
+    """All phases of one channel of an image, (h, w) at x[at]: phase p is (rows, columns) at start + p * phase_step."""
+    rows, columns, top, left = layout[0], layout[1], layout[2], layout[3]
+    step_y, step_x = layout[4], layout[5]
+    for py in range(shifts_y.size):
+        first = top + shifts_y[py]
+        i0 = min(rows, 0 if first >= 0 else (step_y - 1 - first) // step_y)
+        i1 = max(i0, min(rows, (h - 1 - first) // step_y + 1))
+        row = at + (first + i0 * step_y) * w
+        for px in range(shifts_x.size):
+            to = start + (py * shifts_x.size + px) * phase_step
+            above = buffer[to : to + i0 * columns]
+            below = buffer[to + i1 * columns : to + rows * columns]
+            for j in range(above.size):
+                above[j] = 0
+            _copy_rows(buffer, to + i0 * columns, columns, x, row, step_y * w, left + shifts_x[px], step_x, w, i1 - i0)
+            for j in range(below.size):
+                below[j] = 0
+
+
 # ------------------------------------------------------------------------------------------------- kernels
 
 
 @kernel
-def _padded_copy(buffer, x, images, h, w, image_step, channel_step, phase_step, rows, columns, top, left, step_y,
-                 step_x, shifts_y, shifts_x):  # fmt: skip
-    # Phase p of channel c of image n is (rows, columns) at n * image_step + c * channel_step + p * phase_step of the
-    # buffer; an iteration owns all phases of one channel of an image.
-    plane, across = rows * columns, shifts_x.size
+def _padded_copy(buffer, x, images, h, w, image_step, channel_step, phase_step, layout, shifts_y, shifts_x):
+    # Channel c of image n goes to n * image_step + c * channel_step of the buffer; an iteration owns one.
     channels = x.size // (images * h * w)
     for nc in prange(images * channels):
         start = nc // channels * image_step + nc % channels * channel_step
-        for py in range(shifts_y.size):
-            first = top + shifts_y[py]
-            i0 = min(rows, 0 if first >= 0 else (step_y - 1 - first) // step_y)
-            i1 = max(i0, min(rows, (h - 1 - first) // step_y + 1))
-            at = (nc * h + first + i0 * step_y) * w
-            for px in range(across):
-                to = start + (py * across + px) * phase_step
-                above, below = buffer[to : to + i0 * columns], buffer[to + i1 * columns : to + plane]
-                for j in range(above.size):
-                    above[j] = 0
-                _copy_rows(
-                    buffer, to + i0 * columns, columns, x, at, step_y * w, left + shifts_x[px], step_x, w, i1 - i0
-                )
-                for j in range(below.size):
-                    below[j] = 0
+        copy_channel(buffer, start, phase_step, x, nc * h * w, h, w, layout, shifts_y, shifts_x)
 
 
 # ------------------------------------------------------------------------------------------------- entries
@@ -128,6 +133,5 @@ def _padded_copy(buffer, x, images, h, w, image_step, channel_step, phase_step, 
 def padded_copy(buffer, images, y, x, image_step, channel_step, phase_step):
     """Copy (N, C, H, W) images along the axes of a plan into planes of the buffer, zeros where there is no image."""
     n, c, h, w = images.shape
-    size = n * c * y.shifts.size * x.shifts.size * y.size * x.size
-    _padded_copy(size)(buffer, images.reshape(-1), n, h, w, image_step, channel_step, phase_step, y.size, x.size,
-                       y.first, x.first, y.step, x.step, y.shifts, x.shifts)  # fmt: skip
+    _padded_copy(n * c * channel_size(y, x))(buffer, images.reshape(-1), n, h, w, image_step, channel_step, phase_step,
+                                             layout_of(y, x), y.shifts, x.shifts)  # fmt: skip

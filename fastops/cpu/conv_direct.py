@@ -16,7 +16,8 @@ import numpy as np
 from numba import prange
 
 from .._jit import index, kernel, routine
-from .conv_copy import padded_copy
+from .conv_copy import copy_channel, padded_copy
+from .conv_exact import not_finite
 from .conv_plan import LONGEST_SUM
 from .micro_kernel import VECTORS, add_products
 from .vector_code import lanes
@@ -70,14 +71,24 @@ def _fill(out, bias, plane):
 
 
 @kernel
-def _convolve(out, buffer, w, bias, offsets, tiles, phases, images, groups, image_size, pitch, step_y, step_x, line,
-              block):  # fmt: skip
+def _convolve(out, x, buffer, w, bias, offsets, tiles, phases, layout, shifts_y, shifts_x, images, groups, h, width,
+              step_y, step_x, line, block):  # fmt: skip
     # An iteration owns one tile of pixels for up to CHANNELS output channels of one group of one image.
     # Within it ``block`` kernel elements at a time pass all those channels, while the inputs they read stay in L1.
-    out_channels = bias.size
+    # Returns how many tiles came out infinite or NaN; an empty buffer has the images used as they are.
+    channels, out_channels, pitch = x.size // (images * h * width), bias.size, layout[1]
     per_group = out_channels // groups
     chunks = (per_group + CHANNELS - 1) // CHANNELS
-    taps, plane = offsets.size, out.size // (images * out_channels)
+    taps, plane, source, channel_size = offsets.size, out.size // (images * out_channels), x, h * width
+    if buffer.size > 0:
+        phase_size = layout[0] * pitch
+        channel_size = shifts_y.size * shifts_x.size * phase_size
+        for nc in prange(images * channels):
+            copy_channel(buffer, nc * channel_size, phase_size, x, nc * h * width, h, width, layout, shifts_y, shifts_x)
+        for i in range(images * channels * channel_size, buffer.size):
+            buffer[i] = 0
+        source = buffer
+    image_size, bad = channels * channel_size, 0
     for task in prange(images * groups * chunks * tiles.shape[0]):
         tile = task % tiles.shape[0]
         chunk = task // tiles.shape[0] % chunks
@@ -85,7 +96,7 @@ def _convolve(out, buffer, w, bias, offsets, tiles, phases, images, groups, imag
         image = task // tiles.shape[0] // chunks // groups
         start, vectors, first, pixels = tiles[tile, 1], tiles[tile, 2], tiles[tile, 3], tiles[tile, 4]
         phase = phases[tiles[tile, 0]]
-        k0, k_last, origin, width, to_y, to_x = phase[0], phase[1], phase[2], phase[3], phase[4], phase[5]
+        k0, k_last, origin, kept, to_y, to_x = phase[0], phase[1], phase[2], phase[3], phase[4], phase[5]
         oc0 = group * per_group + chunk * CHANNELS
         count = min(CHANNELS, (group + 1) * per_group - oc0)
         base = image * image_size + group * (image_size // groups) + origin + start
@@ -94,15 +105,17 @@ def _convolve(out, buffer, w, bias, offsets, tiles, phases, images, groups, imag
         adds = False
         while k0 < k_last or not adds:
             k1 = min(k0 + block, k_last)
-            add_products(count, vectors, sums, wide, w, oc0 * taps, taps, buffer, base, offsets, k0, k1, adds)
+            add_products(count, vectors, sums, wide, w, oc0 * taps, taps, source, base, offsets, k0, k1, adds)
             k0, adds = k1, True
+        bad += not_finite(sums) != 0
         i = 0
         while i < pixels:  # a row of the output at a time; columns beyond its width are dropped
             oy, ox = (first + i) // pitch, (first + i) % pitch
             run = min(pixels - i, pitch - ox)
             to = (image * out_channels + oc0) * plane + (to_y + oy * step_y) * line + to_x + ox * step_x
-            _write(out, to, plane, sums, first - start + i, wide, bias[oc0:], count, min(run, width - ox), step_x)
+            _write(out, to, plane, sums, first - start + i, wide, bias[oc0:], count, min(run, kept - ox), step_x)
             i += run
+    return bad
 
 
 @kernel
@@ -133,31 +146,41 @@ def _convolve_single(out, buffer, w, bias, offsets, phases, images, image_size, 
 
 
 def convolve(out, input, weights, bias, plan, groups):
-    """Convolve (N, C, H, W) images by plan, padding copies of as many at a time as BUFFER_BYTES hold."""
-    (images, out_channels, _, line), (_, channels, h, w) = out.shape, input.shape
+    """Convolve (N, C, H, W) images by plan; whether every value is finite (else perhaps not)."""
+    (images, out_channels, _, line), channels = out.shape, input.shape[1]
     if not plan.covered:
         _fill(out.size)(out.reshape(-1), bias, out.shape[2] * line)
+    size = plan.image_size(channels)
+    # padded copies of as many images at a time as BUFFER_BYTES hold; the last tile may reach beyond
+    together = max(1, min(images, BUFFER_BYTES // max(1, size * out.itemsize)) if plan.copies else images)
+    buffer = np.empty(together * size + VECTORS * lanes(out.itemsize) if plan.copies else 0, out.dtype)
     # One row of weights cannot use the micro-kernel's registers (3 times slower); long sums need its partial sums.
-    single = out_channels == groups and plan.offsets.size <= LONGEST_SUM
-    products = out_channels * plan.pixels * plan.offsets.size // max(1, len(plan.phases))
-    if plan.copies:
-        size = plan.image_size(channels)
-        together = max(1, min(images, BUFFER_BYTES // max(1, size * out.itemsize)))
-        buffer = np.empty(together * size + VECTORS * lanes(out.itemsize), out.dtype)  # the last tile may reach beyond
-        buffer[together * size :] = 0
-    else:
-        size, together = channels * h * w, max(1, images)
+    run = _single if out_channels == groups and plan.offsets.size <= LONGEST_SUM else _tiles
+    bad = 0
     for n in range(0, images, together):
-        count = min(together, images - n)
-        x, y = input[n : n + count], out[n : n + count].reshape(-1)
-        if plan.copies:
-            padded_copy(buffer, x, plan.y, plan.x, size, size // max(1, channels), plan.y.size * plan.x.size)
-            x = buffer
-        else:
-            x = x.reshape(-1)
-        if single:
-            _convolve_single(count * products // 2)(y, x, weights, bias, plan.offsets, plan.phases, count, size,
-                                                       plan.x.size, *plan.out_steps, line)  # fmt: skip
-        else:
-            _convolve(count * products // 8)(y, x, weights, bias, plan.offsets, plan.tiles, plan.phases, count, groups,
-                                             size, plan.x.size, *plan.out_steps, line, plan.block)  # fmt: skip
+        x, y = (input, out) if together == images else (input[n : n + together], out[n : n + together])
+        bad += run(y, x, buffer, weights, bias, plan, groups)
+    return bad == 0
+
+
+def _tiles(out, input, buffer, weights, bias, plan, groups):
+    (images, out_channels, _, line), (_, _, h, w) = out.shape, input.shape
+    work = images * out_channels * plan.pixels * plan.offsets.size // (8 * max(1, len(plan.phases)))
+    return _convolve(work)(
+        out.reshape(-1), input.reshape(-1), buffer, weights, bias, plan.offsets, plan.tiles, plan.phases, plan.layout,
+        plan.y.shifts, plan.x.shifts, images, groups, h, w, *plan.out_steps, line, plan.block,
+    )  # fmt: skip
+
+
+def _single(out, input, buffer, weights, bias, plan, groups):
+    (images, channels, _, line), (_, _, h, w) = out.shape, input.shape
+    size, x = h * w * input.shape[1], input.reshape(-1)
+    if plan.copies:
+        size = plan.image_size(input.shape[1])
+        x = buffer[: images * size + VECTORS * lanes(out.itemsize)]
+        x[images * size :] = 0
+        padded_copy(x, input, plan.y, plan.x, size, plan.image_size(1), plan.y.size * plan.x.size)
+    work = images * channels * plan.pixels * plan.offsets.size // (2 * max(1, len(plan.phases)))
+    _convolve_single(work)(out.reshape(-1), x, weights, bias, plan.offsets, plan.phases, images, size, plan.x.size,
+                           *plan.out_steps, line)  # fmt: skip
+    return 1  # as far as known

@@ -15,8 +15,8 @@ BLOCK = 8192  # values looked at before the next decision
 
 
 @reduction
-def _not_finite(x):
-    """0.0, or NaN where a value is infinite or NaN."""
+def not_finite(x):
+    """0 if every value is finite, else NaN."""
     s = x.dtype.type(0)
     for i in range(x.size):
         s += x[i] * x.dtype.type(0)
@@ -30,7 +30,7 @@ def _not_finite(x):
 def _blocks_not_finite(blocks, x):
     # An iteration owns a block.
     for block in prange(blocks.size):
-        blocks[block] = _not_finite(x[block * BLOCK : (block + 1) * BLOCK])
+        blocks[block] = not_finite(x[block * BLOCK : (block + 1) * BLOCK])
 
 
 @kernel

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .micro_kernel import VECTORS
+from .vector_code import lanes
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 Two = tuple[int, int]
@@ -33,6 +34,7 @@ class Plan(NamedTuple):
 
     y: Axis
     x: Axis
+    layout: Integers  # rows, columns, first row, first column, steps of rows and of columns
     offsets: Integers  # in the buffer, of each kernel element
     order: Integers  # of the kernel's elements (conv_transpose2d: sorted by output phase)
     phases: Integers  # of the output: first and last element, origin, width, output y and x of the first pixel
@@ -46,7 +48,7 @@ class Plan(NamedTuple):
 
     def image_size(self, channels: int) -> int:
         """Elements of one image in the buffer."""
-        return channels * _channel_size(self.y, self.x)
+        return channels * channel_size(self.y, self.x)
 
 
 def _axis(outputs: int, kernel: int, stride: int, pad: int, dilation: int) -> Axis:
@@ -72,7 +74,13 @@ def _axis_transposed(outputs: int, kernel: int, stride: int, pad: int, dilation:
     return Axis(last - first + 1 + reach, first - reach, 1, zeros[:1], zeros, reach - back)
 
 
-def _channel_size(y: Axis, x: Axis) -> int:
+def layout_of(y: Axis, x: Axis) -> Integers:
+    """What a kernel has to know of the buffer, in one array."""
+    return np.array([y.size, x.size, y.first, x.first, y.step, x.step], np.int64)
+
+
+def channel_size(y: Axis, x: Axis) -> int:
+    """Elements of all planes of a channel in the buffer."""
     return y.shifts.size * x.shifts.size * y.size * x.size
 
 
@@ -87,7 +95,7 @@ def _places(y: Axis, x: Axis) -> Integers:
     return (planes * y.size + y.row[:, None]) * x.size + x.row
 
 
-def window(g: Any) -> tuple[Two, Two, Two, Two]:
+def _window(g: Any) -> tuple[Two, Two, Two, Two]:
     """(kernel size, stride, padding, dilation) of a geometry, each a pair."""
     return (
         (g.kernel_height, g.kernel_width),
@@ -98,36 +106,43 @@ def window(g: Any) -> tuple[Two, Two, Two, Two]:
 
 
 @lru_cache(maxsize=64)
-def conv2d_plan(
-    channels: int, size: Two, output: Two, kernel: Two, stride: Two, pad: Two, dilation: Two, lanes: int, itemsize: int
+def conv2d_plan(g: Any, itemsize: int) -> Plan:
+    """The plan of a conv2d of a geometry."""
+    return windows_plan(g.image_channels // g.groups, (g.image_height, g.image_width), (g.map_height, g.map_width),
+                        *_window(g), itemsize)  # fmt: skip
+
+
+def windows_plan(
+    channels: int, size: Two, output: Two, kernel: Two, stride: Two, pad: Two, dilation: Two, itemsize: int
 ) -> Plan:
-    """The plan of a conv2d with ``channels`` input channels per group, for vectors of ``lanes`` elements."""
+    """The plan of a convolution with ``channels`` input channels per group."""
+    width = lanes(itemsize)
     y, x = (_axis(*axis) for axis in zip(output, kernel, stride, pad, dilation, strict=True))
     place = _places(y, x).reshape(-1)
-    offsets = (np.arange(channels)[:, None] * _channel_size(y, x) + place).reshape(-1)
+    offsets = (np.arange(channels)[:, None] * channel_size(y, x) + place).reshape(-1)
     phases = np.array([[0, offsets.size, 0, output[1], 0, 0]], np.int64)
     as_it_is = _as_it_is(y, size[0]) and _as_it_is(x, size[1])
-    tiles, inside = _tiles(0, *output, x.size, lanes, as_it_is)
+    tiles, inside = _tiles(0, *output, x.size, width, as_it_is)
     # As many channels at a time as have their inputs for one tile in L1.
-    reach = VECTORS * lanes + int((place % (y.size * x.size)).max())
-    together = max(1, L1_BYTES // (min(VECTORS * lanes * place.size, reach) * itemsize))
+    reach = VECTORS * width + int((place % (y.size * x.size)).max())
+    together = max(1, L1_BYTES // (min(VECTORS * width * place.size, reach) * itemsize))
     pads = any(p > 0 or (o - 1) * s - p + (k - 1) * d >= n
                for n, o, k, s, p, d in zip(size, output, kernel, stride, pad, dilation, strict=True))  # fmt: skip
-    return Plan(y, x, offsets, np.arange(place.size), phases, True, tiles, (1, 1),
+    return Plan(y, x, layout_of(y, x), offsets, np.arange(place.size), phases, True, tiles, (1, 1),
                 min(together * place.size, LONGEST_SUM), not (as_it_is and inside), pads,
                 int(tiles[:, 4].sum()))  # fmt: skip
 
 
 @lru_cache(maxsize=64)
-def conv_transpose2d_plan(
-    channels: int, size: Two, output: Two, kernel: Two, stride: Two, pad: Two, dilation: Two, lanes: int, itemsize: int
-) -> Plan:
-    """The plan of a conv_transpose2d with ``channels`` input channels per group.
+def conv_transpose2d_plan(g: Any, itemsize: int) -> Plan:
+    """The plan of a conv_transpose2d of a geometry.
 
     Output y (counted from -pad) = q * stride + phase; only phases that some kernel row makes are listed.
     """
+    channels, size = g.map_channels // g.groups, (g.map_height, g.map_width)
+    output, (kernel, stride, pad, dilation) = (g.image_height, g.image_width), _window(g)
     y, x = (_axis_transposed(*axis) for axis in zip(output, kernel, stride, pad, dilation, strict=True))
-    place, channel = _places(y, x).reshape(-1), _channel_size(y, x)
+    place, channel = _places(y, x).reshape(-1), channel_size(y, x)
     made_y, made_x = (
         _phases(*axis) for axis in zip(output, kernel, stride, pad, dilation, strict=True)
     )  # fmt: skip
@@ -142,7 +157,7 @@ def conv_transpose2d_plan(
             elements = (ky[:, None] * kernel[1] + kx).reshape(-1)
             order.append(elements)
             offsets.append((place[elements][:, None] + np.arange(channels) * channel).reshape(-1))
-            run, fits = _tiles(len(phases), height, width, x.size, lanes, as_it_is)
+            run, fits = _tiles(len(phases), height, width, x.size, lanes(itemsize), as_it_is)
             tiles.append(run)
             inside &= fits
             phases.append([count, count + offsets[-1].size, q_y * x.size + q_x, width, to_y, to_x])
@@ -150,9 +165,9 @@ def conv_transpose2d_plan(
     covered = len(made_y) == min(stride[0], output[0]) and len(made_x) == min(stride[1], output[1])
     none = np.zeros(0, np.int64)
     every = np.concatenate([none.reshape(0, 5), *tiles])
-    return Plan(y, x, np.concatenate([none, *offsets]), np.concatenate([none, *order]),
+    return Plan(y, x, layout_of(y, x), np.concatenate([none, *offsets]), np.concatenate([none, *order]),
                 np.array(phases, np.int64).reshape(-1, 6), covered, every, stride,
-                min(LONGEST_SUM, L1_BYTES // (VECTORS * lanes * itemsize)), not (as_it_is and inside),
+                min(LONGEST_SUM, L1_BYTES // (VECTORS * lanes(itemsize) * itemsize)), not (as_it_is and inside),
                 not (as_it_is and inside), int(every[:, 4].sum()))  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from .._jit import kernel
 from . import conv_exact
 from .conv_copy import padded_copy
 from .conv_direct import BUFFER_BYTES
-from .conv_plan import Axis, conv2d_plan, window
+from .conv_plan import Axis, conv2d_plan
 from .micro_kernel import VECTORS, add_dots
 from .sums import total
 from .vector_code import lanes
@@ -62,8 +62,7 @@ def _grad_bias(grad, x, images, plane):
 
 def grad_weight(out, map, image, g):
     """The gradient of a weight of shape (map channels, image channels / groups, height, width)."""
-    plan = conv2d_plan(g.image_channels // g.groups, (g.image_height, g.image_width), (g.map_height, g.map_width),
-                       *window(g), lanes(out.itemsize), out.itemsize)  # fmt: skip
+    plan = conv2d_plan(g, out.itemsize)
     map = map.reshape(g.batch, g.map_channels, g.map_height, g.map_width)
     image = image.reshape(g.batch, g.image_channels, g.image_height, g.image_width)
     pitch, width = plan.x.size, lanes(out.itemsize)

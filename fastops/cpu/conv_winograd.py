@@ -17,7 +17,7 @@ from numba import prange
 
 from .._jit import VECTOR_BYTES, kernel, routine, threads
 from .conv_copy import padded_copy
-from .conv_plan import LONGEST_SUM, Integers, Plan, Two, conv2d_plan
+from .conv_plan import LONGEST_SUM, Integers, Plan, Two, windows_plan
 from .micro_kernel import VECTORS, add_products
 from .vector_code import lanes
 from .winograd_tiles import F2, F4, Transform, input_tile, output_tile, weight_tile
@@ -145,7 +145,7 @@ def tiles_of(
 ) -> Tiles:
     """The tiles of m x m outputs in vectors of ``width``; the number of blocks is a multiple of ``share``."""
     high, across = (-(-o // m) for o in output)
-    plan = conv2d_plan(1, size, (high, across), (m + 2, m + 2), (m, m), pad, (1, 1), width, itemsize)
+    plan = windows_plan(1, size, (high, across), (m + 2, m + 2), (m, m), pad, (1, 1), itemsize)
     pitch, image_step = plan.x.size, plan.y.size * plan.x.size
     vectors = -(-((images - 1) * image_step + (high - 1) * pitch + across) // width)
     runs: list[list[tuple[int, int, int, int]]] = [[] for _ in range(vectors)]
@@ -214,11 +214,12 @@ def conv2d(out, input, weight, bias, pad, m, flipped=False):
         tiles = tiles_of(
             m, len(some), tuple(image_size), tuple(size), pad, out_channels, width, dtype.itemsize, threads()
         )
-        y_axis, x_axis, end = tiles.plan.y, tiles.plan.x, channels * tiles.channel_step
+        end = channels * tiles.channel_step
         if buffer is None:
             buffer = np.empty(end + (VECTORS + 1) * width, dtype)
         buffer[end : end + (VECTORS + 1) * width] = 0  # the last tiles reach beyond
-        padded_copy(buffer, x, y_axis, x_axis, y_axis.size * x_axis.size, tiles.channel_step, tiles.phase_step)
+        image_step = tiles.plan.y.size * tiles.plan.x.size
+        padded_copy(buffer, x, tiles.plan.y, tiles.plan.x, image_step, tiles.channel_step, tiles.phase_step)
         bad = np.empty(len(tiles.blocks), np.bool_)
         convolve(some.size * channels)(
             bad, some.reshape(-1), buffer, u, bias, tiles.places, offsets, tiles.channel_step, size[0] * size[1],

@@ -10,42 +10,47 @@ from .conv_plan import conv2d_plan, conv_transpose2d_plan
 
 def conv2d(out, input, weight, bias, g, fast=False):
     """Map from image."""
-    out = out.reshape(g.batch, g.map_channels, g.map_height, g.map_width)
-    input = input.reshape(g.batch, g.image_channels, g.image_height, g.image_width)
     bias = np.zeros(g.map_channels, out.dtype) if bias is None else bias
     padded, finite = True, False
     if conv_depthwise.suits(g):
         conv_depthwise.conv2d(out, input, weight, bias, g)
     elif m := conv_winograd.tile_size(g, out.itemsize, fast):
-        finite = conv_winograd.conv2d(out, input, weight, bias, (g.pad_top, g.pad_left), m)
+        finite = conv_winograd.conv2d(*_maps_and_images(out, input, g), weight, bias, (g.pad_top, g.pad_left), m)
         if not finite:  # an infinity has spread through a tile
             _direct(out, input, weight, bias, g)
     else:
         padded, finite = _direct(out, input, weight, bias, g)
     if padded and not finite and conv_exact.weight_met_padding(out, weight):
-        conv_exact.conv2d(out, input, weight, bias, g)
+        conv_exact.conv2d(*_maps_and_images(out, input, g), weight, bias, g)
 
 
 def conv_transpose2d(out, input, weight, bias, g, fast=False):
     """Image from map."""
-    out = out.reshape(g.batch, g.image_channels, g.image_height, g.image_width)
-    input = input.reshape(g.batch, g.map_channels, g.map_height, g.map_width)
     bias = np.zeros(g.image_channels, out.dtype) if bias is None else bias
     padded, finite = True, False
     if m := conv_winograd.tile_size(g, out.itemsize, fast, transposed=True):
-        finite = conv_winograd.conv2d(out, input, weight, bias, (2 - g.pad_top, 2 - g.pad_left), m, flipped=True)
+        maps, images = _maps_and_images(input, out, g)
+        finite = conv_winograd.conv2d(images, maps, weight, bias, (2 - g.pad_top, 2 - g.pad_left), m, flipped=True)
         if not finite:
             _direct_transpose(out, input, weight, bias, g)
     else:
         padded, finite = _direct_transpose(out, input, weight, bias, g)
     if padded and not finite and conv_exact.weight_met_padding(out, weight):
-        conv_exact.conv_transpose2d(out, input, weight, bias, g)
+        maps, images = _maps_and_images(input, out, g)
+        conv_exact.conv_transpose2d(images, maps, weight, bias, g)
+
+
+def _maps_and_images(map, image, g):
+    """Both with four axes."""
+    return (map.reshape(g.batch, g.map_channels, g.map_height, g.map_width),
+            image.reshape(g.batch, g.image_channels, g.image_height, g.image_width))  # fmt: skip
 
 
 def _direct(out, input, weight, bias, g):
     """(whether outputs may have seen padding, whether every value is finite)."""
     plan = conv2d_plan(g, out.itemsize)
-    return plan.pads, conv_direct.convolve(out, input, weight.reshape(-1), bias, plan, g.groups)
+    return plan.pads, conv_direct.convolve(out.reshape(-1), input.reshape(-1), weight.reshape(-1), bias, plan, g.groups,
+                                           g.batch, (g.image_height, g.image_width), g.map_width)  # fmt: skip
 
 
 def _direct_transpose(out, input, weight, bias, g):
@@ -53,4 +58,5 @@ def _direct_transpose(out, input, weight, bias, g):
     # (groups, map channels, image channels, elements) -> (groups, image channels, planned elements, map channels)
     w = weight.reshape(g.groups, g.map_channels // g.groups, g.image_channels // g.groups, -1)
     w = np.ascontiguousarray(w.transpose(0, 2, 3, 1)[:, :, plan.order])
-    return plan.pads, conv_direct.convolve(out, input, w.reshape(-1), bias, plan, g.groups)
+    return plan.pads, conv_direct.convolve(out.reshape(-1), input.reshape(-1), w.reshape(-1), bias, plan, g.groups,
+                                           g.batch, (g.map_height, g.map_width), g.image_width)  # fmt: skip

@@ -13,31 +13,57 @@ conv_plan.py.  Sources: Zhang, Franchetti, Low, arXiv 1809.10170; Georganas et a
 """
 
 import numpy as np
-from numba import prange
+from llvmlite import ir
+from numba import carray, prange, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
-from .._jit import index, kernel, routine
+from .._jit import VECTOR_BYTES, index, kernel, routine
 from .conv_copy import copy_channel, padded_copy
 from .conv_exact import not_finite
 from .conv_plan import LONGEST_SUM
 from .micro_kernel import VECTORS, add_products
-from .vector_code import lanes
+from .vector_code import array_data, lanes, masked_load, masked_store, masks_between, repeated, stack_memory, vector_of
 
 CHANNELS = 64  # output channels of a task: their sums of one tile are 12 KiB and stay in L1
 BUFFER_BYTES = 4 * 2**20  # padded copies of so many images at a time
 
 # ------------------------------------------------------------------------------------------------ routines
 
+_sums_of_a_tile = stack_memory(CHANNELS * VECTORS * VECTOR_BYTES)
+
+
+@intrinsic
+def _write_run(typing_context, out, to, plane, sums, at, pitch, bias, oc, count, kept):
+    """out[to + r * plane + j] = sums[at + r * pitch + j] + bias[oc + r] for r < count, j < kept, VECTORS at most."""
+
+    def generate(context, builder, signature, arguments):
+        out, to, plane, sums, at, pitch, bias, oc, count, kept = arguments
+        out, sums, bias = (array_data(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 6))
+        i64, (vector, zero, _) = ir.IntType(64), vector_of(context, builder, signature.args[0].dtype)
+        masks = masks_between(builder, vector.count, VECTORS, i64(0), kept)
+        with cgutils.for_range(builder, count) as loop:
+            more = repeated(builder, vector, builder.load(builder.gep(bias, [builder.add(oc, loop.index)])))
+            source = builder.gep(sums, [builder.add(at, builder.mul(loop.index, pitch))])
+            target = builder.gep(out, [builder.add(to, builder.mul(loop.index, plane))])
+            for part, mask in enumerate(masks):
+                place = [i64(part * vector.count)]
+                value = builder.fadd(masked_load(builder, builder.gep(source, place), mask, zero), more)
+                masked_store(builder, value, builder.gep(target, place), mask)
+        return context.get_dummy_value()
+
+    return types.void(out, to, plane, sums, at, pitch, bias, oc, count, kept), generate
+
 
 @routine
-def _write(out, to, plane, sums, at, pitch, bias, count, kept, step):
-    """Write a run of pixels of some channels: out[to + r * plane + j * step] = sums[at + r * pitch + j] + bias[r]."""
-    for r in range(count):
-        if step == 1:
+def _write(out, to, plane, sums, at, pitch, bias, oc, count, kept, step):
+    """Write a run of pixels of some channels: the same, in steps of ``step``."""
+    if VECTOR_BYTES > 16 and step == 1:  # runs are short: plain loops took twice as long
+        _write_run(out, to, plane, sums, at, pitch, bias, oc, count, kept)
+    else:
+        for r in range(count):
             for j in range(kept):
-                out[index(to + r * plane + j)] = sums[index(at + r * pitch + j)] + bias[r]
-        else:
-            for j in range(kept):
-                out[index(to + r * plane + j * step)] = sums[index(at + r * pitch + j)] + bias[r]
+                out[index(to + r * plane + j * step)] = sums[index(at + r * pitch + j)] + bias[oc + r]
 
 
 @routine
@@ -101,19 +127,31 @@ def _convolve(out, x, buffer, w, bias, offsets, tiles, phases, layout, shifts_y,
         count = min(CHANNELS, (group + 1) * per_group - oc0)
         base = image * image_size + group * (image_size // groups) + origin + start
         wide = vectors * lanes(out.itemsize)
-        sums = np.empty(count * wide, out.dtype)
+        sums = carray(_sums_of_a_tile(), (count * wide,), out.dtype)
         adds = False
         while k0 < k_last or not adds:
             k1 = min(k0 + block, k_last)
             add_products(count, vectors, sums, wide, w, oc0 * taps, taps, source, base, offsets, k0, k1, adds)
             k0, adds = k1, True
         bad += not_finite(sums) != 0
-        i = 0
+        i, whole = 0, step_y == 1 and step_x == 1 and kept == pitch and line == pitch
         while i < pixels:  # a row of the output at a time; columns beyond its width are dropped
             oy, ox = (first + i) // pitch, (first + i) % pitch
-            run = min(pixels - i, pitch - ox)
+            run = pixels if whole else min(pixels - i, pitch - ox)
             to = (image * out_channels + oc0) * plane + (to_y + oy * step_y) * line + to_x + ox * step_x
-            _write(out, to, plane, sums, first - start + i, wide, bias[oc0:], count, min(run, kept - ox), step_x)
+            _write(
+                out,
+                to,
+                plane,
+                sums,
+                first - start + i,
+                wide,
+                bias,
+                oc0,
+                count,
+                run if whole else min(run, kept - ox),
+                step_x,
+            )
             i += run
     return bad
 
@@ -145,42 +183,45 @@ def _convolve_single(out, buffer, w, bias, offsets, phases, images, image_size, 
 # ------------------------------------------------------------------------------------------------- entries
 
 
-def convolve(out, input, weights, bias, plan, groups):
-    """Convolve (N, C, H, W) images by plan; whether every value is finite (else perhaps not)."""
-    (images, out_channels, _, line), channels = out.shape, input.shape[1]
+def convolve(out, input, weights, bias, plan, groups, images, size, line):
+    """Convolve images of h x w by plan, all arrays flat; whether every value is finite (else perhaps not)."""
+    out_channels, channels = bias.size, input.size // (images * size[0] * size[1]) if images else 1
     if not plan.covered:
-        _fill(out.size)(out.reshape(-1), bias, out.shape[2] * line)
-    size = plan.image_size(channels)
+        _fill(out.size)(out, bias, out.size // (images * out_channels))
     # padded copies of as many images at a time as BUFFER_BYTES hold; the last tile may reach beyond
-    together = max(1, min(images, BUFFER_BYTES // max(1, size * out.itemsize)) if plan.copies else images)
-    buffer = np.empty(together * size + VECTORS * lanes(out.itemsize) if plan.copies else 0, out.dtype)
+    image_size, together = 0, images
+    if plan.copies:
+        image_size = plan.image_size(channels)
+        together = max(1, min(images, BUFFER_BYTES // max(1, image_size * out.itemsize)))
+    buffer = np.empty(together * image_size + VECTORS * lanes(out.itemsize) if plan.copies else 0, out.dtype)
     # One row of weights cannot use the micro-kernel's registers (3 times slower); long sums need its partial sums.
     run = _single if out_channels == groups and plan.offsets.size <= LONGEST_SUM else _tiles
-    bad = 0
+    if together == images:
+        return run(out, input, buffer, weights, bias, plan, groups, images, size, line) == 0
+    bad, per_input, per_output = 0, input.size // images, out.size // images
     for n in range(0, images, together):
-        x, y = (input, out) if together == images else (input[n : n + together], out[n : n + together])
-        bad += run(y, x, buffer, weights, bias, plan, groups)
+        count = min(together, images - n)
+        x, y = input[n * per_input : (n + count) * per_input], out[n * per_output : (n + count) * per_output]
+        bad += run(y, x, buffer, weights, bias, plan, groups, count, size, line)
     return bad == 0
 
 
-def _tiles(out, input, buffer, weights, bias, plan, groups):
-    (images, out_channels, _, line), (_, _, h, w) = out.shape, input.shape
-    work = images * out_channels * plan.pixels * plan.offsets.size // (8 * max(1, len(plan.phases)))
-    return _convolve(work)(
-        out.reshape(-1), input.reshape(-1), buffer, weights, bias, plan.offsets, plan.tiles, plan.phases, plan.layout,
-        plan.y.shifts, plan.x.shifts, images, groups, h, w, *plan.out_steps, line, plan.block,
+def _tiles(out, input, buffer, weights, bias, plan, groups, images, size, line):
+    return _convolve(images * bias.size * plan.work // 8)(
+        out, input, buffer, weights, bias, plan.offsets, plan.tiles, plan.phases, plan.layout, plan.y.shifts,
+        plan.x.shifts, images, groups, *size, *plan.out_steps, line, plan.block,
     )  # fmt: skip
 
 
-def _single(out, input, buffer, weights, bias, plan, groups):
-    (images, channels, _, line), (_, _, h, w) = out.shape, input.shape
-    size, x = h * w * input.shape[1], input.reshape(-1)
+def _single(out, input, buffer, weights, bias, plan, groups, images, size, line):
+    image_size, x = input.size // images, input
     if plan.copies:
-        size = plan.image_size(input.shape[1])
-        x = buffer[: images * size + VECTORS * lanes(out.itemsize)]
-        x[images * size :] = 0
-        padded_copy(x, input, plan.y, plan.x, size, plan.image_size(1), plan.y.size * plan.x.size)
-    work = images * channels * plan.pixels * plan.offsets.size // (2 * max(1, len(plan.phases)))
-    _convolve_single(work)(out.reshape(-1), x, weights, bias, plan.offsets, plan.phases, images, size, plan.x.size,
-                           *plan.out_steps, line)  # fmt: skip
+        channels = image_size // (size[0] * size[1])
+        image_size = plan.image_size(channels)
+        x = buffer[: images * image_size + VECTORS * lanes(out.itemsize)]
+        x[images * image_size :] = 0
+        padded_copy(x, input.reshape(images, channels, *size), plan.y, plan.x, image_size, plan.image_size(1),
+                    plan.y.size * plan.x.size)  # fmt: skip
+    _convolve_single(images * bias.size * plan.work // 2)(out, x, weights, bias, plan.offsets, plan.phases, images,
+                                                          image_size, plan.x.size, *plan.out_steps, line)  # fmt: skip
     return 1  # as far as known

@@ -44,7 +44,7 @@ class Plan(NamedTuple):
     block: int  # kernel elements of one pass
     copies: bool  # whether there is a buffer, or the input serves as it is
     pads: bool  # whether an output may see zeros beyond the image
-    pixels: int  # of all tiles
+    work: int  # products for each output channel
 
     def image_size(self, channels: int) -> int:
         """Elements of one image in the buffer."""
@@ -130,7 +130,7 @@ def windows_plan(
                for n, o, k, s, p, d in zip(size, output, kernel, stride, pad, dilation, strict=True))  # fmt: skip
     return Plan(y, x, layout_of(y, x), offsets, np.arange(place.size), phases, True, tiles, (1, 1),
                 min(together * place.size, LONGEST_SUM), not (as_it_is and inside), pads,
-                int(tiles[:, 4].sum()))  # fmt: skip
+                int(tiles[:, 4].sum()) * offsets.size)  # fmt: skip
 
 
 @lru_cache(maxsize=64)
@@ -168,7 +168,7 @@ def conv_transpose2d_plan(g: Any, itemsize: int) -> Plan:
     return Plan(y, x, layout_of(y, x), np.concatenate([none, *offsets]), np.concatenate([none, *order]),
                 np.array(phases, np.int64).reshape(-1, 6), covered, every, stride,
                 min(LONGEST_SUM, L1_BYTES // (VECTORS * lanes(itemsize) * itemsize)), not (as_it_is and inside),
-                not (as_it_is and inside), int(every[:, 4].sum()))  # fmt: skip
+                not (as_it_is and inside), int(every[:, 4].sum()) * count // max(1, len(phases)))  # fmt: skip
 
 
 def _phases(outputs: int, kernel: int, stride: int, pad: int, dilation: int) -> list[tuple[Integers, int, int, int]]:

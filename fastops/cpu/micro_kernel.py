@@ -169,6 +169,7 @@ def _rows_of(rows: int) -> Any:
 
 _half, _pair, _single = _rows_of(4), _rows_of(2), _rows_of(1)
 _full = _rows_of(ROWS) if ROWS != 4 else _half
+_six = _rows_of(6) if ROWS > 6 else _half
 
 
 @routine
@@ -180,6 +181,9 @@ def add_products(count, vectors, sums, sums_pitch, weights, row, pitch, x, start
         if count - r >= ROWS:
             _full(vectors, sums, at, sums_pitch, weights, w, pitch, x, start, offsets, k0, k1, adds)
             r += ROWS
+        elif ROWS > 6 and count - r >= 6:
+            _six(vectors, sums, at, sums_pitch, weights, w, pitch, x, start, offsets, k0, k1, adds)
+            r += 6
         elif count - r >= 4:
             _half(vectors, sums, at, sums_pitch, weights, w, pitch, x, start, offsets, k0, k1, adds)
             r += 4

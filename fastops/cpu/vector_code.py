@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
+from numba import types
 from numba.core import cgutils
-from numba.extending import register_jitable
+from numba.extending import intrinsic, register_jitable
 
 from .._jit import VECTOR_BYTES
 
@@ -35,6 +36,24 @@ def vector_of(context: Any, builder: Any, dtype: Any) -> tuple[Any, Value, Calla
         return value
 
     return vector, ir.Constant(vector, [0.0] * width), load
+
+
+def stack_memory(size: int) -> Any:
+    """An intrinsic without arguments: a pointer to ``size`` bytes that live as long as the calling function.
+
+    An allocation inside a kernel takes 60 ns, as much as the smallest tile of a convolution.
+    """
+
+    @intrinsic
+    def memory(typing_context):
+        def generate(context, builder, signature, arguments):
+            block = cgutils.alloca_once(builder, ir.ArrayType(ir.IntType(8), size))
+            block.align = 64
+            return builder.bitcast(block, cgutils.voidptr_t)
+
+        return types.voidptr(), generate
+
+    return memory
 
 
 def multiply_add(builder: Any, a: Value, b: Value, c: Value) -> Value:

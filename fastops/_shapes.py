@@ -5,6 +5,7 @@ A size law answers with a NamedTuple of ints, the geometry, which serves every b
 
 import operator as _operator
 from collections.abc import Sequence
+from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
 
@@ -81,6 +82,8 @@ def choice(op: str, name: str, value: Any, choices: tuple[str, ...]) -> str:
 def dimension(op: str, name: str, value: Any, ndim: int) -> int:
     """A dimension of an array of ``ndim`` dimensions (0 counts as 1, as in torch), counted from 0."""
     ndim = max(ndim, 1)
+    if type(value) is int and -ndim <= value < ndim:  # at once: 0.2 us of a small array's 2
+        return value % ndim
     dim = integer(op, name, value)
     if not -ndim <= dim < ndim:
         raise ValueError(f"{op}: {name} expects a dimension from {-ndim} to {ndim - 1}, got {dim}")
@@ -320,6 +323,7 @@ class Channels(NamedTuple):
     inner: int
 
 
+@lru_cache(maxsize=1024)  # 0.1 us instead of 0.4
 def around(shape: Shape, dim: int) -> Channels:
     """The view of ``shape`` around dimension ``dim``; a 0-d shape counts as (1,)."""
     shape = shape or (1,)
@@ -358,6 +362,8 @@ def flatten(op: str, input: Shape, start_dim: Any, end_dim: Any) -> Shape:
 
 def broadcast(op: str, input: Shape, target: Shape) -> Shape:
     """The common shape of two arrays, by NumPy's rule."""
+    if input == target:
+        return input
     common = []
     for i in range(max(len(input), len(target))):
         a, b = (s[len(s) - 1 - i] if i < len(s) else 1 for s in (input, target))

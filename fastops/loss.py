@@ -297,7 +297,7 @@ class _CrossEntropy(NamedTuple):
     logits: Array
     target: Array  # class numbers (int64) or probabilities (the logits' dtype)
     numbers: bool
-    weight: Array
+    weight: Array  # empty where all are 1
     view: _shapes.Channels
     places: tuple[int, ...]
     ignored: int
@@ -328,7 +328,7 @@ def _cross_entropy_case(
         raise ValueError(f"{op}: ignore_index expects class numbers for target, got {ignored} and probabilities")
     if not probabilities:
         _check_labels(op, "target", on, t, view.size, ignored)
-    w = on.ones(view.size, x.dtype) if w is None else w
+    w = on.empty(0, x.dtype) if w is None else w
     return _CrossEntropy(on, x, t, not probabilities, w, view, places, ignored, reduction, smoothing)
 
 
@@ -348,7 +348,7 @@ def _with_logits_case(op: str, logits: Array, labels: Array, reduction: Any) -> 
     view = _shapes.around(x.shape, 1)
     if not soft:
         _check_labels(op, "labels", on, t, view.size, None)
-    return _CrossEntropy(on, x, t, not soft, on.ones(view.size, x.dtype), view, x.shape[:1], -1, reduction, 0.0)
+    return _CrossEntropy(on, x, t, not soft, on.empty(0, x.dtype), view, x.shape[:1], -1, reduction, 0.0)
 
 
 def _check_labels(op: str, name: str, on: Any, labels: Array, classes: int, ignored: int | None) -> None:

@@ -37,7 +37,9 @@ def test_class_probabilities(backend, rng, normal, shape, weighted, reduction, s
 
 
 @REDUCTIONS
-@pytest.mark.parametrize("shape", [(20_000, 3), (5, 1100), (1, 3, 20_001)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(20_000, 3), (5, 1100), (1, 3, 20_001), (300, 3, 2), (2, 150, 7), (1, 300, 260)], ids=str
+)
 def test_several_blocks(backend, rng, normal, labels, shape, reduction):
     options = dict(weight=normal(shape[1]) ** 2, reduction=reduction, label_smoothing=0.1)
     check(backend, rng, "cross_entropy", normal(*shape), labels(shape), ignore_index=1, **options)

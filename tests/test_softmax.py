@@ -32,6 +32,15 @@ def test_every_dim(agrees, normal, op, shape):
 
 
 @BOTH
+@pytest.mark.parametrize(
+    "shape", [(300, 3, 2), (2, 150, 7), (2, 700, 3), (1, 300, 260), (2, 3, 5000), (300, 40)], ids=str
+)
+def test_every_way_to_cut(agrees, normal, op, shape):
+    """Images side by side, several classes side by side, many runs of lines, several strips, rows."""
+    agrees(op, normal(*shape) * 4, 1)
+
+
+@BOTH
 @pytest.mark.parametrize("dim", [0, -1])
 def test_a_single_number(agrees, normal, op, dim):
     agrees(op, normal(), dim)

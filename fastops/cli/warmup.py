@@ -51,14 +51,16 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "dropout": lambda x: fastops.dropout(x),
     "flatten": lambda x: fastops.flatten(x.swapaxes(1, 3)),
     "softmax channels": lambda x: fastops.softmax(x, 1),
-    "softmax rows": lambda x: fastops.softmax(x, -1),
+    "softmax rows": lambda x: fastops.softmax(x.reshape(16, 32), -1),
     "log_softmax channels": lambda x: fastops.log_softmax(x, 1),
-    "log_softmax rows": lambda x: fastops.log_softmax(x, -1),
+    "log_softmax rows": lambda x: fastops.log_softmax(x.reshape(16, 32), -1),
     "cross_entropy": lambda x: fastops.cross_entropy(x, x.argmax(axis=1)),
-    "cross_entropy (N, C)": lambda x: fastops.cross_entropy(x[0, 0], x[0, 0].argmax(axis=1)),
+    "cross_entropy (N, C)": lambda x: fastops.cross_entropy(x.reshape(16, 32), x.reshape(16, 32).argmax(axis=1)),
     "cross_entropy probabilities": lambda x: fastops.cross_entropy(x, x),
-    "cross_entropy probabilities (N, C)": lambda x: fastops.cross_entropy(x[0, 0], x[0, 0]),
-    "softmax_cross_entropy_with_logits": lambda x: fastops.softmax_cross_entropy_with_logits(x[0, 0], x[0, 0]),
+    "cross_entropy probabilities (N, C)": lambda x: fastops.cross_entropy(x.reshape(16, 32), x.reshape(16, 32)),
+    "softmax_cross_entropy_with_logits": lambda x: fastops.softmax_cross_entropy_with_logits(
+        x.reshape(16, 32), x.reshape(16, 32)
+    ),
     "mse_loss": lambda x: fastops.mse_loss(x, x),
     "mse_loss none": lambda x: fastops.mse_loss(x, x, "none"),
     "mse_loss weighted": lambda x: fastops.mse_loss(x, x, weight=x),
@@ -91,17 +93,21 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "cross_entropy_backward none": lambda x: fastops.cross_entropy_backward(
         x[:, 0].copy(), x, x.argmax(axis=1), reduction="none"
     ),
-    "cross_entropy_backward (N, C)": lambda x: fastops.cross_entropy_backward(1.0, x[0, 0], x[0, 0].argmax(axis=1)),
+    "cross_entropy_backward (N, C)": lambda x: fastops.cross_entropy_backward(
+        1.0, x.reshape(16, 32), x.reshape(16, 32).argmax(axis=1)
+    ),
     "cross_entropy_backward (N, C) none": lambda x: fastops.cross_entropy_backward(
-        x[0, 0, 0].copy(), x[0, 0], x[0, 0].argmax(axis=1), reduction="none"
+        x.ravel()[:16].copy(), x.reshape(16, 32), x.reshape(16, 32).argmax(axis=1), reduction="none"
     ),
     "cross_entropy_backward probabilities": lambda x: fastops.cross_entropy_backward(1.0, x, x),
     "cross_entropy_backward probabilities none": lambda x: fastops.cross_entropy_backward(
         x[:, 0].copy(), x, x, reduction="none"
     ),
-    "cross_entropy_backward probabilities (N, C)": lambda x: fastops.cross_entropy_backward(1.0, x[0, 0], x[0, 0]),
+    "cross_entropy_backward probabilities (N, C)": lambda x: fastops.cross_entropy_backward(
+        1.0, x.reshape(16, 32), x.reshape(16, 32)
+    ),
     "cross_entropy_backward probabilities (N, C) none": lambda x: fastops.cross_entropy_backward(
-        x[0, 0, 0].copy(), x[0, 0], x[0, 0], reduction="none"
+        x.ravel()[:16].copy(), x.reshape(16, 32), x.reshape(16, 32), reduction="none"
     ),
     "mse_loss_backward": lambda x: fastops.mse_loss_backward(1.0, x, x),
     "mse_loss_backward weighted": lambda x: fastops.mse_loss_backward(1.0, x, x, weight=x),

@@ -41,5 +41,7 @@ def first_outside(values, count, exempt=None):
     blocks = np.empty(-(-values.size // BLOCK), np.int64)
     exempts = exempt is not None
     _first_outside(values.size)(blocks, values.reshape(-1), count, exempts, exempt if exempts else 0)
+    if blocks.size == 1:  # a small array: 1 us less
+        return blocks.item()
     bad = blocks[blocks >= 0]
     return int(bad[0]) if bad.size else -1

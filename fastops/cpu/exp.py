@@ -1,11 +1,10 @@
 """The exponential function in arithmetic that vectorises.
 
 A loop with math.exp in it stays scalar wherever numba finds no SVML, 5 times slower than torch (measured on sigmoid).
-Here: x = n ln 2 + r with |r| <= ln 2 / 2, a Taylor polynomial in r, and n added to the exponent bits.
+Here: x = n ln 2 + r with |r| <= ln 2 / 2, a polynomial in r, and a factor 2^n made of exponent bits.
 Source of the scheme: Cephes, expf.c and exp.c.
 """
 
-from math import factorial
 from typing import Any
 
 import numpy as np
@@ -14,43 +13,54 @@ from numba.extending import overload
 
 from .._jit import scalar
 
+# (e^r - 1 - r) / r^2 at the Chebyshev points of |r| <= ln 2 / 2, from r^0 on.  The relative errors of e^r that this
+# leaves, 1.0e-8 and 1.7e-17, are an eighth of half an ulp; a degree less leaves 4.1e-7 and 1.2e-15.
+_TERMS32 = (0.5, 0.16666576989698775, 0.041666554617204574, 0.008363179052722578, 0.0013926183587713494)
+_TERMS64 = (
+    0.5, 0.16666666666666669, 0.04166666666662413, 0.008333333333330062, 0.0013888888917213717,
+    0.00019841269863053618, 2.4801521295954376e-05, 2.7557268459997064e-06, 2.7620088445409746e-07,
+    2.510038549551032e-08,
+)  # fmt: skip
 
-def _exponential(float_type: Any, int_type: Any, mantissa: int, degree: int, least: float, most: float) -> Any:
-    """exp for one type: ``degree`` is where r^(degree + 1) / (degree + 1)! drops below half an ulp."""
+
+def _exponential(float_type: Any, int_type: Any, mantissa: int, terms: tuple[float, ...], most: float) -> Any:
+    """exp for one type; ``most`` is a little above the logarithm of the largest number."""
+    bias = 1023 if mantissa == 52 else 127
     log2e = float_type(1.4426950408889634)
     # ln 2 in two parts; the first has so few bits that n times it is exact
     ln2_high = float_type(0.693359375) if mantissa == 23 else float_type(0.6931471803691238)
     ln2_low = float_type(-2.12194440e-4) if mantissa == 23 else float_type(1.9082149292705877e-10)
-    to_integer = float_type(1.5 * 2**mantissa)  # adding it leaves the nearest integer in the low bits
+    # adding it leaves n + bias - 1 in the low bits: shifted they are 2^(n - 1), whose twin 2 stands in the polynomial,
+    # so that the largest results are finite and those beyond infinite
+    to_exponent = float_type(1.5 * 2**mantissa + bias - 1)
     shift = int_type(mantissa)
-    least, most, one = float_type(least), float_type(most), float_type(1)
-    zero, infinity = float_type(0), float_type(np.inf)
-    c = tuple(float_type(1 / factorial(k)) for k in range(degree, 1, -1))
+    # the lowest n becomes the exponent bits of 0
+    least, most = float_type(-(bias - 0.75) * 0.6931471805599453), float_type(most)
+    two = float_type(2)
+    c = tuple(float_type(2 * term) for term in reversed(terms))
 
     def exponential(x):
-        shifted = x * log2e + to_integer
-        n = shifted - to_integer
+        x = least if x < least else x  # a NaN is neither less nor more, and so goes through
+        x = most if x > most else x
+        shifted = x * log2e + to_exponent
+        n = shifted - to_exponent
         r = x - n * ln2_high - n * ln2_low
         p = c[0]
         for coefficient in c[1:]:
             p = p * r + coefficient
-        p = p * r * r + r + one
-        bits = float_type(p).view(int_type) + (float_type(shifted).view(int_type) << shift)
-        y = int_type(bits).view(float_type)
-        y = zero if x < least else y
-        y = infinity if x > most else y
-        return y if x == x else x
+        p = (p * r + two) * r + two
+        return p * int_type(float_type(shifted).view(int_type) << shift).view(float_type)
 
     exponential.__qualname__ += float_type.__name__
     return scalar(exponential)
 
 
-exp32 = _exponential(np.float32, np.int32, 23, 7, -87.3, 88.72283)
-exp64 = _exponential(np.float64, np.int64, 52, 13, -708.3, 709.782712893384)
+exp32 = _exponential(np.float32, np.int32, 23, _TERMS32, 88.8)
+exp64 = _exponential(np.float64, np.int64, 52, _TERMS64, 709.9)
 
 
 def exp(x):
-    """e to the x, within 2 ulp; 0 below the smallest normal number's logarithm, NaN for NaN."""
+    """e to the x, within 2 ulp; 0 where that is less than 1.5 of the smallest normal number, NaN for NaN."""
     return exp32(x) if isinstance(x, np.float32) else exp64(x)
 
 

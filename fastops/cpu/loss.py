@@ -1,17 +1,19 @@
 """cross_entropy and mse_loss on the CPU.
 
 Losses are summed in float64 over blocks of fixed size, which are then joined in order: the bits do not depend on the
-number of threads.  Logits are (outer, classes, inner) as in softmax.py: rows where inner = 1, else strips of columns.
+number of threads.  Logits are (outer, classes, inner) as in softmax.py: by rows, or by strips of columns.  Class
+weights are an empty array where all are 1.
 """
 
 import numpy as np
 from numba import prange
 
-from .._jit import kernel, reduction, scalar
-from .softmax import STRIP, log_probability, row_exp_sum, row_max, strip_exp_sum, strip_max, strips
+from .._jit import index, kernel, reduction, routine, scalar
+from .columns import RUN, gather, images_from, plan
+from .rows import by_rows, rows_log_sums, rows_of_a_task
+from .softmax import columns_log_sum, log_probability
 from .sums import total
 
-ROWS = 64  # rows of a block
 BLOCK = 8192  # elements of a block of mse_loss
 
 # ------------------------------------------------------------------------------------------------- scalars
@@ -29,25 +31,44 @@ def squared_error(x, target):
     return (x - target) * (x - target)
 
 
+@scalar
+def class_weight(weight, c):
+    """The weight of a class."""
+    return weight[index(c)] if weight.size > 0 else weight.dtype.type(1)
+
+
 # ----------------------------------------------------------------------------------------------- reductions
 
 
 @reduction
-def _expected_log_probability(x, p, weight, top, log_sum, smoothing):
+def _expected_log_probability(x, p, start, classes, weight, top, log_sum, smoothing):
     """The sum over a row of weight * smoothed probability * log probability, float64."""
     s = 0.0
-    for c in range(x.size):
-        target = smoothed(p[c], smoothing, x.size)
-        s += np.float64(log_probability(x[c], top, log_sum) * target * weight[c])
+    for c in range(classes):
+        target = smoothed(p[index(start + c)], smoothing, classes)
+        s += np.float64(log_probability(x[index(start + c)], top, log_sum) * target * class_weight(weight, c))
     return s
 
 
 @reduction
-def _weighted_log_probability(x, weight, top, log_sum):
+def _weighted_log_probability(x, start, classes, weight, top, log_sum):
     """The sum over a row of weight * log probability, float64."""
     s = 0.0
-    for c in range(x.size):
-        s += np.float64(log_probability(x[c], top, log_sum) * weight[c])
+    for c in range(classes):
+        s += np.float64(log_probability(x[index(start + c)], top, log_sum) * class_weight(weight, c))
+    return s
+
+
+@reduction
+def weight_of_labels(target, start, count, weight, ignore_index):
+    """The sum of the weights of those of ``count`` labels that are not ignored, float64."""
+    s = 0.0
+    for i in range(count):
+        label = target[index(start + i)]
+        if weight.size > 0:
+            s += np.float64(weight[index(label)]) if label != ignore_index else 0.0
+        else:
+            s += 1.0 if label != ignore_index else 0.0
     return s
 
 
@@ -67,114 +88,160 @@ def _weighted_squared_error_sum(x, target, weight):
     return s
 
 
+# ------------------------------------------------------------------------------------------------ routines
+
+
+@routine
+def _label_losses(losses, x, start, place_step, class_step, top, log_sum, target, first, weight, ignore_index):
+    """-weight * log probability of the labels; the logits of place j begin at start + j * place_step."""
+    for j in range(losses.size):
+        label = target[index(first + j)]
+        counted = label != ignore_index
+        label = label if counted else 0
+        value = x[index(start + j * place_step + label * class_step)]
+        loss = -np.float64(log_probability(value, top[j], log_sum[j]) * class_weight(weight, label))
+        losses[j] = loss if counted else 0.0
+
+
+@routine
+def _smooth(losses, spread, target, first, ignore_index, keep, uniform):
+    """Mix the losses with ``spread``, what the uniform distribution would have."""
+    for j in range(losses.size):
+        mixed = keep * losses[j] - uniform * spread[j]
+        losses[j] = mixed if target[index(first + j)] != ignore_index else 0.0
+
+
+@routine
+def _settle(out, sums, task, losses, first):
+    """Give out (where not empty) the losses of a task, and sums their sum."""
+    if out.size > 0:
+        for j in range(losses.size):
+            out[index(first + j)] = losses[j]
+    sums[task, 0] = total(losses)
+
+
+@routine
+def _cross_entropy_strip(losses, x, start, end, step, columns, period, target, first, weight, ignore_index, smoothing):
+    top, log_sum = np.empty(columns, x.dtype), np.empty(columns, x.dtype)
+    columns_log_sum(top, log_sum, x, start, end, step, period)
+    _label_losses(losses, x, start, 1, period, top, log_sum, target, first, weight, ignore_index)
+    if smoothing > 0:
+        spread = np.empty(losses.size)
+        for j in range(spread.size):
+            spread[j] = 0
+        classes = -(-(end - start) // period)
+        for c in range(classes):
+            w = class_weight(weight, c)
+            for j in range(spread.size):
+                value = x[index(start + c * period + j)]
+                spread[j] += np.float64(log_probability(value, top[j], log_sum[j]) * w)
+        _smooth(losses, spread, target, first, ignore_index, 1.0 - smoothing, smoothing / classes)
+
+
+@routine
+def _cross_entropy_probabilities_strip(losses, x, p, start, end, step, columns, period, weight, smoothing):
+    top, log_sum, part = np.empty(columns, x.dtype), np.empty(columns, x.dtype), np.empty(losses.size, x.dtype)
+    columns_log_sum(top, log_sum, x, start, end, step, period)
+    classes = -(-(end - start) // period)
+    for j in range(losses.size):
+        losses[j] = 0
+    for run in range(0, classes, RUN):
+        for j in range(losses.size):
+            part[j] = 0
+        for c in range(run, min(run + RUN, classes)):
+            w, at = class_weight(weight, c), start + c * period
+            for j in range(losses.size):
+                value = smoothed(p[index(at + j)], smoothing, classes) * w
+                part[j] += log_probability(x[index(at + j)], top[j], log_sum[j]) * value
+        for j in range(losses.size):
+            losses[j] -= np.float64(part[j])
+
+
 # ------------------------------------------------------------------------------------------------- kernels
 
 
 @kernel
-def _cross_entropy_rows(out, sums, x, target, weight, classes, ignore_index, smoothing):
-    # An iteration owns ROWS rows; out (where not empty) takes the losses, sums their sum and that of the weights.
-    keep, uniform = 1.0 - smoothing, smoothing / classes
-    for block in prange(sums.shape[0]):
-        loss_sum, weight_sum = 0.0, 0.0
-        for row in range(block * ROWS, min(block * ROWS + ROWS, target.size)):
-            loss = 0.0
-            label = target[row]
-            if label != ignore_index:
-                logits = x[row * classes : (row + 1) * classes]
-                top = row_max(logits)
-                log_sum = x.dtype.type(np.log(row_exp_sum(logits, top)))
-                loss = -np.float64(log_probability(logits[label], top, log_sum) * weight[label])
-                if smoothing > 0:
-                    spread = _weighted_log_probability(logits, weight, top, log_sum)
-                    loss = keep * loss - uniform * spread
-                weight_sum += np.float64(weight[label])
-                loss_sum += loss
-            if out.size > 0:
-                out[row] = loss
-        sums[block, 0] = loss_sum
-        sums[block, 1] = weight_sum
-
-
-@kernel
-def _cross_entropy_strips(out, sums, x, target, weight, classes, inner, strips, ignore_index, smoothing):
-    # An iteration owns a strip of columns.
-    keep, uniform = 1.0 - smoothing, smoothing / classes
+def _cross_entropy_rows(out, sums, x, target, weight, classes, rows, ignore_index, smoothing):
+    # An iteration owns ``rows`` rows; out (where not empty) takes the losses, sums their sum and that of the weights.
     for task in prange(sums.shape[0]):
-        j0 = task % strips * STRIP
-        start = task // strips * classes * inner + j0
-        first = task // strips * inner + j0
-        width = min(STRIP, inner - j0)
-        top, exp_sums, log_sum = np.empty(width, x.dtype), np.empty(width), np.empty(width, x.dtype)
-        strip_max(top, x[start:], classes, inner)
-        strip_exp_sum(exp_sums, top, x[start:], classes, inner)
-        for j in range(width):
-            log_sum[j] = x.dtype.type(np.log(exp_sums[j]))
-        spread = np.zeros(width if smoothing > 0 else 0)
+        first, count = task * rows, min(rows, target.size - task * rows)
+        top, log_sum, losses = np.empty(count, x.dtype), np.empty(count, x.dtype), np.empty(count)
+        start = first * classes
+        rows_log_sums(top, log_sum, x, start, classes)
+        _label_losses(losses, x, start, classes, 1, top, log_sum, target, first, weight, ignore_index)
         if smoothing > 0:
-            for c in range(classes):
-                logits = x[start + c * inner : start + c * inner + width]
-                for j in range(width):
-                    spread[j] += np.float64(log_probability(logits[j], top[j], log_sum[j]) * weight[c])
-        loss_sum, weight_sum = 0.0, 0.0
-        for j in range(width):
-            loss = 0.0
-            label = target[first + j]
-            if label != ignore_index:
-                value = log_probability(x[start + label * inner + j], top[j], log_sum[j])
-                loss = -np.float64(value * weight[label])
-                if smoothing > 0:
-                    loss = keep * loss - uniform * spread[j]
-                weight_sum += np.float64(weight[label])
-                loss_sum += loss
-            if out.size > 0:
-                out[first + j] = loss
-        sums[task, 0] = loss_sum
-        sums[task, 1] = weight_sum
+            spread = np.empty(count)
+            for j in range(count):
+                spread[j] = _weighted_log_probability(x, start + j * classes, classes, weight, top[j], log_sum[j])
+            _smooth(losses, spread, target, first, ignore_index, 1.0 - smoothing, smoothing / classes)
+        _settle(out, sums, task, losses, first)
+        sums[task, 1] = weight_of_labels(target, first, count, weight, ignore_index)
 
 
 @kernel
-def _cross_entropy_probabilities_rows(out, sums, x, target, weight, classes, smoothing):
-    # An iteration owns ROWS rows.
-    rows = x.size // classes
-    for block in prange(sums.shape[0]):
-        loss_sum = 0.0
-        for row in range(block * ROWS, min(block * ROWS + ROWS, rows)):
-            logits, p = x[row * classes : (row + 1) * classes], target[row * classes : (row + 1) * classes]
-            top = row_max(logits)
-            log_sum = x.dtype.type(np.log(row_exp_sum(logits, top)))
-            loss = -_expected_log_probability(logits, p, weight, top, log_sum, smoothing)
-            loss_sum += loss
-            if out.size > 0:
-                out[row] = loss
-        sums[block, 0] = loss_sum
-
-
-@kernel
-def _cross_entropy_probabilities_strips(out, sums, x, target, weight, classes, inner, strips, smoothing):
+def _cross_entropy_strips(out, sums, x, target, weight, classes, inner, strips, width, step, images, ignore_index,
+                          smoothing):  # fmt: skip
     # An iteration owns a strip of columns.
     for task in prange(sums.shape[0]):
-        j0 = task % strips * STRIP
-        start = task // strips * classes * inner + j0
-        first = task // strips * inner + j0
-        width = min(STRIP, inner - j0)
-        top, exp_sums, log_sum = np.empty(width, x.dtype), np.empty(width), np.empty(width, x.dtype)
-        strip_max(top, x[start:], classes, inner)
-        strip_exp_sum(exp_sums, top, x[start:], classes, inner)
-        for j in range(width):
-            log_sum[j] = x.dtype.type(np.log(exp_sums[j]))
-            exp_sums[j] = 0
-        for c in range(classes):
-            at = start + c * inner
-            logits, p = x[at : at + width], target[at : at + width]
-            for j in range(width):
-                value = smoothed(p[j], smoothing, classes) * weight[c]
-                exp_sums[j] -= np.float64(log_probability(logits[j], top[j], log_sum[j]) * value)
-        loss_sum = 0.0
-        for j in range(width):
-            loss_sum += exp_sums[j]
-            if out.size > 0:
-                out[first + j] = exp_sums[j]
-        sums[task, 0] = loss_sum
+        if images > 0:
+            lines, start, first = (
+                np.empty(classes * width, x.dtype),
+                task * images * classes * inner,
+                task * images * inner,
+            )
+            count = images_from(x, start, classes, inner, width) * inner
+            gather(lines, x, start, classes, inner, width)
+            losses = np.empty(count)
+            _cross_entropy_strip(losses, lines, 0, classes * width, width, width, width, target, first, weight,
+                                 ignore_index, smoothing)  # fmt: skip
+        else:
+            image, j0 = task // strips, task % strips * width
+            start, first, columns = image * classes * inner, image * inner + j0, min(width, step - j0)
+            count = min(columns, inner)
+            losses = np.empty(count)
+            _cross_entropy_strip(losses, x, start + j0, start + classes * inner, step, columns, inner, target, first,
+                                 weight, ignore_index, smoothing)  # fmt: skip
+        _settle(out, sums, task, losses, first)
+        sums[task, 1] = weight_of_labels(target, first, count, weight, ignore_index)
+
+
+@kernel
+def _cross_entropy_probabilities_rows(out, sums, x, target, weight, classes, rows, smoothing):
+    # An iteration owns ``rows`` rows.
+    for task in prange(sums.shape[0]):
+        first, count = task * rows, min(rows, x.size // classes - task * rows)
+        top, log_sum, losses = np.empty(count, x.dtype), np.empty(count, x.dtype), np.empty(count)
+        rows_log_sums(top, log_sum, x, first * classes, classes)
+        for j in range(count):
+            losses[j] = -_expected_log_probability(
+                x, target, (first + j) * classes, classes, weight, top[j], log_sum[j], smoothing
+            )
+        _settle(out, sums, task, losses, first)
+
+
+@kernel
+def _cross_entropy_probabilities_strips(out, sums, x, target, weight, classes, inner, strips, width, step, images,
+                                        smoothing):  # fmt: skip
+    # An iteration owns a strip of columns.
+    for task in prange(sums.shape[0]):
+        if images > 0:
+            lines, start, first = (
+                np.empty((2, classes * width), x.dtype),
+                task * images * classes * inner,
+                task * images * inner,
+            )
+            losses = np.empty(images_from(x, start, classes, inner, width) * inner)
+            gather(lines[0], x, start, classes, inner, width)
+            gather(lines[1], target, start, classes, inner, width)
+            _cross_entropy_probabilities_strip(losses, lines[0], lines[1], 0, classes * width, width, width, width,
+                                               weight, smoothing)  # fmt: skip
+        else:
+            image, j0 = task // strips, task % strips * width
+            start, first, columns = image * classes * inner, image * inner + j0, min(width, step - j0)
+            losses = np.empty(min(columns, inner))
+            _cross_entropy_probabilities_strip(losses, x, target, start + j0, start + classes * inner, step, columns,
+                                               inner, weight, smoothing)  # fmt: skip
+        _settle(out, sums, task, losses, first)
 
 
 @kernel
@@ -212,30 +279,38 @@ def _mse_loss_weighted_sums(sums, x, target, weight):
 
 def cross_entropy(out, logits, target, weight, view, ignore_index, smoothing):
     """Fill ``out`` (empty: do not) with the losses of class numbers; (sum of losses, sum of weights)."""
+    if not logits.size:
+        out.fill(0)
+        return 0.0, 0.0
     x, labels, losses, work = logits.reshape(-1), target.reshape(-1), out.reshape(-1), logits.size * 4
-    if view.inner == 1:
-        sums = np.empty((-(-view.outer // ROWS), 2))
-        _cross_entropy_rows(work)(losses, sums, x, labels, weight, view.size, ignore_index, smoothing)
+    if by_rows(view):
+        rows = rows_of_a_task(view.size)
+        sums = np.empty((-(-view.outer // rows), 2))
+        _cross_entropy_rows(work)(losses, sums, x, labels, weight, view.size, rows, ignore_index, smoothing)
     else:
-        count = strips(view.inner)
-        sums = np.empty((view.outer * count, 2))
+        tasks, *cut = plan(view.outer, view.size, view.inner, x.itemsize)
+        sums = np.empty((tasks, 2))
         _cross_entropy_strips(work)(
-            losses, sums, x, labels, weight, view.size, view.inner, count, ignore_index, smoothing
+            losses, sums, x, labels, weight, view.size, view.inner, *cut, ignore_index, smoothing
         )  # fmt: skip
     return _total(sums)
 
 
 def cross_entropy_probabilities(out, logits, target, weight, view, smoothing):
     """Fill ``out`` (empty: do not) with the losses of class probabilities; (sum of losses, their number)."""
+    if not logits.size:
+        out.fill(0)
+        return 0.0, float(view.outer * view.inner)
     x, p, losses, work = logits.reshape(-1), target.reshape(-1), out.reshape(-1), logits.size * 4
-    if view.inner == 1:
-        sums = np.zeros((-(-view.outer // ROWS), 2))
-        _cross_entropy_probabilities_rows(work)(losses, sums, x, p, weight, view.size, smoothing)
+    if by_rows(view):
+        rows = rows_of_a_task(view.size)
+        sums = np.zeros((-(-view.outer // rows), 2))
+        _cross_entropy_probabilities_rows(work)(losses, sums, x, p, weight, view.size, rows, smoothing)
     else:
-        count = strips(view.inner)
-        sums = np.zeros((view.outer * count, 2))
+        tasks, *cut = plan(view.outer, view.size, view.inner, x.itemsize)
+        sums = np.zeros((tasks, 2))
         _cross_entropy_probabilities_strips(work)(
-            losses, sums, x, p, weight, view.size, view.inner, count, smoothing
+            losses, sums, x, p, weight, view.size, view.inner, *cut, smoothing
         )  # fmt: skip
     return _total(sums)[0], float(view.outer * view.inner)
 
@@ -261,12 +336,20 @@ def mse_loss_sums(input, target, weight):
 
 
 def _total(sums):
-    with np.errstate(all="ignore"):
-        losses, weights = sums.sum(axis=0)
+    """The sums of the two columns."""
+    if sums.shape[0] == 1:  # a small array: 2 us less
+        losses, weights = sums.tolist()[0]
+    else:
+        with np.errstate(all="ignore"):
+            losses, weights = sums.sum(axis=0).tolist()
     return losses, weights
 
 
 def scalar_loss(total, divisor, dtype):
     """total / divisor as a NumPy scalar, in floating-point rules: 0 / 0 is NaN, without a warning."""
+    if divisor != 0:
+        quotient = total / divisor
+        if abs(quotient) < 1e38:
+            return dtype.type(quotient)
     with np.errstate(all="ignore"):
         return dtype.type(np.float64(total) / np.float64(divisor))

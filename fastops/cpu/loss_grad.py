@@ -1,17 +1,89 @@
 """The gradients of cross_entropy and mse_loss on the CPU.
 
 Softmax and loss are one: with q the target distribution times the class weights, the gradient of a row's loss is
-softmax * sum(q) - q.  Logits are (outer, classes, inner) as in softmax.py.
+softmax * sum(q) - q.  Logits are (outer, classes, inner) as in softmax.py, class weights as in loss.py.
 """
 
 import numpy as np
 from numba import prange
 
-from .._jit import kernel
-from .exp import exp
-from .loss import BLOCK, smoothed
-from .softmax import STRIP, row_exp, row_max, strip_exp_sum, strip_max, strips
-from .sums import total
+from .._jit import index, kernel, reduction, routine
+from .columns import columns_exp, columns_max, gather, images_from, plan, scatter
+from .loss import BLOCK, class_weight, smoothed, weight_of_labels
+from .rows import bits_of, by_rows, row_exp, row_max, rows_of_a_task
+
+# ------------------------------------------------------------------------------------------------ routines
+
+
+@reduction
+def _smoothed_sum(p, start, classes, weight, smoothing):
+    """The sum over a row of weight * smoothed probability, float64."""
+    s = 0.0
+    for c in range(classes):
+        s += np.float64(smoothed(p[index(start + c)], smoothing, classes) * class_weight(weight, c))
+    return s
+
+
+@routine
+def _cross_entropy_grad_strip(out, scales, x, start, end, step, columns, period, target, first, places, weight,
+                              weight_total, ignore_index, smoothing):  # fmt: skip
+    classes = -(-(end - start) // period)
+    keep, uniform = 1.0 - smoothing, smoothing / classes
+    top, factor = np.empty(columns, x.dtype), np.empty(columns, x.dtype)
+    columns_max(top, x, start, end, step, period)
+    columns_exp(factor, out, top, x, start, end, step, period)
+    for j in range(places):
+        label = target[index(first + j)]
+        counted = label != ignore_index
+        scale = scales[index(first + j)] if scales.size > 1 else scales[0]
+        at_label = keep * np.float64(class_weight(weight, label if counted else 0))
+        q_sum = scale * (at_label + uniform * weight_total)
+        factor[j] = x.dtype.type(q_sum / np.float64(factor[j])) if counted else x.dtype.type(0)
+    for c in range(classes):
+        at = start + c * period
+        for j in range(places):
+            out[index(at + j)] *= factor[j]
+        if smoothing > 0:
+            share = uniform * np.float64(class_weight(weight, c))
+            for j in range(places):
+                scale = scales[index(first + j)] if scales.size > 1 else scales[0]
+                out[index(at + j)] -= x.dtype.type(scale * share)
+    for j in range(places):
+        label = target[index(first + j)]
+        if label != ignore_index:
+            scale = scales[index(first + j)] if scales.size > 1 else scales[0]
+            out[index(start + label * period + j)] -= x.dtype.type(
+                scale * keep * np.float64(class_weight(weight, label))
+            )
+        else:
+            for c in range(classes):
+                out[index(start + c * period + j)] = 0
+
+
+@routine
+def _cross_entropy_probabilities_grad_strip(out, scales, x, p, start, end, step, columns, period, first, places,
+                                            weight, smoothing):  # fmt: skip
+    classes = -(-(end - start) // period)
+    top, factor = np.empty(columns, x.dtype), np.empty(columns, x.dtype)
+    q_sums, share = np.empty(places), np.empty(places)
+    columns_max(top, x, start, end, step, period)
+    columns_exp(factor, out, top, x, start, end, step, period)
+    for j in range(places):
+        q_sums[j] = 0
+    for c in range(classes):
+        w, at = class_weight(weight, c), start + c * period
+        for j in range(places):
+            q_sums[j] += np.float64(smoothed(p[index(at + j)], smoothing, classes) * w)
+    for j in range(places):
+        scale = scales[index(first + j)] if scales.size > 1 else scales[0]
+        factor[j] = x.dtype.type(scale * q_sums[j] / np.float64(factor[j]))
+        share[j] = scale
+    for c in range(classes):
+        w, at = class_weight(weight, c), start + c * period
+        for j in range(places):
+            q = smoothed(p[index(at + j)], smoothing, classes) * w
+            out[index(at + j)] = out[index(at + j)] * factor[j] - x.dtype.type(share[j] * q)
+
 
 # ------------------------------------------------------------------------------------------------- kernels
 
@@ -20,120 +92,90 @@ from .sums import total
 def _label_weights(sums, target, weight, ignore_index):
     # An iteration owns a block and sums the weights of its labels that are not ignored.
     for block in prange(sums.size):
-        labels = target[block * BLOCK : (block + 1) * BLOCK]
-        s = 0.0
-        for i in range(labels.size):
-            if labels[i] != ignore_index:
-                s += np.float64(weight[labels[i]])
-        sums[block] = s
+        first = block * BLOCK
+        sums[block] = weight_of_labels(target, first, min(BLOCK, target.size - first), weight, ignore_index)
 
 
 @kernel
-def _cross_entropy_grad_rows(out, scales, x, target, weight, classes, weight_total, ignore_index, smoothing):
-    # An iteration owns a row: p * sum(q) - q for q = the target distribution times the weights.
+def _cross_entropy_grad_rows(out, scales, x, target, weight, classes, rows, weight_total, ignore_index, smoothing):
+    # An iteration owns ``rows`` rows: p * sum(q) - q for q = the target distribution times the weights.
     keep, uniform = 1.0 - smoothing, smoothing / classes
-    for row in prange(target.size):
-        logits, results = x[row * classes : (row + 1) * classes], out[row * classes : (row + 1) * classes]
-        label, scale = target[row], np.float64(scales[row % scales.size])
-        if label == ignore_index:
-            for c in range(classes):
-                results[c] = 0
+    for task in prange(-(-target.size // rows)):
+        bits = bits_of(x)
+        for row in range(task * rows, min(task * rows + rows, target.size)):
+            start, label, scale = row * classes, target[row], scales[row % scales.size]
+            if label == ignore_index:
+                for c in range(classes):
+                    out[index(start + c)] = 0
+            else:
+                at_label = keep * np.float64(class_weight(weight, label))
+                exp_sum = row_exp(out, x, start, classes, row_max(bits, start, classes))
+                factor = x.dtype.type(scale * (at_label + uniform * weight_total) / exp_sum)
+                for c in range(classes):
+                    out[index(start + c)] *= factor
+                if smoothing > 0:
+                    for c in range(classes):
+                        share = x.dtype.type(scale * uniform * np.float64(class_weight(weight, c)))
+                        out[index(start + c)] -= share
+                out[index(start + label)] -= x.dtype.type(scale * at_label)
+
+
+@kernel
+def _cross_entropy_grad_strips(out, scales, x, target, weight, classes, inner, tasks, strips, width, step, images,
+                               weight_total, ignore_index, smoothing):  # fmt: skip
+    # An iteration owns a strip of columns.
+    for task in prange(tasks):
+        if images > 0:
+            lines, start = np.empty((2, classes * width), x.dtype), task * images * classes * inner
+            places = images_from(x, start, classes, inner, width) * inner
+            gather(lines[1], x, start, classes, inner, width)
+            _cross_entropy_grad_strip(lines[0], scales, lines[1], 0, classes * width, width, width, width, target,
+                                      task * images * inner, places, weight, weight_total, ignore_index,
+                                      smoothing)  # fmt: skip
+            scatter(out, lines[0], start, classes, inner, width)
         else:
-            at_label = keep * np.float64(weight[label])
-            exp_sum = row_exp(results, logits, row_max(logits))
-            factor = x.dtype.type(scale * (at_label + uniform * weight_total) / exp_sum)
-            if smoothing > 0:
-                for c in range(classes):
-                    results[c] = results[c] * factor - x.dtype.type(scale * uniform * weight[c])
-            else:
-                for c in range(classes):
-                    results[c] *= factor
-            results[label] -= x.dtype.type(scale * at_label)
+            image, j0 = task // strips, task % strips * width
+            start, columns = image * classes * inner, min(width, step - j0)
+            _cross_entropy_grad_strip(out, scales, x, start + j0, start + classes * inner, step, columns, inner, target,
+                                      image * inner + j0, min(columns, inner), weight, weight_total, ignore_index,
+                                      smoothing)  # fmt: skip
 
 
 @kernel
-def _cross_entropy_grad_strips(out, scales, x, target, weight, classes, inner, strips, weight_total, ignore_index,
-                               smoothing):  # fmt: skip
+def _cross_entropy_probabilities_grad_rows(out, scales, x, target, weight, classes, rows, smoothing):
+    # An iteration owns ``rows`` rows.
+    for task in prange(-(-x.size // (classes * rows))):
+        bits = bits_of(x)
+        for row in range(task * rows, min(task * rows + rows, x.size // classes)):
+            start, scale = row * classes, scales[row % scales.size]
+            q_sum = _smoothed_sum(target, start, classes, weight, smoothing)
+            exp_sum = row_exp(out, x, start, classes, row_max(bits, start, classes))
+            factor = x.dtype.type(scale * q_sum / exp_sum)
+            for c in range(classes):
+                q = smoothed(target[index(start + c)], smoothing, classes) * class_weight(weight, c)
+                out[index(start + c)] = out[index(start + c)] * factor - x.dtype.type(scale * q)
+
+
+@kernel
+def _cross_entropy_probabilities_grad_strips(out, scales, x, target, weight, classes, inner, tasks, strips, width, step,
+                                             images, smoothing):  # fmt: skip
     # An iteration owns a strip of columns.
-    keep, uniform = 1.0 - smoothing, smoothing / classes
-    for task in prange(x.size // (classes * inner) * strips):
-        j0 = task % strips * STRIP
-        start = task // strips * classes * inner + j0
-        first = task // strips * inner + j0
-        width = min(STRIP, inner - j0)
-        top, sums = np.empty(width, x.dtype), np.empty(width)
-        factor, spread = np.empty(width, x.dtype), np.empty(width)
-        strip_max(top, x[start:], classes, inner)
-        strip_exp_sum(sums, top, x[start:], classes, inner)
-        labels = target[first : first + width]
-        for j in range(width):
-            scale = np.float64(scales[(first + j) % scales.size])
-            counted = labels[j] != ignore_index
-            at_label = keep * np.float64(weight[labels[j] if counted else 0])
-            factor[j] = x.dtype.type(scale * (at_label + uniform * weight_total) / sums[j]) if counted else 0
-            spread[j] = scale * uniform if counted else 0.0
-            top[j] = top[j] if counted else np.inf  # exp becomes 0
-        for c in range(classes):
-            at = start + c * inner
-            logits, results = x[at : at + width], out[at : at + width]
-            for j in range(width):
-                results[j] = exp(logits[j] - top[j]) * factor[j]
-            if smoothing > 0:
-                for j in range(width):
-                    results[j] -= x.dtype.type(spread[j] * weight[c])
-        for j in range(width):
-            label = labels[j]
-            if label != ignore_index:
-                scale = np.float64(scales[(first + j) % scales.size])
-                out[start + label * inner + j] -= x.dtype.type(scale * keep * np.float64(weight[label]))
-            else:
-                for c in range(classes):
-                    out[start + c * inner + j] = 0
-
-
-@kernel
-def _cross_entropy_probabilities_grad_rows(out, scales, x, target, weight, classes, smoothing):
-    # An iteration owns a row.
-    for row in prange(x.size // classes):
-        first, last = row * classes, (row + 1) * classes
-        logits, p, results = x[first:last], target[first:last], out[first:last]
-        q = np.empty(classes, x.dtype)
-        for c in range(classes):
-            q[c] = smoothed(p[c], smoothing, classes) * weight[c]
-        scale = np.float64(scales[row % scales.size])
-        factor = x.dtype.type(scale * total(q) / row_exp(results, logits, row_max(logits)))
-        for c in range(classes):
-            results[c] = results[c] * factor - x.dtype.type(scale * q[c])
-
-
-@kernel
-def _cross_entropy_probabilities_grad_strips(out, scales, x, target, weight, classes, inner, strips, smoothing):
-    # An iteration owns a strip of columns.
-    for task in prange(x.size // (classes * inner) * strips):
-        j0 = task % strips * STRIP
-        start = task // strips * classes * inner + j0
-        first = task // strips * inner + j0
-        width = min(STRIP, inner - j0)
-        top, sums, q_sums = np.empty(width, x.dtype), np.empty(width), np.empty(width)
-        factor, share = np.empty(width, x.dtype), np.empty(width)
-        strip_max(top, x[start:], classes, inner)
-        strip_exp_sum(sums, top, x[start:], classes, inner)
-        for j in range(width):
-            q_sums[j] = 0
-        for c in range(classes):
-            p = target[start + c * inner : start + c * inner + width]
-            for j in range(width):
-                q_sums[j] += np.float64(smoothed(p[j], smoothing, classes) * weight[c])
-        for j in range(width):
-            scale = np.float64(scales[(first + j) % scales.size])
-            factor[j] = x.dtype.type(scale * q_sums[j] / sums[j])
-            share[j] = scale
-        for c in range(classes):
-            at = start + c * inner
-            logits, p, results = x[at : at + width], target[at : at + width], out[at : at + width]
-            for j in range(width):
-                q = smoothed(p[j], smoothing, classes) * weight[c]
-                results[j] = exp(logits[j] - top[j]) * factor[j] - x.dtype.type(share[j] * q)
+    for task in prange(tasks):
+        if images > 0:
+            lines, start = np.empty((3, classes * width), x.dtype), task * images * classes * inner
+            places = images_from(x, start, classes, inner, width) * inner
+            gather(lines[1], x, start, classes, inner, width)
+            gather(lines[2], target, start, classes, inner, width)
+            _cross_entropy_probabilities_grad_strip(lines[0], scales, lines[1], lines[2], 0, classes * width, width,
+                                                    width, width, task * images * inner, places, weight,
+                                                    smoothing)  # fmt: skip
+            scatter(out, lines[0], start, classes, inner, width)
+        else:
+            image, j0 = task // strips, task % strips * width
+            start, columns = image * classes * inner, min(width, step - j0)
+            _cross_entropy_probabilities_grad_strip(out, scales, x, target, start + j0, start + classes * inner, step,
+                                                    columns, inner, image * inner + j0, min(columns, inner), weight,
+                                                    smoothing)  # fmt: skip
 
 
 @kernel
@@ -161,34 +203,40 @@ def label_weight(target, weight, ignore_index):
     """The sum of the weights of the labels that are not ignored, float64."""
     sums = np.empty(-(-target.size // BLOCK))
     _label_weights(target.size)(sums, target.reshape(-1), weight, ignore_index)
+    if sums.size == 1:
+        return sums.item()
     with np.errstate(all="ignore"):
-        return sums.sum()
+        return float(sums.sum())
 
 
 def cross_entropy_backward(out, scales, logits, target, weight, view, ignore_index, smoothing):
-    """The gradient for class numbers; ``scales`` are the gradients of the places' losses, or one for all."""
+    """The gradient for class numbers; ``scales`` are the gradients of the places' losses, or one for all (float64)."""
     y, x, labels, scales = out.reshape(-1), logits.reshape(-1), target.reshape(-1), scales.reshape(-1)
-    work = logits.size * 4
-    with np.errstate(all="ignore"):
-        weight_total = float(weight.sum(dtype=np.float64)) if smoothing > 0 else 0.0
-    if view.inner == 1:
-        _cross_entropy_grad_rows(work)(
-            y, scales, x, labels, weight, view.size, weight_total, ignore_index, smoothing
-        )  # fmt: skip
+    work, weight_total = logits.size * 4, float(view.size)
+    if smoothing > 0 and weight.size > 0:
+        with np.errstate(all="ignore"):
+            weight_total = float(weight.sum(dtype=np.float64))
+    if by_rows(view):
+        _cross_entropy_grad_rows(work)(y, scales, x, labels, weight, view.size, rows_of_a_task(view.size), weight_total,
+                                       ignore_index, smoothing)  # fmt: skip
     else:
-        _cross_entropy_grad_strips(work)(y, scales, x, labels, weight, view.size, view.inner, strips(view.inner),
-                                         weight_total, ignore_index, smoothing)  # fmt: skip
+        cut = plan(view.outer, view.size, view.inner, x.itemsize)
+        _cross_entropy_grad_strips(work)(y, scales, x, labels, weight, view.size, view.inner, *cut, weight_total,
+                                         ignore_index, smoothing)  # fmt: skip
 
 
 def cross_entropy_probabilities_backward(out, scales, logits, target, weight, view, smoothing):
     """The gradient for class probabilities."""
     y, x, p, scales = out.reshape(-1), logits.reshape(-1), target.reshape(-1), scales.reshape(-1)
     work = logits.size * 4
-    if view.inner == 1:
-        _cross_entropy_probabilities_grad_rows(work)(y, scales, x, p, weight, view.size, smoothing)
+    if by_rows(view):
+        _cross_entropy_probabilities_grad_rows(work)(
+            y, scales, x, p, weight, view.size, rows_of_a_task(view.size), smoothing
+        )
     else:
+        cut = plan(view.outer, view.size, view.inner, x.itemsize)
         _cross_entropy_probabilities_grad_strips(work)(
-            y, scales, x, p, weight, view.size, view.inner, strips(view.inner), smoothing
+            y, scales, x, p, weight, view.size, view.inner, *cut, smoothing
         )  # fmt: skip
 
 

@@ -1,21 +1,26 @@
 """softmax and log_softmax on the CPU.
 
-The array is (outer, size, inner) around the dimension.  With inner = 1 a row is contiguous and is done at a time;
-otherwise a strip of up to STRIP neighbouring columns is, along the contiguous inner dimension.
+The array is (outer, size, inner) around the dimension.  With inner = 1 a row is contiguous and is done at a time
+(rows.py) unless it is short; otherwise a strip of neighbouring columns is (columns.py).
 """
 
-from typing import Any
-
 import numpy as np
-from numba import prange, types
-from numba.extending import overload
+from numba import prange
 
-from .._jit import kernel, reduction, routine, scalar
+from .._jit import index, kernel, routine, scalar
+from .columns import (
+    columns_dot,
+    columns_exp,
+    columns_exp_sum,
+    columns_max,
+    columns_total,
+    gather,
+    plan,
+    scatter,
+)
 from .exp import exp
-from .sums import dot, total
-
-STRIP = 512  # columns of a strip: its maxima and sums stay in L1
-_RUN = 1024  # elements summed in the array's own type before they join a float64 total
+from .log import log
+from .rows import bits_of, by_rows, row_dot, row_exp, row_max, row_total, rows_log_sums, rows_of_a_task
 
 # ------------------------------------------------------------------------------------------------- scalars
 
@@ -29,251 +34,185 @@ def log_probability(x, top, log_sum):
 # ------------------------------------------------------------------------------------------------ routines
 
 
-def _row_max_of(float_type: Any, int_type: Any) -> Any:
-    """A maximum over integers that order as the floats do: that reduction vectorises without giving up NaN."""
-    mask, shift = np.iinfo(int_type).max, np.iinfo(int_type).bits - 1
-    mask, shift, lowest = int_type(mask), int_type(shift), np.iinfo(int_type).min
-
-    def row_max(x):
-        bits = x.view(int_type)
-        best = int_type(lowest)
-        for i in range(bits.size):
-            ordered = bits[i] ^ ((bits[i] >> shift) & mask)
-            best = max(best, ordered)
-        return int_type(best ^ ((best >> shift) & mask)).view(float_type)
-
-    row_max.__qualname__ += float_type.__name__
-    return routine(row_max)
-
-
-_row_max32 = _row_max_of(np.float32, np.int32)
-_row_max64 = _row_max_of(np.float64, np.int64)
-
-
-def row_max(x):
-    """The maximum of x, which is not empty; a NaN in it may be passed over."""
-    return _row_max32(x) if x.dtype == np.float32 else _row_max64(x)
-
-
-@overload(row_max)
-def _row_max(x):
-    return (lambda x: _row_max32(x)) if x.dtype == types.float32 else (lambda x: _row_max64(x))
-
-
-@reduction
-def row_exp_sum(x, top):
-    """The sum of exp(x - top), float64."""
-    s = 0.0
-    for start in range(0, x.size, _RUN):
-        part = x.dtype.type(0)
-        run = x[start : start + _RUN]
-        for i in range(run.size):
-            part += exp(run[i] - top)
-        s += np.float64(part)
-    return s
-
-
-@reduction
-def row_exp(out, x, top):
-    """Write exp(x - top) into out and return its sum, float64.
-
-    The sum has a loop of its own: where a loop writes as well, LLVM runs it one by one if the arrays lie close to each
-    other, and the bits of the sum would depend on their addresses.
-    """
-    s = 0.0
-    for start in range(0, x.size, _RUN):
-        part = x.dtype.type(0)
-        run, results = x[start : start + _RUN], out[start : start + _RUN]
-        for i in range(run.size):
-            results[i] = exp(run[i] - top)
-        for i in range(run.size):
-            part += results[i]
-        s += np.float64(part)
-    return s
+@routine
+def columns_log_sum(top, log_sum, x, start, end, step, period):
+    """(maximum, log of the sum of exp(x - maximum)) of the columns of a strip."""
+    columns_max(top, x, start, end, step, period)
+    columns_exp_sum(log_sum, top, x, start, end, step, period)
+    for j in range(log_sum.size):
+        log_sum[j] = log(log_sum[j])
 
 
 @routine
-def strip_max(top, x, size, inner):
-    """The maxima of the columns that begin at x[0], x[1], ...: ``size`` elements each, ``inner`` apart."""
-    for j in range(top.size):
-        top[j] = x[j]
-    for c in range(1, size):
-        line = x[c * inner : c * inner + top.size]
-        for j in range(top.size):
-            top[j] = line[j] if line[j] > top[j] else top[j]
+def _softmax_strip(out, x, start, end, step, columns, period):
+    top, factor = np.empty(columns, x.dtype), np.empty(columns, x.dtype)
+    columns_max(top, x, start, end, step, period)
+    columns_exp(factor, out, top, x, start, end, step, period)
+    for j in range(columns):
+        factor[j] = x.dtype.type(1) / factor[j]
+    for at in range(start, end, step):
+        for j in range(min(columns, end - at)):
+            out[index(at + j)] *= factor[j]
 
 
 @routine
-def strip_exp_sum(sums, top, x, size, inner):
-    """The sums of exp(x - top) of the same columns, float64."""
-    for j in range(top.size):
-        sums[j] = 0
-    for c in range(size):
-        line = x[c * inner : c * inner + top.size]
-        for j in range(top.size):
-            sums[j] += np.float64(exp(line[j] - top[j]))
+def _log_softmax_strip(out, x, start, end, step, columns, period):
+    top, log_sum = np.empty(columns, x.dtype), np.empty(columns, x.dtype)
+    columns_log_sum(top, log_sum, x, start, end, step, period)
+    for at in range(start, end, step):
+        for j in range(min(columns, end - at)):
+            out[index(at + j)] = log_probability(x[index(at + j)], top[j], log_sum[j])
+
+
+@routine
+def _softmax_grad_strip(out, gradient, y, start, end, step, columns, period):
+    mean = np.empty(columns, y.dtype)
+    columns_dot(mean, gradient, y, start, end, step, period)
+    for at in range(start, end, step):
+        for j in range(min(columns, end - at)):
+            out[index(at + j)] = y[index(at + j)] * (gradient[index(at + j)] - mean[j])
+
+
+@routine
+def _log_softmax_grad_strip(out, gradient, y, start, end, step, columns, period):
+    sums = np.empty(columns, y.dtype)
+    columns_total(sums, gradient, start, end, step, period)
+    for at in range(start, end, step):
+        for j in range(min(columns, end - at)):
+            out[index(at + j)] = gradient[index(at + j)] - exp(y[index(at + j)]) * sums[j]
 
 
 # ------------------------------------------------------------------------------------------------- kernels
 
 
 @kernel
-def _softmax_rows(out, x, size):
-    # An iteration owns a row: its maximum, exp into the output, then the division.
-    for row in prange(x.size // size):
-        values, results = x[row * size : (row + 1) * size], out[row * size : (row + 1) * size]
-        factor = x.dtype.type(1.0 / row_exp(results, values, row_max(values)))
-        for i in range(size):
-            results[i] *= factor
+def _softmax_rows(out, x, size, rows):
+    # An iteration owns ``rows`` rows: their maximum, exp into the output, then the division.
+    for task in prange(-(-x.size // (size * rows))):
+        bits = bits_of(x)
+        for start in range(task * rows * size, min((task + 1) * rows * size, x.size), size):
+            exp_sum = row_exp(out, x, start, size, row_max(bits, start, size))
+            factor = x.dtype.type(1) / x.dtype.type(exp_sum)
+            for i in range(size):
+                out[index(start + i)] *= factor
 
 
 @kernel
-def _softmax_strips(out, x, size, inner, strips):
+def _log_softmax_rows(out, x, size, rows):
+    # An iteration owns ``rows`` rows.
+    for task in prange(-(-x.size // (size * rows))):
+        first, count = task * rows, min(rows, x.size // size - task * rows)
+        top, log_sum = np.empty(count, x.dtype), np.empty(count, x.dtype)
+        rows_log_sums(top, log_sum, x, first * size, size)
+        for row in range(count):
+            start, row_top, row_log_sum = (first + row) * size, top[row], log_sum[row]
+            for i in range(size):
+                out[index(start + i)] = log_probability(x[index(start + i)], row_top, row_log_sum)
+
+
+@kernel
+def _softmax_strips(out, x, size, inner, tasks, strips, width, step, images):
     # An iteration owns a strip of columns.
-    for task in prange(x.size // (size * inner) * strips):
-        j0 = task % strips * STRIP
-        start = task // strips * size * inner + j0
-        width = min(STRIP, inner - j0)
-        top, sums, factor = np.empty(width, x.dtype), np.empty(width), np.empty(width, x.dtype)
-        strip_max(top, x[start:], size, inner)
-        for j in range(width):
-            sums[j] = 0
-        for c in range(size):
-            at = start + c * inner
-            values, results = x[at : at + width], out[at : at + width]
-            for j in range(width):
-                e = exp(values[j] - top[j])
-                results[j] = e
-                sums[j] += np.float64(e)
-        for j in range(width):
-            factor[j] = x.dtype.type(1.0 / sums[j])
-        for c in range(size):
-            results = out[start + c * inner : start + c * inner + width]
-            for j in range(width):
-                results[j] *= factor[j]
+    for task in prange(tasks):
+        if images > 0:
+            lines = np.empty((2, size * width), x.dtype)
+            start = task * images * size * inner
+            gather(lines[1], x, start, size, inner, width)
+            _softmax_strip(lines[0], lines[1], 0, size * width, width, width, width)
+            scatter(out, lines[0], start, size, inner, width)
+        else:
+            first, j0 = task // strips * size * inner, task % strips * width
+            columns = min(width, step - j0)
+            _softmax_strip(out, x, first + j0, first + size * inner, step, columns, inner)
 
 
 @kernel
-def _log_softmax_rows(out, x, size):
-    # An iteration owns a row.
-    for row in prange(x.size // size):
-        values, results = x[row * size : (row + 1) * size], out[row * size : (row + 1) * size]
-        top = row_max(values)
-        log_sum = x.dtype.type(np.log(row_exp_sum(values, top)))
-        for i in range(size):
-            results[i] = log_probability(values[i], top, log_sum)
-
-
-@kernel
-def _log_softmax_strips(out, x, size, inner, strips):
+def _log_softmax_strips(out, x, size, inner, tasks, strips, width, step, images):
     # An iteration owns a strip of columns.
-    for task in prange(x.size // (size * inner) * strips):
-        j0 = task % strips * STRIP
-        start = task // strips * size * inner + j0
-        width = min(STRIP, inner - j0)
-        top, sums, log_sum = np.empty(width, x.dtype), np.empty(width), np.empty(width, x.dtype)
-        strip_max(top, x[start:], size, inner)
-        strip_exp_sum(sums, top, x[start:], size, inner)
-        for j in range(width):
-            log_sum[j] = x.dtype.type(np.log(sums[j]))
-        for c in range(size):
-            at = start + c * inner
-            values, results = x[at : at + width], out[at : at + width]
-            for j in range(width):
-                results[j] = log_probability(values[j], top[j], log_sum[j])
+    for task in prange(tasks):
+        if images > 0:
+            lines = np.empty((2, size * width), x.dtype)
+            start = task * images * size * inner
+            gather(lines[1], x, start, size, inner, width)
+            _log_softmax_strip(lines[0], lines[1], 0, size * width, width, width, width)
+            scatter(out, lines[0], start, size, inner, width)
+        else:
+            first, j0 = task // strips * size * inner, task % strips * width
+            columns = min(width, step - j0)
+            _log_softmax_strip(out, x, first + j0, first + size * inner, step, columns, inner)
 
 
 @kernel
 def _softmax_grad_rows(out, gradient, y, size):
     # An iteration owns a row: y * (gradient - sum(gradient * y)).
     for row in prange(y.size // size):
-        first, last = row * size, (row + 1) * size
-        g, values, results = gradient[first:last], y[first:last], out[first:last]
-        mean = y.dtype.type(dot(g, values))
+        start = row * size
+        mean = y.dtype.type(row_dot(gradient, y, start, size))
         for i in range(size):
-            results[i] = values[i] * (g[i] - mean)
+            out[index(start + i)] = y[index(start + i)] * (gradient[index(start + i)] - mean)
 
 
 @kernel
-def _softmax_grad_strips(out, gradient, y, size, inner, strips):
+def _softmax_grad_strips(out, gradient, y, size, inner, tasks, strips, width, step, images):
     # An iteration owns a strip of columns.
-    for task in prange(y.size // (size * inner) * strips):
-        j0 = task % strips * STRIP
-        start = task // strips * size * inner + j0
-        width = min(STRIP, inner - j0)
-        sums, mean = np.empty(width), np.empty(width, y.dtype)
-        for j in range(width):
-            sums[j] = 0
-        for c in range(size):
-            at = start + c * inner
-            g, values = gradient[at : at + width], y[at : at + width]
-            for j in range(width):
-                sums[j] += np.float64(g[j] * values[j])
-        for j in range(width):
-            mean[j] = y.dtype.type(sums[j])
-        for c in range(size):
-            at = start + c * inner
-            g, values, results = gradient[at : at + width], y[at : at + width], out[at : at + width]
-            for j in range(width):
-                results[j] = values[j] * (g[j] - mean[j])
+    for task in prange(tasks):
+        if images > 0:
+            lines = np.empty((3, size * width), y.dtype)
+            start = task * images * size * inner
+            gather(lines[1], gradient, start, size, inner, width)
+            gather(lines[2], y, start, size, inner, width)
+            _softmax_grad_strip(lines[0], lines[1], lines[2], 0, size * width, width, width, width)
+            scatter(out, lines[0], start, size, inner, width)
+        else:
+            first, j0 = task // strips * size * inner, task % strips * width
+            columns = min(width, step - j0)
+            _softmax_grad_strip(out, gradient, y, first + j0, first + size * inner, step, columns, inner)
 
 
 @kernel
 def _log_softmax_grad_rows(out, gradient, y, size):
     # An iteration owns a row: gradient - exp(y) * sum(gradient).
     for row in prange(y.size // size):
-        first, last = row * size, (row + 1) * size
-        g, values, results = gradient[first:last], y[first:last], out[first:last]
-        s = y.dtype.type(total(g))
+        start = row * size
+        s = y.dtype.type(row_total(gradient, start, size))
         for i in range(size):
-            results[i] = g[i] - exp(values[i]) * s
+            out[index(start + i)] = gradient[index(start + i)] - exp(y[index(start + i)]) * s
 
 
 @kernel
-def _log_softmax_grad_strips(out, gradient, y, size, inner, strips):
+def _log_softmax_grad_strips(out, gradient, y, size, inner, tasks, strips, width, step, images):
     # An iteration owns a strip of columns.
-    for task in prange(y.size // (size * inner) * strips):
-        j0 = task % strips * STRIP
-        start = task // strips * size * inner + j0
-        width = min(STRIP, inner - j0)
-        sums, rounded = np.empty(width), np.empty(width, y.dtype)
-        for j in range(width):
-            sums[j] = 0
-        for c in range(size):
-            g = gradient[start + c * inner : start + c * inner + width]
-            for j in range(width):
-                sums[j] += np.float64(g[j])
-        for j in range(width):
-            rounded[j] = y.dtype.type(sums[j])
-        for c in range(size):
-            at = start + c * inner
-            g, values, results = gradient[at : at + width], y[at : at + width], out[at : at + width]
-            for j in range(width):
-                results[j] = g[j] - exp(values[j]) * rounded[j]
+    for task in prange(tasks):
+        if images > 0:
+            lines = np.empty((3, size * width), y.dtype)
+            start = task * images * size * inner
+            gather(lines[1], gradient, start, size, inner, width)
+            gather(lines[2], y, start, size, inner, width)
+            _log_softmax_grad_strip(lines[0], lines[1], lines[2], 0, size * width, width, width, width)
+            scatter(out, lines[0], start, size, inner, width)
+        else:
+            first, j0 = task // strips * size * inner, task % strips * width
+            columns = min(width, step - j0)
+            _log_softmax_grad_strip(out, gradient, y, first + j0, first + size * inner, step, columns, inner)
 
 
 # ------------------------------------------------------------------------------------------------- entries
 
 
-def strips(inner):
-    """How many strips cover the inner dimension."""
-    return -(-inner // STRIP)
-
-
 def softmax(out, input, view):
-    x, y, work = input.reshape(-1), out.reshape(-1), input.size * 4
-    if view.inner == 1:
-        _softmax_rows(work)(y, x, view.size)
+    x, y, work, size = input.reshape(-1), out.reshape(-1), input.size * 4, view.size
+    if by_rows(view):
+        _softmax_rows(work)(y, x, size, rows_of_a_task(size))
     else:
-        _softmax_strips(work)(y, x, view.size, view.inner, strips(view.inner))
+        _softmax_strips(work)(y, x, size, view.inner, *plan(view.outer, size, view.inner, x.itemsize))
 
 
 def log_softmax(out, input, view):
-    x, y, work = input.reshape(-1), out.reshape(-1), input.size * 4
-    if view.inner == 1:
-        _log_softmax_rows(work)(y, x, view.size)
+    x, y, work, size = input.reshape(-1), out.reshape(-1), input.size * 4, view.size
+    if by_rows(view):
+        _log_softmax_rows(work)(y, x, size, rows_of_a_task(size))
     else:
-        _log_softmax_strips(work)(y, x, view.size, view.inner, strips(view.inner))
+        _log_softmax_strips(work)(y, x, size, view.inner, *plan(view.outer, size, view.inner, x.itemsize))
 
 
 def softmax_backward(out, grad_output, output, view):
@@ -281,7 +220,9 @@ def softmax_backward(out, grad_output, output, view):
     if view.inner == 1:
         _softmax_grad_rows(work)(grad, g, y, view.size)
     else:
-        _softmax_grad_strips(work)(grad, g, y, view.size, view.inner, strips(view.inner))
+        _softmax_grad_strips(work)(
+            grad, g, y, view.size, view.inner, *plan(view.outer, view.size, view.inner, y.itemsize)
+        )
 
 
 def log_softmax_backward(out, grad_output, output, view):
@@ -289,4 +230,6 @@ def log_softmax_backward(out, grad_output, output, view):
     if view.inner == 1:
         _log_softmax_grad_rows(work)(grad, g, y, view.size)
     else:
-        _log_softmax_grad_strips(work)(grad, g, y, view.size, view.inner, strips(view.inner))
+        _log_softmax_grad_strips(work)(
+            grad, g, y, view.size, view.inner, *plan(view.outer, view.size, view.inner, y.itemsize)
+        )

@@ -12,12 +12,3 @@ def total(x):
     for i in range(x.size):
         s += np.float64(x[i])
     return s
-
-
-@reduction
-def dot(x, y):
-    """The sum of x * y, each product in the arrays' own type."""
-    s = 0.0
-    for i in range(x.size):
-        s += np.float64(x[i] * y[i])
-    return s

@@ -3,6 +3,7 @@
 A size law answers with a NamedTuple of ints, the geometry, which serves every backend, forward and backward.
 """
 
+import functools
 import operator as _operator
 from collections.abc import Sequence
 from math import prod
@@ -20,6 +21,25 @@ LARGEST = 2**31 - 1
 
 
 # -------------------------------------------------------------------------------------------------- options
+
+
+def _plain(value: Any) -> bool:
+    kind = type(value)
+    return kind is int or kind is bool or value is None or (kind is tuple and all(type(each) is int for each in value))
+
+
+def _remembered(law: Any) -> Any:
+    """A size law that remembers its answers to plain arguments: small inputs cannot wait 2 us for sizes each time."""
+    remembering = functools.lru_cache(maxsize=1024, typed=True)(law)  # typed: 1, 1.0 and True are equal
+
+    @functools.wraps(law)
+    def remembered(op: str, input: Shape, *options: Any) -> Any:
+        for value in options:
+            if type(value) is not int and not _plain(value):
+                return law(op, input, *options)
+        return remembering(op, input, *options)
+
+    return remembered
 
 
 def integer(op: str, name: str, value: Any, least: int = -LARGEST, most: int = LARGEST) -> int:
@@ -243,10 +263,10 @@ class Pool2d(NamedTuple):
 
     output: Shape
     planes: int  # images times channels
-    height: int
-    width: int
     out_height: int
     out_width: int
+    height: int
+    width: int
     kernel_height: int
     kernel_width: int
     stride_h: int
@@ -257,6 +277,7 @@ class Pool2d(NamedTuple):
     dilation_w: int
 
 
+@_remembered
 def pool2d(op: str, input: Shape, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: Any) -> Pool2d:
     """Output size floor or ceil((H + 2p - (k - 1) * d - 1) / s) + 1; the last window starts inside input or padding.
 
@@ -275,7 +296,7 @@ def pool2d(op: str, input: Shape, kernel_size: Any, stride: Any, padding: Any, d
         padded = h + 2 * ph, w + 2 * pw
         raise ValueError(f"{op}: kernel_size expects a dilated kernel within the padded input {padded}, got {extent}")
     output = _fits(op, (n, c, oh, ow))[4 - len(input) :]
-    return Pool2d(output, n * c, h, w, oh, ow, kh, kw, sh, sw, ph, pw, dh, dw)
+    return Pool2d(output, n * c, oh, ow, h, w, kh, kw, sh, sw, ph, pw, dh, dw)
 
 
 def _pooled(size: int, extent: int, stride: int, pad: int, ceil: bool) -> int:

@@ -270,13 +270,11 @@ def max_pool2d_backward(
     g = _shapes.pool2d(op, x.shape, kernel_size, stride, padding, dilation, ceil_mode)
     _shapes.same(op, "grad_output", go.shape, g.output)
     _shapes.same(op, "indices", places.shape, g.output)
-    bad = on.check.first_outside(places, g.height * g.width, -1)
-    if bad >= 0:
+    grad_input = on.empty(x.shape, x.dtype)
+    if grad_input.size and not on.pool_grad.max_pool2d_backward(grad_input, go, places, g):
+        bad = on.check.first_outside(places, g.height * g.width, -1)
         expected = f"places from 0 to {g.height * g.width - 1}, or -1"
         raise ValueError(f"{op}: indices expects {expected}, got {places.reshape(-1)[bad]}")
-    grad_input = on.empty(x.shape, x.dtype)
-    if grad_input.size:
-        on.pool_grad.max_pool2d_backward(grad_input, go, places, g)
     return grad_input
 
 

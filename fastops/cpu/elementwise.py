@@ -109,22 +109,22 @@ def _dropout(out, x, threshold, scale, key0, key1):
 
 
 def relu(out, input):
-    _relu(input.size)(out.reshape(-1), input.reshape(-1))
+    _relu(input.size)(out.ravel(), input.ravel())
 
 
 def sigmoid(out, input):
-    _sigmoid(input.size * 4)(out.reshape(-1), input.reshape(-1))
+    _sigmoid(input.size * 4)(out.ravel(), input.ravel())
 
 
 def relu_backward(out, grad_output, input):
-    _relu_grad(input.size)(out.reshape(-1), grad_output.reshape(-1), input.reshape(-1))
+    _relu_grad(input.size)(out.ravel(), grad_output.ravel(), input.ravel())
 
 
 def sigmoid_backward(out, grad_output, output):
-    _sigmoid_grad(output.size)(out.reshape(-1), grad_output.reshape(-1), output.reshape(-1))
+    _sigmoid_grad(output.size)(out.ravel(), grad_output.ravel(), output.ravel())
 
 
 def dropout(out, input, p, key):
     scale = 1.0 / (1.0 - p) if p < 1.0 else 0.0
     threshold = round(p * 2**32)
-    _dropout(input.size * 8)(out.reshape(-1), input.reshape(-1), threshold, scale, key & 0xFFFFFFFF, key >> 32)
+    _dropout(input.size * 8)(out.ravel(), input.ravel(), threshold, scale, key & 0xFFFFFFFF, key >> 32)

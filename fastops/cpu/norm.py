@@ -187,7 +187,7 @@ def moments(input, g):
     """Mean and biased variance of each channel, float64."""
     n, channels, inner = g
     mean, var = np.empty(channels), np.empty(channels)
-    x, work = input.reshape(-1), input.size * 2
+    x, work = input.ravel(), input.size * 2
     if inner >= COLUMNS:
         blocks = -(-inner // BLOCK)
         means, m2s = np.empty((2, channels, n * blocks))
@@ -228,17 +228,17 @@ def batch_norm(out, input, mean, var, weight, bias, eps, g):
         scale = (scale if weight is None else scale * weight).astype(dtype)
         shift = np.zeros(g.size, dtype) if bias is None else bias
     if g.inner == 1:
-        _batch_norm_columns(input.size)(out.reshape(-1), input.reshape(-1), high, low, scale, shift)
+        _batch_norm_columns(input.size)(out.ravel(), input.ravel(), high, low, scale, shift)
     else:
         _batch_norm_planes(input.size)(
-            out.reshape(-1), input.reshape(-1), high, low, scale, shift, g.size, g.inner
+            out.ravel(), input.ravel(), high, low, scale, shift, g.size, g.inner
         )  # fmt: skip
 
 
 def gradient_sums(grad_output, input, mean, g):
     """The sums of grad_output and of grad_output * (input - mean) of each channel, float64."""
     n, channels, inner = g
-    x, y, work = input.reshape(-1), grad_output.reshape(-1), input.size * 2
+    x, y, work = input.ravel(), grad_output.ravel(), input.size * 2
     mean = mean.astype(np.float64)
     if inner >= COLUMNS:
         blocks = -(-inner // BLOCK)
@@ -273,7 +273,7 @@ def batch_norm_backward(grad_input, grad_weight, grad_bias, grad_output, input, 
         summand = (-factor * sums / count).astype(dtype)
         high, low = _in_two(mean, dtype)
         factor = factor.astype(dtype)
-    x, y, out = input.reshape(-1), grad_output.reshape(-1), grad_input.reshape(-1)
+    x, y, out = input.ravel(), grad_output.ravel(), grad_input.ravel()
     if training:
         _batch_norm_grad_planes(input.size)(out, y, x, high, low, factor, slope, summand, g.size, g.inner)
     else:

@@ -324,15 +324,15 @@ def _avg_pool2d(out, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, include_pad, divis
 def max_pool2d(out, indices, input, g):
     work = input.size + out.size
     if indices is None:
-        _max_pool2d(work)(out.reshape(-1), input.reshape(-1), *g[4:6], *g[2:4], *g[6:])
+        _max_pool2d(work)(out.ravel(), input.ravel(), *g[2:])
     else:
         # places in 32 bits are half the bytes and twice the lanes
         firsts = np.empty(g.out_width + 64, np.int32 if g.height * g.width < 2**31 else np.int64)
         _max_pool2d_indices(work * 2)(
-            out.reshape(-1), indices.reshape(-1), firsts, input.reshape(-1), *g[4:6], *g[2:4], *g[6:]
+            out.ravel(), indices.ravel(), firsts, input.ravel(), *g[2:]
         )  # fmt: skip
 
 
 def avg_pool2d(out, input, g, count_include_pad, divisor):
     work = input.size + out.size
-    _avg_pool2d(work)(out.reshape(-1), input.reshape(-1), *g[4:6], *g[2:4], *g[6:12], count_include_pad, divisor)
+    _avg_pool2d(work)(out.ravel(), input.ravel(), *g[2:12], count_include_pad, divisor)

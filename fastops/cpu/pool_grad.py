@@ -11,6 +11,8 @@ from .vectors import (
     first_lanes, interleaved_high, interleaved_low, keep, lanes, load, masked_load, pointer, repeated, store,
 )  # fmt: skip
 
+PLANES = 4  # in turn
+
 # ------------------------------------------------------------------------------------------------ routines
 
 
@@ -53,21 +55,51 @@ def _spread_row(rows, to, line, at, size, w, ow, kw, sw, pw, zero):
                 rows[to + ix0 + kx + pw % sw] += line[at + ox]
 
 
+@inlined
+def _scatter_plane(target, gradient, places, count):
+    for i in range(count):
+        if places[i] >= 0:
+            target[index(places[i])] += gradient[i]
+
+
+@inlined
+def _scatter_planes(target, gradient, places, plane, count):
+    for i in range(count):
+        for k in range(PLANES):
+            place = places[index(k * count + i)]
+            if place >= 0:
+                target[index(k * plane + place)] += gradient[index(k * count + i)]
+
+
 # ------------------------------------------------------------------------------------------------- kernels
 
 
 @kernel
 def _scatter(out, gradient, indices, plane, out_plane):
-    # An iteration owns one plane of the result and adds each gradient at its index, in order; -1 has none.
-    for p in prange(out.size // plane):
-        target = out[p * plane : (p + 1) * plane]
-        g = gradient[p * out_plane : (p + 1) * out_plane]
-        places = indices[p * out_plane : (p + 1) * out_plane]
-        for i in range(plane):
-            target[i] = 0
-        for i in range(out_plane):
-            if places[i] >= 0:
-                target[index(places[i])] += g[i]
+    # An iteration owns PLANES planes of the result, and adds each gradient at its index, in order; -1 has none.  If one
+    # lies outside, it leaves them; the kernel returns how many iterations did.  Planes in turn: neighbours often share
+    # a maximum, and an addition would wait for the one before.
+    wrong = 0
+    count = out.size // plane
+    for owned in prange(-(-count // PLANES)):
+        p = owned * PLANES
+        places = indices[p * out_plane : min(p + PLANES, count) * out_plane]
+        least, most = np.int64(0), np.int64(-1)
+        for i in range(places.size):
+            least, most = min(least, places[i]), max(most, places[i])
+        if least < -1 or most >= plane:
+            wrong += 1
+        else:
+            target = out[p * plane : min(p + PLANES, count) * plane]
+            for i in range(target.size):
+                target[i] = 0
+            if p + PLANES <= count:
+                _scatter_planes(target, gradient[p * out_plane :], places, plane, out_plane)
+            else:
+                for k in range(count - p):
+                    first = k * out_plane
+                    _scatter_plane(target[k * plane :], gradient[p * out_plane + first :], places[first:], out_plane)
+    return wrong
 
 
 @kernel
@@ -114,12 +146,13 @@ def _avg_pool2d_grad(out, gradient, oh, ow, h, w, kh, kw, sh, sw, ph, pw, includ
 
 
 def max_pool2d_backward(out, grad_output, indices, g):
-    _scatter(out.size + grad_output.size * 4)(
-        out.reshape(-1), grad_output.reshape(-1), indices.reshape(-1), g.height * g.width, g.out_height * g.out_width
+    """Fill the gradient; False, and not all of it, if an index is not on the input."""
+    return not _scatter(out.size + grad_output.size * 4)(
+        out.ravel(), grad_output.ravel(), indices.ravel(), g.height * g.width, g.out_height * g.out_width
     )
 
 
 def avg_pool2d_backward(out, grad_output, g, count_include_pad, divisor):
     _avg_pool2d_grad(out.size + grad_output.size)(
-        out.reshape(-1), grad_output.reshape(-1), *g[4:6], *g[2:4], *g[6:12], count_include_pad, divisor
+        out.ravel(), grad_output.ravel(), *g[2:12], count_include_pad, divisor
     )  # fmt: skip

@@ -83,11 +83,12 @@ def batch_norm(
     if not out.size:
         return out
     if train:
-        mean, var = on.norm.moments(x, g)
+        running = mean, var
+        mean, var = on.norm.moments(x, g, *running, share)
+        for given, moved in zip((running_mean, running_var), running, strict=True):
+            if moved is not given:  # a contiguous copy
+                given[...] = moved
     on.norm.batch_norm(out, x, mean, var, scale, shift, epsilon, g)
-    if train and running_mean is not None:
-        on.norm.update_running(running_mean, mean, share)
-        on.norm.update_running(running_var, on.norm.unbiased(var, g.outer * g.inner), share)
     return out
 
 

@@ -29,10 +29,11 @@ def enter(op: str, optional: tuple[str, ...] = (), /, **arrays: Array) -> tuple[
         if array is None and name in optional:
             entered.append(None)
             continue
-        on, array = enter_one(op, name, array)
+        if type(array) is not np.ndarray or array.dtype is not dtype or not array.flags.carray:
+            _, array = enter_one(op, name, array)
         if dtype is None:
             first_name, dtype = name, array.dtype
-        elif array.dtype != dtype:
+        elif array.dtype is not dtype and array.dtype != dtype:
             raise TypeError(f"{op}: {name} expects dtype {dtype}, as {first_name} has, got {array.dtype}")
         entered.append(array)
     return tuple(entered)

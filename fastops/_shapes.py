@@ -23,19 +23,19 @@ LARGEST = 2**31 - 1
 # -------------------------------------------------------------------------------------------------- options
 
 
-def _plain(value: Any) -> bool:
-    kind = type(value)
-    return kind is int or kind is bool or value is None or (kind is tuple and all(type(each) is int for each in value))
-
-
 def _remembered(law: Any) -> Any:
-    """A size law that remembers its answers to plain arguments: small inputs cannot wait 2 us for sizes each time."""
+    """A size law that remembers its answers to ints, bools, None and tuples of ints: it takes 2 us, half a small pool."""
     remembering = functools.lru_cache(maxsize=1024, typed=True)(law)  # typed: 1, 1.0 and True are equal
 
     @functools.wraps(law)
     def remembered(op: str, input: Shape, *options: Any) -> Any:
         for value in options:
-            if type(value) is not int and not _plain(value):
+            kind = type(value)
+            if kind is tuple:
+                for each in value:
+                    if type(each) is not int:  # typed does not look into tuples
+                        return law(op, input, *options)
+            elif kind is not int and kind is not bool and value is not None:
                 return law(op, input, *options)
         return remembering(op, input, *options)
 
@@ -83,6 +83,8 @@ def flag(op: str, name: str, value: Any) -> bool:
 
 def number(op: str, name: str, value: Any) -> float:
     """A real number as a float (NaN and infinities too)."""
+    if type(value) is float:
+        return value
     try:
         if isinstance(value, (str, bytes, bool)):
             raise TypeError
@@ -347,12 +349,17 @@ def around(shape: Shape, dim: int) -> Channels:
     return Channels(prod(shape[:dim]), shape[dim], prod(shape[dim + 1 :]))
 
 
-def batch_norm(op: str, input: Shape, training: bool, **per_channel: Shape | None) -> Channels:
-    """(N, C, spatial size) of an input of 2 to 5 dimensions or more; everything in ``per_channel`` has shape (C,)."""
+@functools.lru_cache(maxsize=1024)
+def batch_norm(
+    op: str, input: Shape, training: bool, running_mean: Shape | None, running_var: Shape | None, weight: Shape | None,
+    bias: Shape | None,
+) -> Channels:  # fmt: skip
+    """(N, C, spatial size) of an input of 2 to 5 dimensions or more; the others have shape (C,)."""
     if len(input) < 2:
         raise ValueError(f"{op}: input expects shape (N, C) or (N, C, ...), got {input}")
     view = around(input, 1)
-    for name, shape in per_channel.items():
+    given = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
+    for name, shape in given.items():
         if shape is not None:
             same(op, name, shape, (view.size,))
     if training and view.outer * view.inner == 1:
@@ -367,6 +374,7 @@ def classes(op: str, input: Shape) -> Channels:
     return around(input, 0 if len(input) == 1 else 1)
 
 
+@_remembered
 def flatten(op: str, input: Shape, start_dim: Any, end_dim: Any) -> Shape:
     """The shape with dimensions start_dim..end_dim made one."""
     start, end = dimension(op, "start_dim", start_dim, len(input)), dimension(op, "end_dim", end_dim, len(input))

@@ -205,27 +205,50 @@ def _batch_norm_columns(out, x, mean, var, weight, bias, has_weight, has_bias, e
 
 @kernel
 def _batch_norm_grad_planes(
-    out, grad_weight, grad_bias, g, x, mean, var, weight, has_weight, with_weight, with_bias, training, eps, n, inner
-):
-    # Sums as in _moments_planes: an iteration owns one block of one plane, then one channel; at last a plane.
-    channels, blocks = mean.size, -(-inner // BLOCK)
-    parts, sums = np.empty((5, channels), x.dtype), np.empty((2, channels))
-    _scales(parts, mean, var, weight, has_weight, eps)
+    out, grad_weight, grad_bias, g, x, mean, var, weight, has_weight, with_weight, with_bias, training, eps, channels,
+    n, inner
+):  # fmt: skip
+    # An iteration owns one block of one plane, then one channel, at last a plane.  In training it takes the moments of
+    # its block as in _moments_planes, and g * (x - mean of the block), moved to the channel's mean when that is known.
+    blocks = -(-inner // BLOCK)
+    parts, moments, sums = np.empty((5, channels), x.dtype), np.empty((2, channels)), np.empty((2, channels))
+    some = np.empty((4, channels, n * blocks))
     if training or with_weight or with_bias:
-        block_sums = np.empty((2, channels, n * blocks))
         for i in prange(n * channels * blocks):
             plane, block = i // blocks, i % blocks
             start = plane * inner + block * BLOCK
             stop = min(start + BLOCK, (plane + 1) * inner)
             c, at = plane % channels, plane // channels * blocks + block
-            block_sums[0, c, at], block_sums[1, c, at] = _sums_of_gradient(
-                g[start:stop], x[start:stop], np.float64(mean[c])
-            )
-        for c in prange(channels):
-            sums[0, c], sums[1, c] = total(block_sums[0, c]), total(block_sums[1, c])
-        _gradient_scales(
-            parts, grad_weight, grad_bias, sums, var, weight, has_weight, with_weight, with_bias, eps, n * inner
-        )
+            values, average, m2 = x[start:stop], 0.0, 0.0
+            if training:
+                average = total(values) / values.size
+                m2 = _m2(values, average)
+            else:
+                average = np.float64(mean[c])
+            some[2, c, at], some[3, c, at] = average, m2
+            some[0, c, at], some[1, c, at] = _sums_of_gradient(g[start:stop], values, average)
+    for c in prange(channels):
+        count, m, s = 0.0, 0.0, 0.0
+        sum, deviation = 0.0, 0.0
+        if training:
+            for at in range(n * blocks):
+                size = np.float64(min(BLOCK, inner - (at % blocks) * BLOCK))
+                count, m, s = joined(count, m, s, size, some[2, c, at], some[3, c, at])
+            for at in range(n * blocks):
+                sum += some[0, c, at]
+                deviation += some[1, c, at] + (some[2, c, at] - m) * some[0, c, at]
+            s /= count
+        else:
+            m, s = np.float64(mean[c]), np.float64(var[c])
+            if with_weight or with_bias:
+                for at in range(n * blocks):
+                    sum += some[0, c, at]
+                    deviation += some[1, c, at]
+        moments[0, c], moments[1, c], sums[0, c], sums[1, c] = m, s, sum, deviation
+    _scales(parts, moments[0], moments[1], weight, has_weight, eps)
+    _gradient_scales(
+        parts, grad_weight, grad_bias, sums, moments[1], weight, has_weight, with_weight, with_bias, eps, n * inner
+    )
     for plane in prange(n * channels):
         c = plane % channels
         high, low, a, b, d = parts[0, c], parts[1, c], parts[2, c], parts[3, c], parts[4, c]
@@ -307,11 +330,17 @@ def batch_norm(out, input, mean, var, weight, bias, eps, g):
 
 
 def batch_norm_backward(grad_input, grad_weight, grad_bias, grad_output, input, mean, var, weight, training, eps, g):
-    """Fill the gradients, those of weight and bias where they are not None."""
+    """Fill the gradients, those of weight and bias where they are not None; in training the moments are found again."""
     x, flags = input.ravel(), (weight is not None, grad_weight is not None, grad_bias is not None)
-    given = [x if array is None else array for array in (grad_weight, grad_bias, weight)]
-    compute = _batch_norm_grad_planes if g.inner >= COLUMNS else _batch_norm_grad_columns
-    compute(x.size * 3)(
-        grad_input.ravel(), *given[:2], grad_output.ravel(), x, mean, var, given[2], *flags, training, eps, g.outer,
-        g.inner,
-    )  # fmt: skip
+    to_weight, to_bias, scale = (x if array is None else array for array in (grad_weight, grad_bias, weight))
+    filled, given = (grad_input.ravel(), to_weight, to_bias), (grad_output.ravel(), x)
+    if g.inner >= COLUMNS:
+        statistics = (x, x) if training else (mean, var)
+        _batch_norm_grad_planes(x.size * 3)(
+            *filled, *given, *statistics, scale, *flags, training, eps, g.size, g.outer, g.inner
+        )
+    else:
+        statistics = moments(input, g) if training else (mean.astype(np.float64), var.astype(np.float64))
+        _batch_norm_grad_columns(x.size * 3)(
+            *filled, *given, *statistics, scale, *flags, training, eps, g.outer, g.inner
+        )

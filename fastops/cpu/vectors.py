@@ -46,44 +46,44 @@ def _mask(vector: Vector) -> Vector:
 # ------------------------------------------------------------------------------------------------ operators
 
 
-def _compare(symbol: str, float_compare: str) -> Any:
-    def code(builder: Any, a: Any, b: Any) -> Any:
-        if isinstance(a.type.element, ir.IntType):
-            return builder.icmp_signed(symbol, a, b)
-        return getattr(builder, float_compare)(symbol, a, b)
+def _operator(function: Any, for_floats: str, for_integers: str, symbol: str = "") -> None:
+    """Define an operator of two vectors, or of a vector and a number, by the names of what LLVM's builder has for it."""
 
-    return code
-
-
-def _arithmetic(float_code: str, int_code: str) -> Any:
-    def code(builder: Any, a: Any, b: Any) -> Any:
-        return getattr(builder, int_code if isinstance(a.type.element, ir.IntType) else float_code)(a, b)
-
-    return code
-
-
-def _operator(function: Any, code: Any, answers: bool) -> None:
     @infer_global(function)
     class Template(AbstractTemplate):  # type: ignore[misc, unused-ignore]
         def generic(self, args: Any, kws: Any) -> Any:
-            if len(args) == 2 and isinstance(args[0], Vector) and args[0] == args[1]:
-                return signature(_mask(args[0]) if answers else args[0], *args)
-            return None
+            if len(args) != 2 or not isinstance(args[0], Vector):
+                return None
+            vector, other = args
+            if not (other == vector or isinstance(other, types.Number)):
+                return None
+            return signature(_mask(vector) if symbol else vector, vector, other if other == vector else vector.dtype)
 
-    @lower_builtin(function, Vector, Vector)  # type: ignore[untyped-decorator, unused-ignore]
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return code(builder, *args)
+        a, b = args
+        dtype = sig.args[0].dtype
+        if not isinstance(sig.args[1], Vector):
+            b = _repeated(builder, a.type, b)
+        name = for_floats if isinstance(dtype, types.Float) else for_integers
+        if name == "icmp_signed" and not getattr(dtype, "signed", True):
+            name = "icmp_unsigned"
+        return getattr(builder, name)(*([symbol] if symbol else []), a, b)
+
+    for other in (Vector, types.Number):
+        lower_builtin(function, Vector, other)(lower)
 
 
-_operator(operator.gt, _compare(">", "fcmp_ordered"), True)
-_operator(operator.lt, _compare("<", "fcmp_ordered"), True)
-_operator(operator.eq, _compare("==", "fcmp_ordered"), True)
-_operator(operator.ne, _compare("!=", "fcmp_unordered"), True)
-_operator(operator.or_, lambda builder, a, b: builder.or_(a, b), False)
-_operator(operator.and_, lambda builder, a, b: builder.and_(a, b), False)
-_operator(operator.add, _arithmetic("fadd", "add"), False)
-_operator(operator.mul, _arithmetic("fmul", "mul"), False)
-_operator(operator.truediv, _arithmetic("fdiv", "sdiv"), False)
+_operator(operator.gt, "fcmp_ordered", "icmp_signed", ">")
+_operator(operator.ge, "fcmp_ordered", "icmp_signed", ">=")
+_operator(operator.lt, "fcmp_ordered", "icmp_signed", "<")
+_operator(operator.ne, "fcmp_unordered", "icmp_signed", "!=")
+_operator(operator.or_, "", "or_")
+_operator(operator.and_, "", "and_")
+_operator(operator.xor, "", "xor")
+_operator(operator.rshift, "", "lshr")  # of unsigned numbers
+_operator(operator.add, "fadd", "add")
+_operator(operator.mul, "fmul", "mul")
+_operator(operator.truediv, "fdiv", "")
 
 
 @intrinsic
@@ -155,6 +155,46 @@ def places(typing_context, array, like, first, step):
         return builder.add(first, builder.mul(step, _numbers(range(vector.lanes), vector.dtype.bitwidth)))
 
     return vector(array, like, first, step), generate
+
+
+@intrinsic
+def counters(typing_context, first):
+    """first, first + 1, ...: 64-bit unsigned numbers that fill a vector."""
+    vector = Vector(types.uint64, VECTOR_BYTES // 8)
+
+    def generate(context, builder, sig, args):
+        first = context.cast(builder, args[0], sig.args[0], types.uint64)
+        return builder.add(_repeated(builder, _code_type(vector), first), _numbers(range(vector.lanes), 64))
+
+    return vector(first), generate
+
+
+@intrinsic
+def words(typing_context, a, b):
+    """Vectors of 64-bit numbers below 2^32 as one of 32-bit numbers: a[0], b[0], a[1], b[1], ..."""
+    vector = Vector(types.uint32, 2 * a.lanes)
+
+    def generate(context, builder, sig, args):
+        high = builder.shl(args[1], _repeated(builder, args[1].type, ir.IntType(64)(32)))
+        return builder.bitcast(builder.or_(args[0], high), _code_type(vector))  # of a little-endian CPU
+
+    return vector(a, b), generate
+
+
+@intrinsic
+def half(typing_context, mask, array, second):
+    """The mask itself if a vector of the array's elements has as many lanes, else its first or second half."""
+    lanes = _of(array).lanes
+
+    def generate(context, builder, sig, args):
+        if mask.lanes == lanes:
+            return args[0]
+        low, high = (
+            builder.shuffle_vector(args[0], args[0], _numbers(range(first, first + lanes))) for first in (0, lanes)
+        )
+        return builder.select(context.cast(builder, args[2], sig.args[2], types.boolean), high, low)
+
+    return Vector(types.boolean, lanes)(mask, array, second), generate
 
 
 @intrinsic
@@ -326,3 +366,5 @@ evens = _shuffle(lambda n: range(0, 2 * n, 2))
 odds = _shuffle(lambda n: range(1, 2 * n, 2))
 interleaved_low = _shuffle(lambda n: [i // 2 + i % 2 * n for i in range(n)])
 interleaved_high = _shuffle(lambda n: [i // 2 + i % 2 * n for i in range(n, 2 * n)])
+pairs_low = _shuffle(lambda n: [i // 4 * 2 + i % 2 + i // 2 % 2 * n for i in range(n)])
+pairs_high = _shuffle(lambda n: [i // 4 * 2 + i % 2 + i // 2 % 2 * n for i in range(n, 2 * n)])

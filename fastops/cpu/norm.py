@@ -8,8 +8,8 @@ into the cache, and joined in a fixed order (Chan, Golub, LeVeque 1979): memory 
 import numpy as np
 from numba import prange
 
-from .._jit import index, kernel, reduction, routine, scalar
-from .sums import total
+from .._jit import VECTOR_BYTES, index, inlined, kernel, routine, scalar
+from .vectors import lane_sum, load_wide, pointer, wide
 
 BLOCK = 4096  # elements of a block: two passes over 16 or 32 KiB stay in L1
 COLUMNS = 16  # planes shorter than this are treated as columns of a matrix
@@ -48,29 +48,46 @@ def normalized(x, mean, mean_low, scale, shift):
     return ((x - mean) - mean_low) * scale + shift
 
 
-# ----------------------------------------------------------------------------------------------- reductions
-
-
-@reduction
-def _m2(x, mean):
-    s = 0.0
-    for i in range(x.size):
-        delta = np.float64(x[i]) - mean
-        s += delta * delta
-    return s
-
-
-@reduction
-def _sums_of_gradient(g, x, mean):
-    """The sums of g and of g * (x - mean)."""
-    s, d = 0.0, 0.0
-    for i in range(x.size):
-        s += np.float64(g[i])
-        d += np.float64(g[i]) * (np.float64(x[i]) - mean)
-    return s, d
-
-
 # ------------------------------------------------------------------------------------------------ routines
+
+
+@inlined
+def _with_values(a, b, x, y, mean):
+    return a + x, b + y
+
+
+@inlined
+def _with_deviations(a, b, x, y, mean):
+    deviation = x - mean
+    return a + deviation * deviation, b + y * deviation
+
+
+@inlined
+def _with_gradients(a, b, x, y, mean):
+    return a + y, b + y * (x - mean)
+
+
+@inlined
+def _sums(x, y, first, end, mean, add):
+    """Two sums over x and y in float64, from ``first`` to ``end``: four partial sums of vectors each."""
+    step = VECTOR_BYTES // 8
+    means = wide(mean)
+    a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = wide(0.0)
+    i = first
+    while i + 4 * step <= end:
+        a0, b0 = add(a0, b0, load_wide(x, i), load_wide(y, i), means)
+        a1, b1 = add(a1, b1, load_wide(x, i + step), load_wide(y, i + step), means)
+        a2, b2 = add(a2, b2, load_wide(x, i + 2 * step), load_wide(y, i + 2 * step), means)
+        a3, b3 = add(a3, b3, load_wide(x, i + 3 * step), load_wide(y, i + 3 * step), means)
+        i += 4 * step
+    while i + step <= end:
+        a0, b0 = add(a0, b0, load_wide(x, i), load_wide(y, i), means)
+        i += step
+    a, b = lane_sum((a0 + a1) + (a2 + a3)), lane_sum((b0 + b1) + (b2 + b3))
+    while i < end:
+        a, b = add(a, b, np.float64(x[i]), np.float64(y[i]), mean)
+        i += 1
+    return a, b
 
 
 @routine
@@ -121,11 +138,11 @@ def _moments_planes(mean, var, running_mean, running_var, x, updates, momentum, 
     for i in prange(n * channels * blocks):
         plane, block = i // blocks, i % blocks
         start = plane * inner + block * BLOCK
-        values = x[start : min(start + BLOCK, (plane + 1) * inner)]
-        average = total(values) / values.size
+        stop, values = min(start + BLOCK, (plane + 1) * inner), pointer(x)
+        average = _sums(values, values, start, stop, 0.0, _with_values)[0] / (stop - start)
         at = (plane // channels) * blocks + block
         means[plane % channels, at] = average
-        m2s[plane % channels, at] = _m2(values, average)
+        m2s[plane % channels, at] = _sums(values, values, start, stop, average, _with_deviations)[0]
     for c in prange(channels):
         count, m, s = 0.0, 0.0, 0.0
         for at in range(n * blocks):
@@ -219,14 +236,15 @@ def _batch_norm_grad_planes(
             start = plane * inner + block * BLOCK
             stop = min(start + BLOCK, (plane + 1) * inner)
             c, at = plane % channels, plane // channels * blocks + block
-            values, average, m2 = x[start:stop], 0.0, 0.0
+            values, gradients, m2 = pointer(x), pointer(g), 0.0
             if training:
-                average = total(values) / values.size
-                m2 = _m2(values, average)
+                average, sum = _sums(values, gradients, start, stop, 0.0, _with_values)
+                average /= stop - start
+                m2, deviation = _sums(values, gradients, start, stop, average, _with_deviations)
             else:
                 average = np.float64(mean[c])
-            some[2, c, at], some[3, c, at] = average, m2
-            some[0, c, at], some[1, c, at] = _sums_of_gradient(g[start:stop], values, average)
+                sum, deviation = _sums(values, gradients, start, stop, average, _with_gradients)
+            some[0, c, at], some[1, c, at], some[2, c, at], some[3, c, at] = sum, deviation, average, m2
     for c in prange(channels):
         count, m, s = 0.0, 0.0, 0.0
         sum, deviation = 0.0, 0.0

@@ -82,6 +82,7 @@ _operator(operator.and_, "", "and_")
 _operator(operator.xor, "", "xor")
 _operator(operator.rshift, "", "lshr")  # of unsigned numbers
 _operator(operator.add, "fadd", "add")
+_operator(operator.sub, "fsub", "sub")
 _operator(operator.mul, "fmul", "mul")
 _operator(operator.truediv, "fdiv", "")
 
@@ -262,6 +263,47 @@ def load(typing_context, array, i):
 def load_as(typing_context, array, i, like):
     """The same, with as many lanes as the vector ``like`` has."""
     return Vector(array.dtype, like.lanes)(array, i, like), _load
+
+
+WIDE = Vector(types.float64, VECTOR_BYTES // 8)
+
+
+@intrinsic
+def wide(typing_context, value):
+    """A vector of the float64 ``value``."""
+
+    def generate(context, builder, sig, args):
+        return _repeated(builder, _code_type(WIDE), context.cast(builder, args[0], sig.args[0], types.float64))
+
+    return WIDE(value), generate
+
+
+@intrinsic
+def load_wide(typing_context, array, i):
+    """array[i], array[i + 1], ... as a vector of float64."""
+    narrow = Vector(array.dtype, WIDE.lanes)
+
+    def generate(context, builder, sig, args):
+        pointer = builder.bitcast(_pointer(context, builder, sig, args), _code_type(narrow).as_pointer())
+        value = _aligned(builder.load(pointer), narrow)
+        return value if narrow == WIDE else builder.fpext(value, _code_type(WIDE))
+
+    return WIDE(array, i), generate
+
+
+@intrinsic
+def lane_sum(typing_context, vector):
+    """The sum of a vector's lanes: of its halves, of their halves, ..."""
+
+    def generate(context, builder, sig, args):
+        value, count = args[0], vector.lanes
+        while count > 1:
+            count //= 2
+            halves = [builder.shuffle_vector(value, value, _numbers(range(at, at + count))) for at in (0, count)]
+            value = builder.fadd(*halves)
+        return builder.extract_element(value, ir.IntType(32)(0))
+
+    return vector.dtype(vector), generate
 
 
 @intrinsic

@@ -24,7 +24,7 @@ LARGEST = 2**31 - 1
 
 
 def _remembered(law: Any) -> Any:
-    """A size law that remembers its answers to ints, bools, None and tuples of ints: it takes 2 us, half a small pool."""
+    """A size law that remembers its answers to ints, bools, None and tuples of ints: they take 2 us each time."""
     remembering = functools.lru_cache(maxsize=1024, typed=True)(law)  # typed: 1, 1.0 and True are equal
 
     @functools.wraps(law)

@@ -86,7 +86,7 @@ def batch_norm(
         running = mean, var
         mean, var = on.norm.moments(x, g, *running, share)
         for given, moved in zip((running_mean, running_var), running, strict=True):
-            if moved is not given:  # a contiguous copy
+            if given is not None and moved is not given:  # a contiguous copy
                 given[...] = moved
     on.norm.batch_norm(out, x, mean, var, scale, shift, epsilon, g)
     return out

@@ -6,8 +6,20 @@ from numba import prange
 from .._jit import VECTOR_BYTES, inlined, kernel, scalar
 from .exp import exp
 from .vectors import (
-    chosen, counters, first_lanes, half, lanes, load, masked_load, masked_store, pairs_high, pairs_low, pointer,
-    repeated, store, words,
+    chosen,
+    counters,
+    first_lanes,
+    half,
+    lanes,
+    load,
+    masked_load,
+    masked_store,
+    pairs_high,
+    pairs_low,
+    pointer,
+    repeated,
+    store,
+    words,
 )  # fmt: skip
 
 BLOCK = 4096  # elements that an iteration of dropout owns

@@ -10,8 +10,21 @@ from numba import prange
 
 from .._jit import inlined, kernel, scalar
 from .vectors import (
-    chosen, evens, first_lanes, keep, lanes, load, load_as, load_strided, masked_load, masked_store, odds, places,
-    pointer, repeated, store,
+    chosen,
+    evens,
+    first_lanes,
+    keep,
+    lanes,
+    load,
+    load_as,
+    load_strided,
+    masked_load,
+    masked_store,
+    odds,
+    places,
+    pointer,
+    repeated,
+    store,
 )  # fmt: skip
 
 BUFFER = 8192  # elements of the buffers of a band, about: 32 or 64 KiB
@@ -213,7 +226,7 @@ def _row_places(rows, columns, firsts, to, lines, at, pitch, ow, kx0, kx1, sw, p
 
 @kernel
 def _max_pool2d(out, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, dh, dw):
-    # An iteration owns some bands of rows of outputs; rows come before columns, the order in which torch takes -0 and 0.
+    # An iteration owns some bands of rows of outputs.  Rows before columns: of -0 and 0 the first one wins, as in torch.
     width = lanes(x)
     margin, pitch, kx0, kx1 = row_layout(width, ow, w, kw, sw, pw, dw)
     span, out_pitch = pitch * (2 if sw == 2 else 1), whole_vectors(ow, width)
@@ -273,7 +286,8 @@ def _max_pool2d_indices(out, indices, firsts, x, oh, ow, h, w, kh, kw, sh, sw, p
                     for ky in range(ky0, ky1):
                         row = (iy0 + ky * dh - top) * out_pitch + ox
                         value, column = load(rows, row), load_as(columns, row, fill)
-                        take = wins(value, best) | ((place < zero) & (column > none))  # the first counts even if it is -inf
+                        # the first one counts even if it is -inf
+                        take = wins(value, best) | ((place < zero) & (column > none))
                         best = chosen(take, value, best)
                         place = chosen(take, column + places(firsts, fill, (iy0 + ky * dh) * w, 0), place)
                     store_left(to, (plane * oh + oy) * ow + ox, best, ow - ox)

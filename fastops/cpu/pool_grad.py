@@ -5,10 +5,26 @@ from numba import prange
 
 from .._jit import index, inlined, kernel
 from .pool import (
-    BUFFER, added, band_rows, end_inside, first_inside, joined, store_left, whole_vectors, window_part,
+    BUFFER,
+    added,
+    end_inside,
+    first_inside,
+    joined,
+    store_left,
+    whole_vectors,
+    window_part,
 )  # fmt: skip
 from .vectors import (
-    first_lanes, interleaved_high, interleaved_low, keep, lanes, load, masked_load, pointer, repeated, store,
+    first_lanes,
+    interleaved_high,
+    interleaved_low,
+    keep,
+    lanes,
+    load,
+    masked_load,
+    pointer,
+    repeated,
+    store,
 )  # fmt: skip
 
 PLANES = 4  # in turn

@@ -101,9 +101,7 @@ def _roi_pool_grad(out, gradient, x, boxes, scale, channels, h, w, oh, ow):
 
 def roi_pool(out, input, boxes, g, scale):
     work = g.boxes * g.channels * (g.height * g.width // 4 + g.out_height * g.out_width)
-    _roi_pool(work)(
-        out.ravel(), input.ravel(), boxes, scale, g.channels, g.height, g.width, g.out_height, g.out_width
-    )
+    _roi_pool(work)(out.ravel(), input.ravel(), boxes, scale, g.channels, g.height, g.width, g.out_height, g.out_width)
 
 
 def roi_pool_backward(out, grad_output, input, boxes, g, scale):

@@ -47,7 +47,7 @@ def _mask(vector: Vector) -> Vector:
 
 
 def _operator(function: Any, for_floats: str, for_integers: str, symbol: str = "") -> None:
-    """Define an operator of two vectors, or of a vector and a number, by the names of what LLVM's builder has for it."""
+    """Define an operator of two vectors, or of a vector and a number, by what the builder calls its instructions."""
 
     @infer_global(function)
     class Template(AbstractTemplate):  # type: ignore[misc, unused-ignore]

@@ -349,16 +349,19 @@ def batch_norm(out, input, mean, var, weight, bias, eps, g):
 
 def batch_norm_backward(grad_input, grad_weight, grad_bias, grad_output, input, mean, var, weight, training, eps, g):
     """Fill the gradients, those of weight and bias where they are not None; in training the moments are found again."""
-    x, flags = input.ravel(), (weight is not None, grad_weight is not None, grad_bias is not None)
-    to_weight, to_bias, scale = (x if array is None else array for array in (grad_weight, grad_bias, weight))
-    filled, given = (grad_input.ravel(), to_weight, to_bias), (grad_output.ravel(), x)
+    x, y, out = input.ravel(), grad_output.ravel(), grad_input.ravel()
+    has_weight, with_weight, with_bias = weight is not None, grad_weight is not None, grad_bias is not None
+    weight, to_weight = weight if has_weight else x, grad_weight if with_weight else x
+    to_bias = grad_bias if with_bias else x
     if g.inner >= COLUMNS:
-        statistics = (x, x) if training else (mean, var)
+        mean, var = (x, x) if training else (mean, var)
         _batch_norm_grad_planes(x.size * 3)(
-            *filled, *given, *statistics, scale, *flags, training, eps, g.size, g.outer, g.inner
-        )
+            out, to_weight, to_bias, y, x, mean, var, weight, has_weight, with_weight, with_bias, training, eps, g.size,
+            g.outer, g.inner,
+        )  # fmt: skip
     else:
-        statistics = moments(input, g) if training else (mean.astype(np.float64), var.astype(np.float64))
+        mean, var = moments(input, g) if training else (mean.astype(np.float64), var.astype(np.float64))
         _batch_norm_grad_columns(x.size * 3)(
-            *filled, *given, *statistics, scale, *flags, training, eps, g.outer, g.inner
-        )
+            out, to_weight, to_bias, y, x, mean, var, weight, has_weight, with_weight, with_bias, training, eps,
+            g.outer, g.inner,
+        )  # fmt: skip

@@ -208,17 +208,52 @@ def store_left(out, to, value, left):
 
 
 @inlined
-def _row_places(rows, columns, firsts, to, lines, at, pitch, ow, kx0, kx1, sw, pw, dw, fill):
-    """rows[to + ox] = the maximum of window ox, columns[to + ox] = its column; firsts[ox] where all is -inf."""
+def _join_places(rows, columns, firsts, to, lines, at, pitch, ow, kx0, count, sw, pw, dw, fill):
     for ox in range(0, ow, lanes(rows)):
         best, column = fill, load_as(firsts, ox, fill)
-        for kx in range(kx0, kx1):
-            value = _window_vector(lines, at, pitch, kx * dw - pw, ox, ow, sw)
+        place = places(firsts, fill, ox * sw + kx0 * dw - pw, sw)
+        for k in range(count):
+            value = _window_vector(lines, at, pitch, (kx0 + k) * dw - pw, ox, ow, sw)
             take = wins(value, best)
-            best = chosen(take, value, best)
-            column = chosen(take, places(firsts, fill, ox * sw + kx * dw - pw, sw), column)
+            best, column = chosen(take, value, best), chosen(take, place, column)
+            place = place + dw
         store(rows, to + ox, best)
         store(columns, to + ox, column)
+
+
+@inlined
+def _row_places(rows, columns, firsts, to, lines, at, pitch, ow, kx0, kx1, sw, pw, dw, fill):
+    """rows[to + ox] = the maximum of window ox, columns[to + ox] = its column; firsts[ox] where all is -inf."""
+    if kx1 - kx0 == 2:
+        _join_places(rows, columns, firsts, to, lines, at, pitch, ow, kx0, 2, sw, pw, dw, fill)
+    elif kx1 - kx0 == 3:
+        _join_places(rows, columns, firsts, to, lines, at, pitch, ow, kx0, 3, sw, pw, dw, fill)
+    else:
+        _join_places(rows, columns, firsts, to, lines, at, pitch, ow, kx0, kx1 - kx0, sw, pw, dw, fill)
+
+
+@inlined
+def _join_rows_of_places(rows, columns, at, step, count, iy, w, dh, fill, none):
+    """(maximum, its place) of ``count`` vectors of rows ``step`` apart, whose first belongs to row ``iy`` of the input."""
+    best, place = load(rows, at), load_as(columns, at, fill)
+    lacks = place < 0  # a window of padding alone
+    place = place + iy * w
+    for ky in range(1, count):
+        value, column = load(rows, at + ky * step), load_as(columns, at + ky * step, fill)
+        take = wins(value, best)
+        best, place = chosen(take, value, best), chosen(take, column + (iy + ky * dh) * w, place)
+    return best, chosen(lacks, none, place)
+
+
+@inlined
+def _joined_places(rows, columns, at, step, count, iy, w, dh, fill, none):
+    if count <= 0:
+        return fill, none
+    if count == 2:
+        return _join_rows_of_places(rows, columns, at, step, 2, iy, w, dh, fill, none)
+    if count == 3:
+        return _join_rows_of_places(rows, columns, at, step, 3, iy, w, dh, fill, none)
+    return _join_rows_of_places(rows, columns, at, step, count, iy, w, dh, fill, none)
 
 
 # ------------------------------------------------------------------------------------------------- kernels
@@ -226,7 +261,7 @@ def _row_places(rows, columns, firsts, to, lines, at, pitch, ow, kx0, kx1, sw, p
 
 @kernel
 def _max_pool2d(out, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, dh, dw):
-    # An iteration owns some bands of rows of outputs.  Rows before columns: of -0 and 0 the first one wins, as in torch.
+    # An iteration owns some bands of rows of outputs.  Rows come first: of -0 and 0 the first one wins, as in torch.
     width = lanes(x)
     margin, pitch, kx0, kx1 = row_layout(width, ow, w, kw, sw, pw, dw)
     span, out_pitch = pitch * (2 if sw == 2 else 1), whole_vectors(ow, width)
@@ -272,7 +307,7 @@ def _max_pool2d_indices(out, indices, firsts, x, oh, ow, h, w, kh, kw, sh, sw, p
         to, values, lines, rows = pointer(out), pointer(x), pointer(line_buffer), pointer(row_buffer)
         places_to, columns, first = pointer(indices), pointer(column_buffer), pointer(firsts)
         fill = repeated(x, -np.inf)
-        none, zero = places(firsts, fill, -1, 0), places(firsts, fill, 0, 0)
+        none = places(firsts, fill, -1, 0)
         for unit in range(owned * group, min(owned * group + group, units)):
             plane, oy0, oy1, top, end = band_extent(unit, per_plane, band, oh, h, kh, sh, ph, dh)
             for iy in range(top, end):
@@ -281,15 +316,10 @@ def _max_pool2d_indices(out, indices, firsts, x, oh, ow, h, w, kh, kw, sh, sw, p
                 _row_places(rows, columns, first, row, lines, margin, pitch, ow, kx0, kx1, sw, pw, dw, fill)
             for oy in range(oy0, oy1):
                 iy0, ky0, ky1 = window_rows(oy, sh, ph, dh, kh, h)
+                iy, step = iy0 + ky0 * dh, dh * out_pitch
                 for ox in range(0, ow, width):
-                    best, place = fill, none
-                    for ky in range(ky0, ky1):
-                        row = (iy0 + ky * dh - top) * out_pitch + ox
-                        value, column = load(rows, row), load_as(columns, row, fill)
-                        # the first one counts even if it is -inf
-                        take = wins(value, best) | ((place < zero) & (column > none))
-                        best = chosen(take, value, best)
-                        place = chosen(take, column + places(firsts, fill, (iy0 + ky * dh) * w, 0), place)
+                    at = (iy - top) * out_pitch + ox
+                    best, place = _joined_places(rows, columns, at, step, ky1 - ky0, iy, w, dh, fill, none)
                     store_left(to, (plane * oh + oy) * ow + ox, best, ow - ox)
                     masked_store(places_to, (plane * oh + oy) * ow + ox, place, first_lanes(x, ow - ox))
         keep(line_buffer)

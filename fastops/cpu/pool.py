@@ -234,7 +234,7 @@ def _row_places(rows, columns, firsts, to, lines, at, pitch, ow, kx0, kx1, sw, p
 
 @inlined
 def _join_rows_of_places(rows, columns, at, step, count, iy, w, dh, fill, none):
-    """(maximum, its place) of ``count`` vectors of rows ``step`` apart, whose first belongs to row ``iy`` of the input."""
+    """(maximum, its place) of ``count`` vectors of rows ``step`` apart; the first is of row ``iy`` of the input."""
     best, place = load(rows, at), load_as(columns, at, fill)
     lacks = place < 0  # a window of padding alone
     place = place + iy * w

@@ -82,13 +82,12 @@ def batch_norm(
     out = _arrays.output(op, on, out, x.shape, x, input, running_mean, running_var, weight, bias)
     if not out.size:
         return out
+    found = on.norm.moments(x, g, mean, var, share) if train else None
     if train:
-        running = mean, var
-        mean, var = on.norm.moments(x, g, *running, share)
-        for given, moved in zip((running_mean, running_var), running, strict=True):
+        for given, moved in ((running_mean, mean), (running_var, var)):
             if given is not None and moved is not given:  # a contiguous copy
                 given[...] = moved
-    on.norm.batch_norm(out, x, mean, var, scale, shift, epsilon, g)
+    on.norm.batch_norm(out, x, mean, var, found, scale, shift, epsilon, g)
     return out
 
 

@@ -131,8 +131,9 @@ def _update(running_mean, running_var, mean, var, momentum, count):
 
 
 @kernel
-def _moments_planes(mean, var, running_mean, running_var, x, updates, momentum, n, inner):
+def _moments_planes(found, running_mean, running_var, x, updates, momentum, n, inner):
     # x is (n, channels, inner); an iteration owns one block of one plane, then one channel.
+    mean, var = found[0], found[1]
     channels, blocks = mean.size, -(-inner // BLOCK)
     means, m2s = np.empty((channels, n * blocks)), np.empty((channels, n * blocks))
     for i in prange(n * channels * blocks):
@@ -155,8 +156,9 @@ def _moments_planes(mean, var, running_mean, running_var, x, updates, momentum, 
 
 
 @kernel
-def _moments_columns(mean, var, running_mean, running_var, x, updates, momentum, n, inner):
+def _moments_columns(found, running_mean, running_var, x, updates, momentum, n, inner):
     # x is (n, width); an iteration owns one block of rows and runs along them, then one channel: ``inner`` columns.
+    mean, var = found[0], found[1]
     channels, width = mean.size, mean.size * inner
     rows = max(1, 4 * BLOCK // width)
     blocks = -(-n // rows)
@@ -191,11 +193,13 @@ def _moments_columns(mean, var, running_mean, running_var, x, updates, momentum,
 
 
 @kernel
-def _batch_norm_planes(out, x, mean, var, weight, bias, has_weight, has_bias, eps, inner):
+def _batch_norm_planes(out, x, mean, var, found, weight, bias, training, has_weight, has_bias, eps, channels, inner):
     # x is (planes, inner); an iteration owns a plane.
-    channels = mean.size
     parts = np.empty((3, channels), x.dtype)
-    _scales(parts, mean, var, weight, has_weight, eps)
+    if training:
+        _scales(parts, found[0], found[1], weight, has_weight, eps)
+    else:
+        _scales(parts, mean, var, weight, has_weight, eps)
     for plane in prange(x.size // inner):
         c = plane % channels
         high, low, scale = parts[0, c], parts[1, c], parts[2, c]
@@ -206,11 +210,13 @@ def _batch_norm_planes(out, x, mean, var, weight, bias, has_weight, has_bias, ep
 
 
 @kernel
-def _batch_norm_columns(out, x, mean, var, weight, bias, has_weight, has_bias, eps):
+def _batch_norm_columns(out, x, mean, var, found, weight, bias, training, has_weight, has_bias, eps, channels):
     # x is (n, channels); an iteration owns a row.
-    channels = mean.size
     parts = np.empty((4, channels), x.dtype)
-    _scales(parts, mean, var, weight, has_weight, eps)
+    if training:
+        _scales(parts, found[0], found[1], weight, has_weight, eps)
+    else:
+        _scales(parts, mean, var, weight, has_weight, eps)
     for c in range(channels):
         parts[3, c] = bias[c] if has_bias else x.dtype.type(0)
     for i in prange(x.size // channels):
@@ -325,26 +331,33 @@ def _batch_norm_grad_columns(
 # ------------------------------------------------------------------------------------------------- entries
 
 
+_NOT_FOUND = np.empty((2, 0))
+
+
 def moments(input, g, running_mean=None, running_var=None, momentum=0.0):
-    """Mean and biased variance of each channel, float64; they move the running statistics, if there are any."""
+    """(2, C): mean and biased variance of each channel, float64; they move the running statistics, if there are any."""
     n, channels, inner = g
-    mean, var, x = np.empty(channels), np.empty(channels), input.ravel()
+    found, x = np.empty((2, channels)), input.ravel()
     updates = running_mean is not None
-    statistics = (running_mean, running_var) if updates else (x, x)
+    mean, var = (running_mean, running_var) if updates else (x, x)
     compute = _moments_planes if inner >= COLUMNS else _moments_columns
-    compute(x.size * 2)(mean, var, *statistics, x, updates, momentum, n, inner)
-    return mean, var
+    compute(x.size * 2)(found, mean, var, x, updates, momentum, n, inner)
+    return found
 
 
-def batch_norm(out, input, mean, var, weight, bias, eps, g):
-    """Normalise by the given mean and variance."""
-    x = input.ravel()
-    has_weight, has_bias = weight is not None, bias is not None
-    scales = weight if has_weight else x, bias if has_bias else x, has_weight, has_bias, eps
+def batch_norm(out, input, mean, var, found, weight, bias, eps, g):
+    """Normalise by the moments found, or by the given mean and variance where ``found`` is None."""
+    x, training, has_weight, has_bias = input.ravel(), found is not None, weight is not None, bias is not None
+    mean, var, found = (x, x, found) if training else (mean, var, _NOT_FOUND)
+    weight, bias = weight if has_weight else x, bias if has_bias else x
     if g.inner == 1:
-        _batch_norm_columns(x.size)(out.ravel(), x, mean, var, *scales)
+        _batch_norm_columns(x.size)(
+            out.ravel(), x, mean, var, found, weight, bias, training, has_weight, has_bias, eps, g.size
+        )
     else:
-        _batch_norm_planes(x.size)(out.ravel(), x, mean, var, *scales, g.inner)
+        _batch_norm_planes(x.size)(
+            out.ravel(), x, mean, var, found, weight, bias, training, has_weight, has_bias, eps, g.size, g.inner
+        )
 
 
 def batch_norm_backward(grad_input, grad_weight, grad_bias, grad_output, input, mean, var, weight, training, eps, g):
@@ -360,7 +373,8 @@ def batch_norm_backward(grad_input, grad_weight, grad_bias, grad_output, input, 
             g.outer, g.inner,
         )  # fmt: skip
     else:
-        mean, var = moments(input, g) if training else (mean.astype(np.float64), var.astype(np.float64))
+        found = moments(input, g) if training else np.stack((mean, var)).astype(np.float64)
+        mean, var = found[0], found[1]
         _batch_norm_grad_columns(x.size * 3)(
             out, to_weight, to_bias, y, x, mean, var, weight, has_weight, with_weight, with_bias, training, eps,
             g.outer, g.inner,

@@ -15,6 +15,7 @@ Array = Any
 """A NumPy array, or an array of another backend."""
 
 _KIND = "expects a NumPy array"
+_ndarray = np.ndarray
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
@@ -29,7 +30,10 @@ def enter(op: str, optional: tuple[str, ...] = (), /, **arrays: Array) -> tuple[
         if array is None and name in optional:
             entered.append(None)
             continue
-        on, array = enter_one(op, name, array)
+        if type(array) is _ndarray and array.dtype is dtype and array.flags.carray:
+            entered.append(array)
+            continue
+        _, array = enter_one(op, name, array)
         if dtype is None:
             first_name, dtype = name, array.dtype
         elif array.dtype != dtype:
@@ -40,7 +44,7 @@ def enter(op: str, optional: tuple[str, ...] = (), /, **arrays: Array) -> tuple[
 
 def enter_one(op: str, name: str, array: Array) -> tuple[Any, Array]:
     """(backend, array) for one float argument; element-wise operators on small arrays have 0.3 us for their checks."""
-    if type(array) is not np.ndarray:
+    if type(array) is not _ndarray:
         array = _numpy(op, name, array)
     dtype = array.dtype
     if dtype is not _FLOAT32 and dtype is not _FLOAT64 and (dtype.char not in "fd" or not dtype.isnative):

@@ -60,6 +60,11 @@ def routine(function: Callable[..., Any]) -> Any:
     return _callee(function, _FLAGS)
 
 
+def inlined(function: Callable[..., Any]) -> Any:
+    """Compile a piece of a loop into each caller: a call that passes vectors or buffers costs more than a short row."""
+    return _callee(function, {**_FLAGS, "forceinline": True})
+
+
 def reduction(function: Callable[..., Any]) -> Any:
     """Compile a serial loop that sums in whatever order vectorises."""
     return _callee(function, _REDUCTION_FLAGS)

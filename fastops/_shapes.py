@@ -3,6 +3,7 @@
 A size law answers with a NamedTuple of ints, the geometry, which serves every backend, forward and backward.
 """
 
+import functools
 import operator as _operator
 from collections.abc import Sequence
 from functools import lru_cache
@@ -21,6 +22,25 @@ LARGEST = 2**31 - 1
 
 
 # -------------------------------------------------------------------------------------------------- options
+
+
+def _remembered(law: Any) -> Any:
+    """A size law that remembers its answers to ints, bools, None and tuples of ints: they take 2 us each time."""
+    remembering = functools.lru_cache(maxsize=1024, typed=True)(law)  # typed: 1, 1.0 and True are equal
+
+    @functools.wraps(law)
+    def remembered(op: str, input: Shape, *options: Any) -> Any:
+        for value in options:
+            kind = type(value)
+            if kind is tuple:
+                for each in value:
+                    if type(each) is not int:  # typed does not look into tuples
+                        return law(op, input, *options)
+            elif kind is not int and kind is not bool and value is not None:
+                return law(op, input, *options)
+        return remembering(op, input, *options)
+
+    return remembered
 
 
 def integer(op: str, name: str, value: Any, least: int = -LARGEST, most: int = LARGEST) -> int:
@@ -64,6 +84,8 @@ def flag(op: str, name: str, value: Any) -> bool:
 
 def number(op: str, name: str, value: Any) -> float:
     """A real number as a float (NaN and infinities too)."""
+    if type(value) is float:
+        return value
     try:
         if isinstance(value, (str, bytes, bool)):
             raise TypeError
@@ -246,10 +268,10 @@ class Pool2d(NamedTuple):
 
     output: Shape
     planes: int  # images times channels
-    height: int
-    width: int
     out_height: int
     out_width: int
+    height: int
+    width: int
     kernel_height: int
     kernel_width: int
     stride_h: int
@@ -260,6 +282,7 @@ class Pool2d(NamedTuple):
     dilation_w: int
 
 
+@_remembered
 def pool2d(op: str, input: Shape, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: Any) -> Pool2d:
     """Output size floor or ceil((H + 2p - (k - 1) * d - 1) / s) + 1; the last window starts inside input or padding.
 
@@ -278,7 +301,7 @@ def pool2d(op: str, input: Shape, kernel_size: Any, stride: Any, padding: Any, d
         padded = h + 2 * ph, w + 2 * pw
         raise ValueError(f"{op}: kernel_size expects a dilated kernel within the padded input {padded}, got {extent}")
     output = _fits(op, (n, c, oh, ow))[4 - len(input) :]
-    return Pool2d(output, n * c, h, w, oh, ow, kh, kw, sh, sw, ph, pw, dh, dw)
+    return Pool2d(output, n * c, oh, ow, h, w, kh, kw, sh, sw, ph, pw, dh, dw)
 
 
 def _pooled(size: int, extent: int, stride: int, pad: int, ceil: bool) -> int:
@@ -330,12 +353,17 @@ def around(shape: Shape, dim: int) -> Channels:
     return Channels(prod(shape[:dim]), shape[dim], prod(shape[dim + 1 :]))
 
 
-def batch_norm(op: str, input: Shape, training: bool, **per_channel: Shape | None) -> Channels:
-    """(N, C, spatial size) of an input of 2 to 5 dimensions or more; everything in ``per_channel`` has shape (C,)."""
+@functools.lru_cache(maxsize=1024)
+def batch_norm(
+    op: str, input: Shape, training: bool, running_mean: Shape | None, running_var: Shape | None, weight: Shape | None,
+    bias: Shape | None,
+) -> Channels:  # fmt: skip
+    """(N, C, spatial size) of an input of 2 to 5 dimensions or more; the others have shape (C,)."""
     if len(input) < 2:
         raise ValueError(f"{op}: input expects shape (N, C) or (N, C, ...), got {input}")
     view = around(input, 1)
-    for name, shape in per_channel.items():
+    given = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
+    for name, shape in given.items():
         if shape is not None:
             same(op, name, shape, (view.size,))
     if training and view.outer * view.inner == 1:
@@ -350,6 +378,7 @@ def classes(op: str, input: Shape) -> Channels:
     return around(input, 0 if len(input) == 1 else 1)
 
 
+@_remembered
 def flatten(op: str, input: Shape, start_dim: Any, end_dim: Any) -> Shape:
     """The shape with dimensions start_dim..end_dim made one."""
     start, end = dimension(op, "start_dim", start_dim, len(input)), dimension(op, "end_dim", end_dim, len(input))

@@ -1,5 +1,6 @@
 """relu, sigmoid, dropout and their gradients: what is promised."""
 
+import functools
 import os
 from typing import Any
 
@@ -280,6 +281,12 @@ def _dropout(op: str, name: str, input: Array, p: Any, training: Any, rng: Any, 
     return out
 
 
+@functools.lru_cache(maxsize=256)
+def _key_of_seed(seed: int) -> int:
+    """The same for a seed; NumPy takes 10 us for it, and dropout_backward asks again."""
+    return int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
+
+
 def _key(op: str, rng: Any) -> int:
     """64 bits for Philox."""
     if rng is None:
@@ -289,7 +296,7 @@ def _key(op: str, rng: Any) -> int:
     if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool):
         if rng < 0:
             raise ValueError(f"{op}: rng expects a seed of at least 0, got {_shapes.told(rng)}")
-        rng = np.random.SeedSequence(int(rng))
+        return _key_of_seed(int(rng))
     if not isinstance(rng, np.random.SeedSequence):
         expected = "None, an int, a numpy.random.SeedSequence or a numpy.random.Generator"
         raise TypeError(f"{op}: rng expects {expected}, got {type(rng).__name__}")

@@ -82,12 +82,12 @@ def batch_norm(
     out = _arrays.output(op, on, out, x.shape, x, input, running_mean, running_var, weight, bias)
     if not out.size:
         return out
+    found = on.norm.moments(x, g, mean, var, share) if train else None
     if train:
-        mean, var = on.norm.moments(x, g)
-    on.norm.batch_norm(out, x, mean, var, scale, shift, epsilon, g)
-    if train and running_mean is not None:
-        on.norm.update_running(running_mean, mean, share)
-        on.norm.update_running(running_var, on.norm.unbiased(var, g.outer * g.inner), share)
+        for given, moved in ((running_mean, mean), (running_var, var)):
+            if given is not None and moved is not given:  # a contiguous copy
+                given[...] = moved
+    on.norm.batch_norm(out, x, mean, var, found, scale, shift, epsilon, g)
     return out
 
 
@@ -148,11 +148,13 @@ def batch_norm_backward(
     _arrays.same_dtype(op, "grad_output", go, x)
     _shapes.same(op, "grad_output", go.shape, x.shape)
     grad_input = on.empty(x.shape, x.dtype)
-    grad_weight = None if scale is None else on.full(g.size, 0, x.dtype)
-    grad_bias = None if shift is None else on.full(g.size, 0, x.dtype)
-    if x.size:
-        if train:
-            mean, var = on.norm.moments(x, g)
+    grad_weight = None if scale is None else on.empty(g.size, x.dtype)
+    grad_bias = None if shift is None else on.empty(g.size, x.dtype)
+    if not x.size:
+        for gradient in (grad_weight, grad_bias):
+            if gradient is not None:
+                gradient[...] = 0
+    else:
         on.norm.batch_norm_backward(grad_input, grad_weight, grad_bias, go, x, mean, var, scale, train, epsilon, g)
     return grad_input, grad_weight, grad_bias
 
@@ -167,8 +169,8 @@ def _case(
     )
     train = _shapes.flag(op, "training", training)
     share, epsilon = _shapes.number(op, "momentum", momentum), _shapes.number(op, "eps", eps)
-    given = {"running_mean": mean, "running_var": var, "weight": scale, "bias": shift}
-    g = _shapes.batch_norm(op, x.shape, train, **{k: None if a is None else a.shape for k, a in given.items()})
+    shapes = [None if array is None else array.shape for array in (mean, var, scale, shift)]
+    g = _shapes.batch_norm(op, x.shape, train, *shapes)
     if (mean is None) != (var is None):
         missing = "running_mean" if mean is None else "running_var"
         raise ValueError(f"{op}: {missing} expects an array, as the other running statistic is one, got None")

@@ -211,7 +211,7 @@ def roi_pool(
     given = boxes if isinstance(boxes, (list, tuple)) else (boxes,)
     out = _arrays.output(op, on, out, g.output, x, input, *given)
     if out.size:
-        on.pool.roi_pool(out, x, rois, g, scale)
+        on.roi_pool.roi_pool(out, x, rois, g, scale)
     return out
 
 
@@ -270,13 +270,11 @@ def max_pool2d_backward(
     g = _shapes.pool2d(op, x.shape, kernel_size, stride, padding, dilation, ceil_mode)
     _shapes.same(op, "grad_output", go.shape, g.output)
     _shapes.same(op, "indices", places.shape, g.output)
-    bad = on.check.first_outside(places, g.height * g.width, -1)
-    if bad >= 0:
+    grad_input = on.empty(x.shape, x.dtype)
+    if grad_input.size and not on.pool_grad.max_pool2d_backward(grad_input, go, places, g):
+        bad = on.check.first_outside(places, g.height * g.width, -1)
         expected = f"places from 0 to {g.height * g.width - 1}, or -1"
         raise ValueError(f"{op}: indices expects {expected}, got {places.reshape(-1)[bad]}")
-    grad_input = on.empty(x.shape, x.dtype)
-    if grad_input.size:
-        on.pool.max_pool2d_backward(grad_input, go, places, g)
     return grad_input
 
 
@@ -332,7 +330,7 @@ def avg_pool2d_backward(
     _shapes.same(op, "grad_output", go.shape, g.output)
     grad_input = on.empty(x.shape, x.dtype)
     if grad_input.size:
-        on.pool.avg_pool2d_backward(grad_input, go, g, include_pad, divisor)
+        on.pool_grad.avg_pool2d_backward(grad_input, go, g, include_pad, divisor)
     return grad_input
 
 
@@ -386,7 +384,7 @@ def roi_pool_backward(
     _shapes.same(op, "grad_output", go.shape, g.output)
     grad_input = on.empty(x.shape, x.dtype)
     if grad_input.size:
-        on.pool.roi_pool_backward(grad_input, go, x, rois, g, scale)
+        on.roi_pool.roi_pool_backward(grad_input, go, x, rois, g, scale)
     return grad_input
 
 
@@ -412,14 +410,14 @@ def _roi_case(
         for i, b in enumerate(per_image):
             if len(b.shape) != 2 or b.shape[1] != 4:
                 raise ValueError(f"{op}: boxes[{i}] expects shape (L, 4), got {b.shape}")
-        rois = on.pool.numbered_boxes(per_image, x.dtype)
+        rois = on.roi_pool.numbered_boxes(per_image, x.dtype)
     else:
         on, x, rois = _arrays.enter(op, input=input, boxes=boxes)
     g = _shapes.roi_pool(op, x.shape, rois.shape, output_size)
     scale = _shapes.number(op, "spatial_scale", spatial_scale)
     if not on.is_finite_positive(scale, x.dtype):
         raise ValueError(f"{op}: spatial_scale expects a number greater than 0 and finite in {x.dtype}, got {scale}")
-    bad = on.pool.first_bad_box(rois, g.images)
+    bad = on.roi_pool.first_bad_box(rois, g.images)
     if bad >= 0:
         expected = f"finite coordinates and an image number from 0 to {g.images - 1}"
         raise ValueError(f"{op}: boxes expects {expected}, got {[float(v) for v in rois[bad]]} in row {bad}")

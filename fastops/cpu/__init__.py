@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from . import check, conv, conv_weight, elementwise, loss, loss_grad, norm, pool, softmax
+from . import check, conv, conv_weight, elementwise, loss, loss_grad, norm, pool, pool_grad, roi_pool, softmax
 
 __all__ = [
     "canonical",
@@ -19,6 +19,8 @@ __all__ = [
     "norm",
     "ones",
     "pool",
+    "pool_grad",
+    "roi_pool",
     "softmax",
 ]
 

@@ -8,8 +8,8 @@ into the cache, and joined in a fixed order (Chan, Golub, LeVeque 1979): memory 
 import numpy as np
 from numba import prange
 
-from .._jit import kernel, reduction, scalar
-from .sums import total
+from .._jit import VECTOR_BYTES, index, inlined, kernel, routine, scalar
+from .vectors import lane_sum, load_wide, pointer, wide
 
 BLOCK = 4096  # elements of a block: two passes over 16 or 32 KiB stay in L1
 COLUMNS = 16  # planes shorter than this are treated as columns of a matrix
@@ -31,251 +31,351 @@ def joined(count_a, mean_a, m2_a, count_b, mean_b, m2_b):
 
 
 @scalar
+def updated(running, observed, momentum):
+    """A running statistic after one more batch."""
+    return (1.0 - momentum) * running + momentum * observed
+
+
+@scalar
+def remainder(mean, high):
+    """What ``high``, the mean rounded, lacks of it; 0 where that is not finite."""
+    return mean - high if abs(high) < np.inf else 0.0
+
+
+@scalar
 def normalized(x, mean, mean_low, scale, shift):
     """(x - mean) * scale + shift, the mean in two parts, so that x - mean is right for |mean| >> std."""
     return ((x - mean) - mean_low) * scale + shift
 
 
-# ----------------------------------------------------------------------------------------------- reductions
+# ------------------------------------------------------------------------------------------------ routines
 
 
-@reduction
-def _m2(x, mean):
-    s = 0.0
-    for i in range(x.size):
-        delta = np.float64(x[i]) - mean
-        s += delta * delta
-    return s
+@inlined
+def _with_values(a, b, x, y, mean):
+    return a + x, b + y
 
 
-@reduction
-def _sum_with_deviation(g, x, mean):
-    """The sum of g * (x - mean)."""
-    s = 0.0
-    for i in range(x.size):
-        s += np.float64(g[i]) * (np.float64(x[i]) - mean)
-    return s
+@inlined
+def _with_deviations(a, b, x, y, mean):
+    deviation = x - mean
+    return a + deviation * deviation, b + y * deviation
+
+
+@inlined
+def _with_gradients(a, b, x, y, mean):
+    return a + y, b + y * (x - mean)
+
+
+@inlined
+def _sums(x, y, first, end, mean, add):
+    """Two sums over x and y in float64, from ``first`` to ``end``: four partial sums of vectors each."""
+    step = VECTOR_BYTES // 8
+    means = wide(mean)
+    a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = wide(0.0)
+    i = first
+    while i + 4 * step <= end:
+        a0, b0 = add(a0, b0, load_wide(x, i), load_wide(y, i), means)
+        a1, b1 = add(a1, b1, load_wide(x, i + step), load_wide(y, i + step), means)
+        a2, b2 = add(a2, b2, load_wide(x, i + 2 * step), load_wide(y, i + 2 * step), means)
+        a3, b3 = add(a3, b3, load_wide(x, i + 3 * step), load_wide(y, i + 3 * step), means)
+        i += 4 * step
+    while i + step <= end:
+        a0, b0 = add(a0, b0, load_wide(x, i), load_wide(y, i), means)
+        i += step
+    a, b = lane_sum((a0 + a1) + (a2 + a3)), lane_sum((b0 + b1) + (b2 + b3))
+    while i < end:
+        a, b = add(a, b, np.float64(x[i]), np.float64(y[i]), mean)
+        i += 1
+    return a, b
+
+
+@routine
+def _scales(parts, mean, var, weight, has_weight, eps):
+    """parts[:, c] = the mean in two parts and weight / sqrt(var + eps) of channel c, in the type of the input."""
+    for c in range(mean.size):
+        high = parts.dtype.type(mean[c])
+        scale = 1.0 / np.sqrt(np.float64(var[c]) + eps)
+        parts[0, c] = high
+        parts[1, c] = remainder(np.float64(mean[c]), np.float64(high))
+        parts[2, c] = scale * weight[c] if has_weight else scale
+
+
+@routine
+def _gradient_scales(parts, grad_weight, grad_bias, sums, var, weight, has_weight, with_weight, with_bias, eps, count):
+    """The rest of what channel c needs: grad_input = g * parts[2] + (x - mean) * parts[3] + parts[4] in training.
+
+    With z = (x - mean) / std over ``count`` values and weight w that is w / std * (g - sum(g) / count - z * sum(g * z)
+    / count); grad_weight = sum(g * z), grad_bias = sum(g).
+    """
+    for c in range(var.size):
+        inverse = 1.0 / np.sqrt(np.float64(var[c]) + eps)
+        factor = inverse * weight[c] if has_weight else inverse
+        if with_weight:
+            grad_weight[c] = sums[1, c] * inverse
+        if with_bias:
+            grad_bias[c] = sums[0, c]
+        parts[3, c] = -factor * inverse * inverse * sums[1, c] / count
+        parts[4, c] = -factor * sums[0, c] / count
+
+
+@routine
+def _update(running_mean, running_var, mean, var, momentum, count):
+    """Move the running statistics; the variance they take is the unbiased one."""
+    for c in range(mean.size):
+        running_mean[c] = updated(np.float64(running_mean[c]), mean[c], momentum)
+        running_var[c] = updated(np.float64(running_var[c]), var[c] * (count / (count - 1)), momentum)
 
 
 # ------------------------------------------------------------------------------------------------- kernels
 
 
 @kernel
-def _moments_planes(means, m2s, x, n, channels, inner, blocks):
-    # x is (n, channels, inner); an iteration owns one block of one plane.
+def _moments_planes(found, running_mean, running_var, x, updates, momentum, n, inner):
+    # x is (n, channels, inner); an iteration owns one block of one plane, then one channel.
+    mean, var = found[0], found[1]
+    channels, blocks = mean.size, -(-inner // BLOCK)
+    means, m2s = np.empty((channels, n * blocks)), np.empty((channels, n * blocks))
     for i in prange(n * channels * blocks):
         plane, block = i // blocks, i % blocks
         start = plane * inner + block * BLOCK
-        values = x[start : min(start + BLOCK, (plane + 1) * inner)]
-        mean = total(values) / values.size
+        stop, values = min(start + BLOCK, (plane + 1) * inner), pointer(x)
+        average = _sums(values, values, start, stop, 0.0, _with_values)[0] / (stop - start)
         at = (plane // channels) * blocks + block
-        means[plane % channels, at] = mean
-        m2s[plane % channels, at] = _m2(values, mean)
-
-
-@kernel
-def _moments_columns(means, m2s, x, n, width, rows):
-    # x is (n, width); an iteration owns one block of rows, and runs along them.
-    for block in prange(means.shape[0]):
-        start, stop = block * rows, min(block * rows + rows, n)
-        mean, m2 = means[block], m2s[block]
-        for j in range(width):
-            mean[j] = 0
-            m2[j] = 0
-        for i in range(start, stop):
-            row = x[i * width : (i + 1) * width]
-            for j in range(width):
-                mean[j] += row[j]
-        for j in range(width):
-            mean[j] /= stop - start
-        for i in range(start, stop):
-            row = x[i * width : (i + 1) * width]
-            for j in range(width):
-                delta = row[j] - mean[j]
-                m2[j] += delta * delta
-
-
-@kernel
-def _join_planes(mean, var, means, m2s, inner, blocks):
-    # An iteration owns one channel.
-    for c in prange(mean.size):
+        means[plane % channels, at] = average
+        m2s[plane % channels, at] = _sums(values, values, start, stop, average, _with_deviations)[0]
+    for c in prange(channels):
         count, m, s = 0.0, 0.0, 0.0
-        for at in range(means.shape[1]):
+        for at in range(n * blocks):
             size = np.float64(min(BLOCK, inner - (at % blocks) * BLOCK))
             count, m, s = joined(count, m, s, size, means[c, at], m2s[c, at])
         mean[c] = m
         var[c] = s / count
+    if updates:
+        _update(running_mean, running_var, mean, var, momentum, np.float64(n * inner))
 
 
 @kernel
-def _join_columns(mean, var, means, m2s, n, rows, inner):
-    # An iteration owns one channel, which is ``inner`` columns.
-    for c in prange(mean.size):
+def _moments_columns(found, running_mean, running_var, x, updates, momentum, n, inner):
+    # x is (n, width); an iteration owns one block of rows and runs along them, then one channel: ``inner`` columns.
+    mean, var = found[0], found[1]
+    channels, width = mean.size, mean.size * inner
+    rows = max(1, 4 * BLOCK // width)
+    blocks = -(-n // rows)
+    means, m2s = np.empty((blocks, width)), np.empty((blocks, width))
+    for block in prange(blocks):
+        start, stop = block * rows, min(block * rows + rows, n)
+        average, m2 = means[block], m2s[block]
+        for j in range(width):
+            average[j] = 0
+            m2[j] = 0
+        for i in range(start, stop):
+            row = x[i * width : (i + 1) * width]
+            for j in range(width):
+                average[j] += row[j]
+        for j in range(width):
+            average[j] /= stop - start
+        for i in range(start, stop):
+            row = x[i * width : (i + 1) * width]
+            for j in range(width):
+                delta = row[j] - average[j]
+                m2[j] += delta * delta
+    for c in prange(channels):
         count, m, s = 0.0, 0.0, 0.0
-        for block in range(means.shape[0]):
+        for block in range(blocks):
             size = np.float64(min(rows, n - block * rows))
             for j in range(c * inner, (c + 1) * inner):
                 count, m, s = joined(count, m, s, size, means[block, j], m2s[block, j])
         mean[c] = m
         var[c] = s / count
+    if updates:
+        _update(running_mean, running_var, mean, var, momentum, np.float64(n * inner))
 
 
 @kernel
-def _batch_norm_planes(out, x, mean, mean_low, scale, shift, channels, inner):
+def _batch_norm_planes(out, x, mean, var, found, weight, bias, training, has_weight, has_bias, eps, channels, inner):
     # x is (planes, inner); an iteration owns a plane.
+    parts = np.empty((3, channels), x.dtype)
+    if training:
+        _scales(parts, found[0], found[1], weight, has_weight, eps)
+    else:
+        _scales(parts, mean, var, weight, has_weight, eps)
     for plane in prange(x.size // inner):
         c = plane % channels
-        high, low, factor, summand = mean[c], mean_low[c], scale[c], shift[c]
+        high, low, scale = parts[0, c], parts[1, c], parts[2, c]
+        shift = bias[c] if has_bias else x.dtype.type(0)
         values, results = x[plane * inner : (plane + 1) * inner], out[plane * inner : (plane + 1) * inner]
         for i in range(inner):
-            results[i] = normalized(values[i], high, low, factor, summand)
+            results[i] = normalized(values[i], high, low, scale, shift)
 
 
 @kernel
-def _batch_norm_columns(out, x, mean, mean_low, scale, shift):
+def _batch_norm_columns(out, x, mean, var, found, weight, bias, training, has_weight, has_bias, eps, channels):
     # x is (n, channels); an iteration owns a row.
-    channels = mean.size
+    parts = np.empty((4, channels), x.dtype)
+    if training:
+        _scales(parts, found[0], found[1], weight, has_weight, eps)
+    else:
+        _scales(parts, mean, var, weight, has_weight, eps)
+    for c in range(channels):
+        parts[3, c] = bias[c] if has_bias else x.dtype.type(0)
     for i in prange(x.size // channels):
         values, results = x[i * channels : (i + 1) * channels], out[i * channels : (i + 1) * channels]
+        high, low, scale, shift = parts[0], parts[1], parts[2], parts[3]
         for c in range(channels):
-            results[c] = normalized(values[c], mean[c], mean_low[c], scale[c], shift[c])
+            results[c] = normalized(values[c], high[c], low[c], scale[c], shift[c])
 
 
 @kernel
-def _gradient_sums_planes(sums, deviations, g, x, mean, n, channels, inner, blocks):
-    # Sums of g and g * (x - mean) as in _moments_planes; an iteration owns one block of one plane.
-    for i in prange(n * channels * blocks):
-        plane, block = i // blocks, i % blocks
-        start = plane * inner + block * BLOCK
-        stop = min(start + BLOCK, (plane + 1) * inner)
-        c, at = plane % channels, plane // channels * blocks + block
-        sums[c, at] = total(g[start:stop])
-        deviations[c, at] = _sum_with_deviation(g[start:stop], x[start:stop], mean[c])
+def _batch_norm_grad_planes(
+    out, grad_weight, grad_bias, g, x, mean, var, weight, has_weight, with_weight, with_bias, training, eps, channels,
+    n, inner
+):  # fmt: skip
+    # An iteration owns one block of one plane, then one channel, at last a plane.  In training it takes the moments of
+    # its block as in _moments_planes, and g * (x - mean of the block), moved to the channel's mean when that is known.
+    blocks = -(-inner // BLOCK)
+    parts, moments, sums = np.empty((5, channels), x.dtype), np.empty((2, channels)), np.empty((2, channels))
+    some = np.empty((4, channels, n * blocks))
+    if training or with_weight or with_bias:
+        for i in prange(n * channels * blocks):
+            plane, block = i // blocks, i % blocks
+            start = plane * inner + block * BLOCK
+            stop = min(start + BLOCK, (plane + 1) * inner)
+            c, at = plane % channels, plane // channels * blocks + block
+            values, gradients, m2 = pointer(x), pointer(g), 0.0
+            if training:
+                average, sum = _sums(values, gradients, start, stop, 0.0, _with_values)
+                average /= stop - start
+                m2, deviation = _sums(values, gradients, start, stop, average, _with_deviations)
+            else:
+                average = np.float64(mean[c])
+                sum, deviation = _sums(values, gradients, start, stop, average, _with_gradients)
+            some[0, c, at], some[1, c, at], some[2, c, at], some[3, c, at] = sum, deviation, average, m2
+    for c in prange(channels):
+        count, m, s = 0.0, 0.0, 0.0
+        sum, deviation = 0.0, 0.0
+        if training:
+            for at in range(n * blocks):
+                size = np.float64(min(BLOCK, inner - (at % blocks) * BLOCK))
+                count, m, s = joined(count, m, s, size, some[2, c, at], some[3, c, at])
+            for at in range(n * blocks):
+                sum += some[0, c, at]
+                deviation += some[1, c, at] + (some[2, c, at] - m) * some[0, c, at]
+            s /= count
+        else:
+            m, s = np.float64(mean[c]), np.float64(var[c])
+            if with_weight or with_bias:
+                for at in range(n * blocks):
+                    sum += some[0, c, at]
+                    deviation += some[1, c, at]
+        moments[0, c], moments[1, c], sums[0, c], sums[1, c] = m, s, sum, deviation
+    _scales(parts, moments[0], moments[1], weight, has_weight, eps)
+    _gradient_scales(
+        parts, grad_weight, grad_bias, sums, moments[1], weight, has_weight, with_weight, with_bias, eps, n * inner
+    )
+    for plane in prange(n * channels):
+        c = plane % channels
+        high, low, a, b, d = parts[0, c], parts[1, c], parts[2, c], parts[3, c], parts[4, c]
+        first, last = plane * inner, (plane + 1) * inner
+        values, gradients, results = x[first:last], g[first:last], out[first:last]
+        if training:
+            for i in range(inner):
+                results[i] = gradients[i] * a + normalized(values[i], high, low, b, d)
+        else:
+            for i in range(inner):
+                results[i] = gradients[i] * a
 
 
 @kernel
-def _gradient_sums_columns(sums, deviations, g, x, mean, n, width, inner, rows):
-    # The same as in _moments_columns; an iteration owns one block of rows.
-    for block in prange(sums.shape[0]):
-        s, d = sums[block], deviations[block]
+def _batch_norm_grad_columns(
+    out, grad_weight, grad_bias, g, x, mean, var, weight, has_weight, with_weight, with_bias, training, eps, n, inner
+):
+    # The same as in _moments_columns: an iteration owns one block of rows; at last a row.
+    channels, width = mean.size, mean.size * inner
+    rows = max(1, 4 * BLOCK // width)
+    blocks = -(-n // rows)
+    parts, sums = np.empty((5, channels), x.dtype), np.empty((2, channels))
+    _scales(parts, mean, var, weight, has_weight, eps)
+    block_sums = np.empty((2, blocks, width))
+    for block in prange(blocks):
+        s, d = block_sums[0, block], block_sums[1, block]
         for j in range(width):
             s[j] = 0
             d[j] = 0
         for i in range(block * rows, min(block * rows + rows, n)):
             row, grow = x[i * width : (i + 1) * width], g[i * width : (i + 1) * width]
-            for j in range(width):
-                s[j] += np.float64(grow[j])
-                d[j] += np.float64(grow[j]) * (np.float64(row[j]) - mean[j // inner])
-
-
-@kernel
-def _batch_norm_grad_planes(out, g, x, mean, mean_low, factor, slope, summand, channels, inner):
-    # An iteration owns a plane.
-    for plane in prange(x.size // inner):
-        c = plane % channels
-        high, low, a, b, d = mean[c], mean_low[c], factor[c], slope[c], summand[c]
-        first, last = plane * inner, (plane + 1) * inner
+            for c in range(channels):
+                average = np.float64(mean[c])
+                for j in range(c * inner, (c + 1) * inner):
+                    s[index(j)] += np.float64(grow[index(j)])
+                    d[index(j)] += np.float64(grow[index(j)]) * (np.float64(row[index(j)]) - average)
+    for c in range(channels):
+        sums[0, c], sums[1, c] = 0, 0
+        for block in range(blocks):
+            for j in range(c * inner, (c + 1) * inner):
+                sums[0, c] += block_sums[0, block, j]
+                sums[1, c] += block_sums[1, block, j]
+    _gradient_scales(
+        parts, grad_weight, grad_bias, sums, var, weight, has_weight, with_weight, with_bias, eps, n * inner
+    )
+    for i in prange(n):
+        first, last = i * width, (i + 1) * width
         values, gradients, results = x[first:last], g[first:last], out[first:last]
-        for i in range(inner):
-            results[i] = gradients[i] * a + normalized(values[i], high, low, b, d)
+        for c in range(channels):
+            high, low, a, b, d = parts[0, c], parts[1, c], parts[2, c], parts[3, c], parts[4, c]
+            for j in range(c * inner, (c + 1) * inner):
+                shifted = normalized(values[index(j)], high, low, b, d) if training else x.dtype.type(0)
+                results[index(j)] = gradients[index(j)] * a + shifted
 
 
 # ------------------------------------------------------------------------------------------------- entries
 
 
-def moments(input, g):
-    """Mean and biased variance of each channel, float64."""
+_NOT_FOUND = np.empty((2, 0))
+
+
+def moments(input, g, running_mean=None, running_var=None, momentum=0.0):
+    """(2, C): mean and biased variance of each channel, float64; they move the running statistics, if there are any."""
     n, channels, inner = g
-    mean, var = np.empty(channels), np.empty(channels)
-    x, work = input.reshape(-1), input.size * 2
-    if inner >= COLUMNS:
-        blocks = -(-inner // BLOCK)
-        means, m2s = np.empty((2, channels, n * blocks))
-        _moments_planes(work)(means, m2s, x, n, channels, inner, blocks)
-        _join_planes(means.size * 4)(mean, var, means, m2s, inner, blocks)
-    else:
-        width = channels * inner
-        rows = max(1, 4 * BLOCK // width)
-        means, m2s = np.empty((2, -(-n // rows), width))
-        _moments_columns(work)(means, m2s, x, n, width, rows)
-        _join_columns(means.size * 4)(mean, var, means, m2s, n, rows, inner)
-    return mean, var
+    found, x = np.empty((2, channels)), input.ravel()
+    updates = running_mean is not None
+    mean, var = (running_mean, running_var) if updates else (x, x)
+    compute = _moments_planes if inner >= COLUMNS else _moments_columns
+    compute(x.size * 2)(found, mean, var, x, updates, momentum, n, inner)
+    return found
 
 
-def update_running(running, observed, momentum):
-    """running = (1 - momentum) * running + momentum * observed, in place."""
-    with np.errstate(all="ignore"):
-        running[...] = (1.0 - momentum) * running.astype(np.float64) + momentum * observed
-
-
-def unbiased(var, count):
-    """The unbiased variance."""
-    return var * (count / (count - 1))
-
-
-def _in_two(mean, dtype):
-    """The mean as the sum of two numbers of dtype, the second 0 where the first is not finite."""
-    high = mean.astype(dtype)
-    return high, np.where(np.isfinite(high), mean - high.astype(np.float64), 0).astype(dtype)
-
-
-def batch_norm(out, input, mean, var, weight, bias, eps, g):
-    """Normalise by the given mean and variance."""
-    dtype = input.dtype
-    with np.errstate(all="ignore"):
-        high, low = _in_two(mean, dtype)
-        scale = 1.0 / np.sqrt(var.astype(np.float64) + eps)
-        scale = (scale if weight is None else scale * weight).astype(dtype)
-        shift = np.zeros(g.size, dtype) if bias is None else bias
+def batch_norm(out, input, mean, var, found, weight, bias, eps, g):
+    """Normalise by the moments found, or by the given mean and variance where ``found`` is None."""
+    x, training, has_weight, has_bias = input.ravel(), found is not None, weight is not None, bias is not None
+    mean, var, found = (x, x, found) if training else (mean, var, _NOT_FOUND)
+    weight, bias = weight if has_weight else x, bias if has_bias else x
     if g.inner == 1:
-        _batch_norm_columns(input.size)(out.reshape(-1), input.reshape(-1), high, low, scale, shift)
+        _batch_norm_columns(x.size)(
+            out.ravel(), x, mean, var, found, weight, bias, training, has_weight, has_bias, eps, g.size
+        )
     else:
-        _batch_norm_planes(input.size)(
-            out.reshape(-1), input.reshape(-1), high, low, scale, shift, g.size, g.inner
-        )  # fmt: skip
-
-
-def gradient_sums(grad_output, input, mean, g):
-    """The sums of grad_output and of grad_output * (input - mean) of each channel, float64."""
-    n, channels, inner = g
-    x, y, work = input.reshape(-1), grad_output.reshape(-1), input.size * 2
-    mean = mean.astype(np.float64)
-    if inner >= COLUMNS:
-        blocks = -(-inner // BLOCK)
-        sums, deviations = np.empty((2, channels, n * blocks))
-        _gradient_sums_planes(work)(sums, deviations, y, x, mean, n, channels, inner, blocks)
-        return sums.sum(axis=1), deviations.sum(axis=1)
-    width = channels * inner
-    rows = max(1, 4 * BLOCK // width)
-    sums, deviations = np.empty((2, -(-n // rows), width))
-    _gradient_sums_columns(work)(sums, deviations, y, x, mean, n, width, inner, rows)
-    return (s.sum(axis=0).reshape(channels, inner).sum(axis=1) for s in (sums, deviations))
+        _batch_norm_planes(x.size)(
+            out.ravel(), x, mean, var, found, weight, bias, training, has_weight, has_bias, eps, g.size, g.inner
+        )
 
 
 def batch_norm_backward(grad_input, grad_weight, grad_bias, grad_output, input, mean, var, weight, training, eps, g):
-    """Fill the gradients, those of weight and bias where they are not None.
-
-    With z = (x - mean) / std over m values and weight w, in training
-        grad_input = w / std * (grad_output - sum(grad_output) / m - z * sum(grad_output * z) / m),
-    else w / std * grad_output; grad_weight = sum(grad_output * z), grad_bias = sum(grad_output).
-    """
-    dtype = input.dtype
-    with np.errstate(all="ignore"):
-        sums, deviations = gradient_sums(grad_output, input, mean, g)
-        inverse = 1.0 / np.sqrt(var.astype(np.float64) + eps)
-        factor = inverse if weight is None else inverse * weight
-        if grad_weight is not None:
-            grad_weight[...] = deviations * inverse
-        if grad_bias is not None:
-            grad_bias[...] = sums
-        count = g.outer * g.inner
-        slope = (-factor * inverse * inverse * deviations / count).astype(dtype)
-        summand = (-factor * sums / count).astype(dtype)
-        high, low = _in_two(mean, dtype)
-        factor = factor.astype(dtype)
-    x, y, out = input.reshape(-1), grad_output.reshape(-1), grad_input.reshape(-1)
-    if training:
-        _batch_norm_grad_planes(input.size)(out, y, x, high, low, factor, slope, summand, g.size, g.inner)
+    """Fill the gradients, those of weight and bias where they are not None; in training the moments are found again."""
+    x, y, out = input.ravel(), grad_output.ravel(), grad_input.ravel()
+    has_weight, with_weight, with_bias = weight is not None, grad_weight is not None, grad_bias is not None
+    weight, to_weight = weight if has_weight else x, grad_weight if with_weight else x
+    to_bias = grad_bias if with_bias else x
+    if g.inner >= COLUMNS:
+        mean, var = (x, x) if training else (mean, var)
+        _batch_norm_grad_planes(x.size * 3)(
+            out, to_weight, to_bias, y, x, mean, var, weight, has_weight, with_weight, with_bias, training, eps, g.size,
+            g.outer, g.inner,
+        )  # fmt: skip
     else:
-        zero = np.zeros(g.size, dtype)
-        _batch_norm_planes(input.size)(out, y, zero, zero, factor, zero, g.size, g.inner)
+        found = moments(input, g) if training else np.stack((mean, var)).astype(np.float64)
+        mean, var = found[0], found[1]
+        _batch_norm_grad_columns(x.size * 3)(
+            out, to_weight, to_bias, y, x, mean, var, weight, has_weight, with_weight, with_bias, training, eps,
+            g.outer, g.inner,
+        )  # fmt: skip

@@ -1,15 +1,33 @@
-"""max_pool2d, avg_pool2d and roi_pool on the CPU.
+"""max_pool2d and avg_pool2d on the CPU.
 
-Outputs are made a row at a time: for each element of the window one pass along ox, which vectorises, over a row of
-outputs that stays in L1.  Windows are clipped to the image before any loop, so no loop has a test inside.
+A band of rows of outputs is made in two steps: each row of the input under it is copied between margins (with stride 2
+sorted into even and odd columns), so that each element of the windows is a contiguous vector, and joined along the
+windows into a buffer that stays in L1; then rows of that buffer are joined.  No loop has a test for the borders.
 """
 
 import numpy as np
 from numba import prange
 
-from .._jit import index, kernel, routine, scalar
+from .._jit import inlined, kernel, scalar
+from .vectors import (
+    chosen,
+    evens,
+    first_lanes,
+    keep,
+    lanes,
+    load,
+    load_as,
+    load_strided,
+    masked_load,
+    masked_store,
+    odds,
+    places,
+    pointer,
+    repeated,
+    store,
+)  # fmt: skip
 
-NARROW = 16  # rows of fewer outputs are made an output at a time: passes over a row cost more to start than to run
+BUFFER = 8192  # elements of the buffers of a band, about: 32 or 64 KiB
 
 # ------------------------------------------------------------------------------------------------- scalars
 
@@ -18,6 +36,18 @@ NARROW = 16  # rows of fewer outputs are made an output at a time: passes over a
 def wins(value, best):
     """Whether a value replaces the window's best so far: greater, or NaN (the last one, as in torch)."""
     return (value > best) | (value != value)
+
+
+@scalar
+def winner(value, best):
+    """The one of them that is the window's best."""
+    return chosen(wins(value, best), value, best)
+
+
+@scalar
+def added(value, sum):
+    """Their sum."""
+    return sum + value
 
 
 @scalar
@@ -39,110 +69,191 @@ def window_size(start, extent, pad, size):
 
 
 @scalar
-def window_divisor(divisor, include_pad, iy0, ix0, kh, kw, ph, pw, h, w):
-    """What the sum of a window that starts at (iy0, ix0) is divided by; ``divisor`` where that is not 0."""
-    if divisor != 0:
-        return divisor
+def window_part(include_pad, start, extent, pad, size):
+    """How many rows (or columns) of a window count, with the padding or without."""
     if include_pad:
-        return window_size(iy0, kh, ph, h) * window_size(ix0, kw, pw, w)
-    rows = end_inside(iy0, 1, h, kh) - first_inside(iy0, 1)
-    return max(1, rows * (end_inside(ix0, 1, w, kw) - first_inside(ix0, 1)))
+        return window_size(start, extent, pad, size)
+    return max(1, end_inside(start, 1, size, extent) - first_inside(start, 1))
 
 
 @scalar
-def rounded(x):
-    """The nearest integer, halves away from zero; beyond 2^30, which no map reaches, cut off."""
-    limit, half = type(x)(2**30), type(x)(0.5)
-    size = min(abs(x), limit)
-    whole = np.floor(size)
-    nearest = np.int64(whole) + (size - whole >= half)
-    return -nearest if x < 0 else nearest
+def whole_vectors(size, width):
+    """The size rounded up to vectors of ``width``."""
+    return -(-size // width) * width
 
 
 @scalar
-def roi_bin(index, start, extent, bins, size, like):
-    """(begin, end) of a bin on the map, by torchvision's rule, in the arithmetic of the type of ``like``."""
-    width = type(like)(extent) / type(like)(bins)
-    begin = np.int64(np.floor(type(like)(index) * width)) + start
-    end = np.int64(np.ceil(type(like)(index + 1) * width)) + start
-    return min(max(begin, 0), size), min(max(end, 0), size)
+def window_rows(oy, sh, ph, dh, kh, h):
+    """(top, first ky, last ky) of a window, of which the ky lie inside the input."""
+    iy0 = oy * sh - ph
+    return iy0, first_inside(iy0, dh), end_inside(iy0, dh, h, kh)
+
+
+@scalar
+def row_layout(width, ow, w, kw, sw, pw, dw):
+    """(margin, pitch, first kx, last kx) of a row of the input between margins.
+
+    With stride 2 the even columns come first and the odd ones a pitch later: each phase is a row of its own.  The kx
+    are those that some window has inside the input.
+    """
+    kx0, kx1 = first_inside((ow - 1) * sw - pw, dw), end_inside(-pw, dw, w, kw)
+    first, last = kx0 * dw - pw, max(0, (kx1 - 1) * dw - pw)
+    if sw == 2:
+        first, last, w = first >> 1, last >> 1, (w + 1) >> 1
+    margin = max(0, -first)
+    reach = (ow - 1) * sw + 1 if sw > 2 else whole_vectors(ow, width)
+    return margin, margin + whole_vectors(max(reach + last, w), width), kx0, kx1
+
+
+@scalar
+def band_rows(oh, h, kh, sh, dh, pitch):
+    """(rows of outputs in a band, most rows of the input under it) whose buffers hold about BUFFER elements."""
+    extent = (kh - 1) * dh + 1
+    rows = min(oh, max((BUFFER // pitch - extent) // sh + 1, extent // sh, 1))
+    return rows, min(h, (rows - 1) * sh + extent)
+
+
+@scalar
+def band_extent(unit, per_plane, band, oh, h, kh, sh, ph, dh):
+    """(plane, first and last row of outputs, first and last row of the input) of a band."""
+    plane, oy0 = unit // per_plane, unit % per_plane * band
+    oy1 = min(oy0 + band, oh)
+    return plane, oy0, oy1, max(0, oy0 * sh - ph), min(h, (oy1 - 1) * sh - ph + (kh - 1) * dh + 1)
 
 
 # ------------------------------------------------------------------------------------------------ routines
 
 
-@routine
-def _max_row(row, line, stride):
-    """row[ox] = the winner of row[ox] and line[ox * stride]."""
-    if stride == 1:
-        for ox in range(row.size):
-            row[ox] = line[ox] if wins(line[ox], row[ox]) else row[ox]
-    elif stride == 2:  # a constant stride vectorises
-        for ox in range(row.size):
-            value = line[index(ox * 2)]
-            row[ox] = value if wins(value, row[ox]) else row[ox]
+@inlined
+def _copy_row(lines, to, margin, pitch, x, start, w, sw, fill):
+    """Copy a row of the input between its margins, which hold ``fill``; with stride 2 in two phases."""
+    width = lanes(x)
+    phases = 2 if sw == 2 else 1
+    size = (w + 1) >> 1 if sw == 2 else w
+    for phase in range(phases):
+        at = to + phase * pitch
+        for q in range(0, margin, width):
+            store(lines, at + q, fill)
+        for q in range(margin + size // width * width, pitch, width):
+            store(lines, at + q, fill)
+    at = to + margin
+    if sw == 2:
+        for ix in range(0, w, 2 * width):
+            if ix + 2 * width <= w:
+                low, high = load(x, start + ix), load(x, start + ix + width)
+            else:
+                low = masked_load(x, start + ix, first_lanes(x, w - ix), fill)
+                high = masked_load(x, start + ix + width, first_lanes(x, w - ix - width), fill)
+            store(lines, at + (ix >> 1), evens(low, high))
+            store(lines, at + pitch + (ix >> 1), odds(low, high))
     else:
-        for ox in range(row.size):
-            value = line[index(ox * stride)]
-            row[ox] = value if wins(value, row[ox]) else row[ox]
+        whole = w // width * width
+        for ix in range(0, whole, width):
+            store(lines, at + ix, load(x, start + ix))
+        if whole < w:
+            store(lines, at + whole, masked_load(x, start + whole, first_lanes(x, w - whole), fill))
 
 
-@routine
-def _max_row_indices(row, where, line, place, stride):
-    """The same, and where it stands: line[0] is at ``place``."""
-    for ox in range(row.size):
-        value = line[index(ox * stride)]
-        take = wins(value, row[ox]) | (where[ox] < 0)  # the first element inside counts even if it is -inf
-        row[ox] = value if take else row[ox]
-        where[ox] = place + ox * stride if take else where[ox]
+@inlined
+def _window_vector(lines, at, pitch, column, ox, ow, sw):
+    """Column ``column`` of the windows ox, ox + 1, ...; ``at`` is where column 0 of the input is."""
+    if sw > 2:
+        return load_strided(lines, at + column + ox * sw, sw, ow - ox)
+    return load(lines, at + (column & (sw - 1)) * pitch + (column >> (sw - 1)) + ox)
 
 
-@routine
-def _window_max(x, base, ix0, ky0, ky1, w, kw, dh, dw):
-    """(maximum, its place in x or -1) of one window, the elements in the order of torch."""
-    best, place = x.dtype.type(-np.inf), -1
-    for ky in range(ky0, ky1):
-        for kx in range(first_inside(ix0, dw), end_inside(ix0, dw, w, kw)):
-            i = base + ky * dh * w + ix0 + kx * dw
-            if wins(x[index(i)], best) or place < 0:
-                best, place = x[index(i)], i
-    return best, place
+@inlined
+def _join_columns(rows, to, lines, at, pitch, ow, kx0, count, sw, pw, dw, fill, join):
+    for ox in range(0, ow, lanes(rows)):
+        value = fill
+        for k in range(count):
+            value = join(_window_vector(lines, at, pitch, (kx0 + k) * dw - pw, ox, ow, sw), value)
+        store(rows, to + ox, value)
 
 
-@routine
-def _add_row(row, line, stride):
-    """row[ox] += line[ox * stride]."""
-    if stride == 1:
-        for ox in range(row.size):
-            row[ox] += line[ox]
-    elif stride == 2:
-        for ox in range(row.size):
-            row[ox] += line[index(ox * 2)]
+@inlined
+def _row_windows(rows, to, lines, at, pitch, ow, kx0, kx1, sw, pw, dw, fill, join):
+    """rows[to + ox] = the elements of a row that window ox holds, joined."""
+    if kx1 - kx0 == 2:
+        _join_columns(rows, to, lines, at, pitch, ow, kx0, 2, sw, pw, dw, fill, join)
+    elif kx1 - kx0 == 3:
+        _join_columns(rows, to, lines, at, pitch, ow, kx0, 3, sw, pw, dw, fill, join)
     else:
-        for ox in range(row.size):
-            row[ox] += line[index(ox * stride)]
+        _join_columns(rows, to, lines, at, pitch, ow, kx0, kx1 - kx0, sw, pw, dw, fill, join)
 
 
-@routine
-def _spread_row(line, row, stride):
-    """line[ox * stride] += row[ox]."""
-    if stride == 1:
-        for ox in range(row.size):
-            line[ox] += row[ox]
+@inlined
+def joined(rows, at, step, count, fill, join):
+    """``count`` vectors of a buffer, ``step`` apart, joined."""
+    value = fill
+    if count == 2:  # as constants, which LLVM unrolls
+        for k in range(2):
+            value = join(load(rows, at + k * step), value)
+    elif count == 3:
+        for k in range(3):
+            value = join(load(rows, at + k * step), value)
     else:
-        for ox in range(row.size):
-            line[index(ox * stride)] += row[ox]
+        for k in range(count):
+            value = join(load(rows, at + k * step), value)
+    return value
 
 
-@routine
-def _roi_argmax(x, width, iy0, iy1, ix0, ix1):
-    """The place in a plane of the first of the greatest elements of a bin, -1 if it is empty or never beats -inf."""
-    best, where = x.dtype.type(-np.inf), -1
-    for iy in range(iy0, iy1):
-        for ix in range(ix0, ix1):
-            if x[iy * width + ix] > best:
-                best, where = x[iy * width + ix], iy * width + ix
-    return where
+@inlined
+def store_left(out, to, value, left):
+    """Store a vector, or the ``left`` elements that are left of a row."""
+    if left >= lanes(out):
+        store(out, to, value)
+    else:
+        masked_store(out, to, value, first_lanes(out, left))
+
+
+@inlined
+def _join_places(rows, columns, firsts, to, lines, at, pitch, ow, kx0, count, sw, pw, dw, fill):
+    for ox in range(0, ow, lanes(rows)):
+        best, column = fill, load_as(firsts, ox, fill)
+        place = places(firsts, fill, ox * sw + kx0 * dw - pw, sw)
+        for k in range(count):
+            value = _window_vector(lines, at, pitch, (kx0 + k) * dw - pw, ox, ow, sw)
+            take = wins(value, best)
+            best, column = chosen(take, value, best), chosen(take, place, column)
+            place = place + dw
+        store(rows, to + ox, best)
+        store(columns, to + ox, column)
+
+
+@inlined
+def _row_places(rows, columns, firsts, to, lines, at, pitch, ow, kx0, kx1, sw, pw, dw, fill):
+    """rows[to + ox] = the maximum of window ox, columns[to + ox] = its column; firsts[ox] where all is -inf."""
+    if kx1 - kx0 == 2:
+        _join_places(rows, columns, firsts, to, lines, at, pitch, ow, kx0, 2, sw, pw, dw, fill)
+    elif kx1 - kx0 == 3:
+        _join_places(rows, columns, firsts, to, lines, at, pitch, ow, kx0, 3, sw, pw, dw, fill)
+    else:
+        _join_places(rows, columns, firsts, to, lines, at, pitch, ow, kx0, kx1 - kx0, sw, pw, dw, fill)
+
+
+@inlined
+def _join_rows_of_places(rows, columns, at, step, count, iy, w, dh, fill, none):
+    """(maximum, its place) of ``count`` vectors of rows ``step`` apart; the first is of row ``iy`` of the input."""
+    best, place = load(rows, at), load_as(columns, at, fill)
+    lacks = place < 0  # a window of padding alone
+    place = place + iy * w
+    for ky in range(1, count):
+        value, column = load(rows, at + ky * step), load_as(columns, at + ky * step, fill)
+        take = wins(value, best)
+        best, place = chosen(take, value, best), chosen(take, column + (iy + ky * dh) * w, place)
+    return best, chosen(lacks, none, place)
+
+
+@inlined
+def _joined_places(rows, columns, at, step, count, iy, w, dh, fill, none):
+    if count <= 0:
+        return fill, none
+    if count == 2:
+        return _join_rows_of_places(rows, columns, at, step, 2, iy, w, dh, fill, none)
+    if count == 3:
+        return _join_rows_of_places(rows, columns, at, step, 3, iy, w, dh, fill, none)
+    return _join_rows_of_places(rows, columns, at, step, count, iy, w, dh, fill, none)
 
 
 # ------------------------------------------------------------------------------------------------- kernels
@@ -150,227 +261,122 @@ def _roi_argmax(x, width, iy0, iy1, ix0, ix1):
 
 @kernel
 def _max_pool2d(out, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, dh, dw):
-    # An iteration owns one row of outputs.
-    for r in prange(out.size // ow):
-        plane, oy = r // oh, r % oh
-        row = out[r * ow : (r + 1) * ow]
-        for ox in range(ow):
-            row[ox] = -np.inf
-        iy0 = oy * sh - ph
-        ky0, ky1 = first_inside(iy0, dh), end_inside(iy0, dh, h, kh)
-        if ow < NARROW:
-            for ox in range(ow):
-                ix0 = ox * sw - pw
-                row[ox], _ = _window_max(x, (plane * h + iy0) * w, ix0, ky0, ky1, w, kw, dh, dw)
-        else:
-            for ky in range(ky0, ky1):
-                iy = iy0 + ky * dh
-                line = x[(plane * h + iy) * w : (plane * h + iy + 1) * w]
-                for kx in range(first_inside((ow - 1) * sw - pw, dw), end_inside(-pw, dw, w, kw)):
-                    ix0 = kx * dw - pw
-                    ox0, ox1 = first_inside(ix0, sw), end_inside(ix0, sw, w, ow)
-                    _max_row(row[ox0:ox1], line[ix0 + ox0 * sw :], sw)
+    # An iteration owns some bands of rows of outputs.  Rows come first: of -0 and 0 the first one wins, as in torch.
+    width = lanes(x)
+    margin, pitch, kx0, kx1 = row_layout(width, ow, w, kw, sw, pw, dw)
+    span, out_pitch = pitch * (2 if sw == 2 else 1), whole_vectors(ow, width)
+    band, most = band_rows(oh, h, kh, sh, dh, span + out_pitch)
+    per_plane = -(-oh // band)
+    units, group = out.size // (oh * ow) * per_plane, max(1, BUFFER // (most * (span + out_pitch)))
+    for owned in prange(-(-units // group)):
+        line_buffer, row_buffer = np.empty(span, x.dtype), np.empty(most * out_pitch, x.dtype)
+        to, values, lines, rows = pointer(out), pointer(x), pointer(line_buffer), pointer(row_buffer)
+        fill = repeated(x, -np.inf)
+        for unit in range(owned * group, min(owned * group + group, units)):
+            plane, oy0, oy1, top, end = band_extent(unit, per_plane, band, oh, h, kh, sh, ph, dh)
+            for iy in range(top, end):
+                _copy_row(lines, 0, margin, pitch, values, (plane * h + iy) * w, w, sw, fill)
+                row = (iy - top) * out_pitch
+                _row_windows(rows, row, lines, margin, pitch, ow, kx0, kx1, sw, pw, dw, fill, winner)
+            for oy in range(oy0, oy1):
+                iy0, ky0, ky1 = window_rows(oy, sh, ph, dh, kh, h)
+                start = (iy0 + ky0 * dh - top) * out_pitch
+                for ox in range(0, ow, width):
+                    best = joined(rows, start + ox, dh * out_pitch, ky1 - ky0, fill, winner)
+                    store_left(to, (plane * oh + oy) * ow + ox, best, ow - ox)
+        keep(line_buffer)
+        keep(row_buffer)
 
 
 @kernel
-def _max_pool2d_indices(out, indices, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, dh, dw):
-    # An iteration owns one row of outputs and of indices.
-    for r in prange(out.size // ow):
-        plane, oy = r // oh, r % oh
-        row = out[r * ow : (r + 1) * ow]
-        where = indices[r * ow : (r + 1) * ow]
-        for ox in range(ow):
-            row[ox] = -np.inf
-            where[ox] = -1
-        iy0 = oy * sh - ph
-        ky0, ky1 = first_inside(iy0, dh), end_inside(iy0, dh, h, kh)
-        if ow < NARROW:
-            origin = plane * h * w
-            for ox in range(ow):
-                row[ox], place = _window_max(x, origin + iy0 * w, ox * sw - pw, ky0, ky1, w, kw, dh, dw)
-                where[ox] = place - origin if place >= 0 else -1
-        else:
-            for ky in range(ky0, ky1):
-                iy = iy0 + ky * dh
-                line = x[(plane * h + iy) * w : (plane * h + iy + 1) * w]
-                for kx in range(first_inside((ow - 1) * sw - pw, dw), end_inside(-pw, dw, w, kw)):
-                    ix0 = kx * dw - pw
-                    ox0, ox1 = first_inside(ix0, sw), end_inside(ix0, sw, w, ow)
-                    ix = ix0 + ox0 * sw
-                    _max_row_indices(row[ox0:ox1], where[ox0:ox1], line[ix:], iy * w + ix, sw)
+def _max_pool2d_indices(out, indices, firsts, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, dh, dw):
+    # The same with places: those of a row are columns, -1 where a window has none inside.  ``firsts`` lends its type.
+    width = lanes(x)
+    margin, pitch, kx0, kx1 = row_layout(width, ow, w, kw, sw, pw, dw)
+    span, out_pitch = pitch * (2 if sw == 2 else 1), whole_vectors(ow, width)
+    band, most = band_rows(oh, h, kh, sh, dh, span + out_pitch)
+    per_plane = -(-oh // band)
+    units, group = out.size // (oh * ow) * per_plane, max(1, BUFFER // (most * (span + out_pitch)))
+    for ox in range(ow):
+        ix = ox * sw - pw
+        ix += first_inside(ix, dw) * dw
+        firsts[ox] = ix if ix < min(w, ox * sw - pw + (kw - 1) * dw + 1) else -1
+    for owned in prange(-(-units // group)):
+        line_buffer, row_buffer = np.empty(span, x.dtype), np.empty(most * out_pitch, x.dtype)
+        column_buffer = np.empty(most * out_pitch, firsts.dtype)
+        to, values, lines, rows = pointer(out), pointer(x), pointer(line_buffer), pointer(row_buffer)
+        places_to, columns, first = pointer(indices), pointer(column_buffer), pointer(firsts)
+        fill = repeated(x, -np.inf)
+        none = places(firsts, fill, -1, 0)
+        for unit in range(owned * group, min(owned * group + group, units)):
+            plane, oy0, oy1, top, end = band_extent(unit, per_plane, band, oh, h, kh, sh, ph, dh)
+            for iy in range(top, end):
+                _copy_row(lines, 0, margin, pitch, values, (plane * h + iy) * w, w, sw, fill)
+                row = (iy - top) * out_pitch
+                _row_places(rows, columns, first, row, lines, margin, pitch, ow, kx0, kx1, sw, pw, dw, fill)
+            for oy in range(oy0, oy1):
+                iy0, ky0, ky1 = window_rows(oy, sh, ph, dh, kh, h)
+                iy, step = iy0 + ky0 * dh, dh * out_pitch
+                for ox in range(0, ow, width):
+                    at = (iy - top) * out_pitch + ox
+                    best, place = _joined_places(rows, columns, at, step, ky1 - ky0, iy, w, dh, fill, none)
+                    store_left(to, (plane * oh + oy) * ow + ox, best, ow - ox)
+                    masked_store(places_to, (plane * oh + oy) * ow + ox, place, first_lanes(x, ow - ox))
+        keep(line_buffer)
+        keep(row_buffer)
+        keep(column_buffer)
 
 
 @kernel
 def _avg_pool2d(out, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, include_pad, divisor):
-    # An iteration owns one row of outputs.  Rows of the window are summed apart, so that the rounding of a large
-    # window grows with its side, not with its area.
-    for r in prange(out.size // ow):
-        plane, oy = r // oh, r % oh
-        row = out[r * ow : (r + 1) * ow]
-        line_sum = np.empty(ow, out.dtype)
-        for ox in range(ow):
-            row[ox] = 0
-        iy0 = oy * sh - ph
-        for ky in range(first_inside(iy0, 1), end_inside(iy0, 1, h, kh)):
-            iy = iy0 + ky
-            line = x[(plane * h + iy) * w : (plane * h + iy + 1) * w]
-            for ox in range(ow):
-                line_sum[ox] = 0
-            for kx in range(first_inside((ow - 1) * sw - pw, 1), end_inside(-pw, 1, w, kw)):
-                ix0 = kx - pw
-                ox0, ox1 = first_inside(ix0, sw), end_inside(ix0, sw, w, ow)
-                _add_row(line_sum[ox0:ox1], line[ix0 + ox0 * sw :], sw)
-            for ox in range(ow):
-                row[ox] += line_sum[ox]
-        for ox in range(ow):
-            count = window_divisor(divisor, include_pad, iy0, ox * sw - pw, kh, kw, ph, pw, h, w)
-            row[ox] /= out.dtype.type(count)
-
-
-@kernel
-def _roi_pool(out, x, boxes, scale, channels, h, w, oh, ow):
-    # An iteration owns one channel of one box: a maximum over the rows of a bin along x, then over its columns.
-    scale = out.dtype.type(scale)
-    for kc in prange(boxes.shape[0] * channels):
-        k, c = kc // channels, kc % channels
-        image = np.int64(boxes[k, 0])
-        x0, y0 = rounded(boxes[k, 1] * scale), rounded(boxes[k, 2] * scale)
-        x1, y1 = rounded(boxes[k, 3] * scale), rounded(boxes[k, 4] * scale)
-        width, height = max(x1 - x0 + 1, 1), max(y1 - y0 + 1, 1)
-        left, right = roi_bin(0, x0, width, ow, w, scale)[0], roi_bin(ow - 1, x0, width, ow, w, scale)[1]
-        tops = np.empty(max(right - left, 1), out.dtype)
-        plane = (image * channels + c) * h * w
-        for py in range(oh):
-            iy0, iy1 = roi_bin(py, y0, height, oh, h, scale)
-            for i in range(right - left):
-                tops[i] = -np.inf
-            for iy in range(iy0, iy1):
-                line = x[plane + iy * w + left : plane + iy * w + right]
-                for i in range(line.size):
-                    tops[i] = line[i] if line[i] > tops[i] else tops[i]
-            for px in range(ow):
-                ix0, ix1 = roi_bin(px, x0, width, ow, w, scale)
-                best = out.dtype.type(0 if iy1 <= iy0 or ix1 <= ix0 else -np.inf)
-                for ix in range(ix0, ix1):
-                    best = max(best, tops[ix - left]) if iy1 > iy0 else best
-                out[(kc * oh + py) * ow + px] = best
-
-
-@kernel
-def _scatter(out, gradient, indices, plane, out_plane):
-    # An iteration owns one plane of the result and adds each gradient at its index, in order; -1 has none.
-    for p in prange(out.size // plane):
-        target = out[p * plane : (p + 1) * plane]
-        g = gradient[p * out_plane : (p + 1) * out_plane]
-        places = indices[p * out_plane : (p + 1) * out_plane]
-        for i in range(plane):
-            target[i] = 0
-        for i in range(out_plane):
-            if places[i] >= 0:
-                target[index(places[i])] += g[i]
-
-
-@kernel
-def _avg_pool2d_grad(out, gradient, oh, ow, h, w, kh, kw, sh, sw, ph, pw, include_pad, divisor):
-    # An iteration owns one plane of the result: each row of gradients, divided, is added to the rows of its windows.
-    for plane in prange(out.size // (h * w)):
-        target = out[plane * h * w : (plane + 1) * h * w]
-        share = np.empty(ow, out.dtype)
-        for i in range(h * w):
-            target[i] = 0
-        for oy in range(oh):
-            iy0 = oy * sh - ph
-            ky0, ky1 = first_inside(iy0, 1), end_inside(iy0, 1, h, kh)
-            row = gradient[(plane * oh + oy) * ow : (plane * oh + oy + 1) * ow]
-            for ox in range(ow):
-                count = window_divisor(divisor, include_pad, iy0, ox * sw - pw, kh, kw, ph, pw, h, w)
-                share[ox] = row[ox] / out.dtype.type(count)
-            for ky in range(ky0, ky1):
-                line = target[(iy0 + ky) * w : (iy0 + ky + 1) * w]
-                for kx in range(first_inside((ow - 1) * sw - pw, 1), end_inside(-pw, 1, w, kw)):
-                    ix0 = kx - pw
-                    ox0, ox1 = first_inside(ix0, sw), end_inside(ix0, sw, w, ow)
-                    _spread_row(line[ix0 + ox0 * sw :], share[ox0:ox1], sw)
-
-
-@kernel
-def _roi_pool_grad(out, gradient, x, boxes, scale, channels, h, w, oh, ow):
-    # An iteration owns one plane of the result: it finds the maxima of all boxes on its image again, in their order.
-    scale = out.dtype.type(scale)
-    for plane in prange(out.size // (h * w)):
-        target, values = out[plane * h * w : (plane + 1) * h * w], x[plane * h * w : (plane + 1) * h * w]
-        image, c = plane // channels, plane % channels
-        for i in range(h * w):
-            target[i] = 0
-        for k in range(boxes.shape[0]):
-            if np.int64(boxes[k, 0]) == image:
-                x0, y0 = rounded(boxes[k, 1] * scale), rounded(boxes[k, 2] * scale)
-                width = max(rounded(boxes[k, 3] * scale) - x0 + 1, 1)
-                height = max(rounded(boxes[k, 4] * scale) - y0 + 1, 1)
-                for py in range(oh):
-                    iy0, iy1 = roi_bin(py, y0, height, oh, h, scale)
-                    for px in range(ow):
-                        ix0, ix1 = roi_bin(px, x0, width, ow, w, scale)
-                        where = _roi_argmax(values, w, iy0, iy1, ix0, ix1)
-                        if where >= 0:
-                            target[index(where)] += gradient[((k * channels + c) * oh + py) * ow + px]
+    # As _max_pool2d.  Rows of the window are summed apart, so that the rounding of a large window grows with its side,
+    # not with its area.  The divisor is the product of how many rows and columns count.
+    width = lanes(x)
+    margin, pitch, kx0, kx1 = row_layout(width, ow, w, kw, sw, pw, 1)
+    span, out_pitch = pitch * (2 if sw == 2 else 1), whole_vectors(ow, width)
+    band, most = band_rows(oh, h, kh, sh, 1, span + out_pitch)
+    per_plane = -(-oh // band)
+    units, group = out.size // (oh * ow) * per_plane, max(1, BUFFER // (most * (span + out_pitch)))
+    counts = np.ones(out_pitch, x.dtype)
+    for ox in range(ow):
+        counts[ox] = divisor if divisor != 0 else window_part(include_pad, ox * sw - pw, kw, pw, w)
+    for owned in prange(-(-units // group)):
+        line_buffer, row_buffer = np.empty(span, x.dtype), np.empty(most * out_pitch, x.dtype)
+        to, values, lines, rows = pointer(out), pointer(x), pointer(line_buffer), pointer(row_buffer)
+        fill, columns = repeated(x, 0), pointer(counts)
+        for unit in range(owned * group, min(owned * group + group, units)):
+            plane, oy0, oy1, top, end = band_extent(unit, per_plane, band, oh, h, kh, sh, ph, 1)
+            for iy in range(top, end):
+                _copy_row(lines, 0, margin, pitch, values, (plane * h + iy) * w, w, sw, fill)
+                row = (iy - top) * out_pitch
+                _row_windows(rows, row, lines, margin, pitch, ow, kx0, kx1, sw, pw, 1, fill, added)
+            for oy in range(oy0, oy1):
+                iy0, ky0, ky1 = window_rows(oy, sh, ph, 1, kh, h)
+                start = (iy0 + ky0 - top) * out_pitch
+                count = repeated(x, 1 if divisor != 0 else window_part(include_pad, iy0, kh, ph, h))
+                for ox in range(0, ow, width):
+                    total = joined(rows, start + ox, out_pitch, ky1 - ky0, fill, added)
+                    mean = total / (load(columns, ox) * count)
+                    store_left(to, (plane * oh + oy) * ow + ox, mean, ow - ox)
+        keep(line_buffer)
+        keep(row_buffer)
 
 
 # ------------------------------------------------------------------------------------------------- entries
 
 
 def max_pool2d(out, indices, input, g):
-    work = out.size * min(g.kernel_height, g.height) * min(g.kernel_width, g.width)
+    work = input.size + out.size
     if indices is None:
-        _max_pool2d(work)(out.reshape(-1), input.reshape(-1), *g[4:6], *g[2:4], *g[6:])
+        _max_pool2d(work)(out.ravel(), input.ravel(), *g[2:])
     else:
-        _max_pool2d_indices(work)(
-            out.reshape(-1), indices.reshape(-1), input.reshape(-1), *g[4:6], *g[2:4], *g[6:]
+        # places in 32 bits are half the bytes and twice the lanes
+        firsts = np.empty(g.out_width + 64, np.int32 if g.height * g.width < 2**31 else np.int64)
+        _max_pool2d_indices(work * 2)(
+            out.ravel(), indices.ravel(), firsts, input.ravel(), *g[2:]
         )  # fmt: skip
 
 
 def avg_pool2d(out, input, g, count_include_pad, divisor):
-    work = out.size * min(g.kernel_height, g.height) * min(g.kernel_width, g.width)
-    _avg_pool2d(work)(out.reshape(-1), input.reshape(-1), *g[4:6], *g[2:4], *g[6:12], count_include_pad, divisor)
-
-
-def roi_pool(out, input, boxes, g, scale):
-    work = g.boxes * g.channels * (g.height * g.width // 4 + g.out_height * g.out_width)
-    _roi_pool(work)(
-        out.reshape(-1), input.reshape(-1), boxes, scale, g.channels, g.height, g.width, g.out_height, g.out_width
-    )
-
-
-def max_pool2d_backward(out, grad_output, indices, g):
-    _scatter(out.size + grad_output.size * 4)(
-        out.reshape(-1), grad_output.reshape(-1), indices.reshape(-1), g.height * g.width, g.out_height * g.out_width
-    )
-
-
-def avg_pool2d_backward(out, grad_output, g, count_include_pad, divisor):
-    work = grad_output.size * min(g.kernel_height, g.height) * min(g.kernel_width, g.width)
-    _avg_pool2d_grad(work)(
-        out.reshape(-1), grad_output.reshape(-1), *g[4:6], *g[2:4], *g[6:12], count_include_pad, divisor
-    )  # fmt: skip
-
-
-def roi_pool_backward(out, grad_output, input, boxes, g, scale):
-    work = g.boxes * g.channels * (g.height * g.width // 4 + g.out_height * g.out_width)
-    _roi_pool_grad(work)(
-        out.reshape(-1), grad_output.reshape(-1), input.reshape(-1), boxes, scale, g.channels, g.height, g.width,
-        g.out_height, g.out_width,
-    )  # fmt: skip
-
-
-def first_bad_box(boxes, images):
-    """The number of the first box that is not finite or not on one of the images, or -1."""
-    with np.errstate(invalid="ignore"):
-        image = boxes[:, 0]
-        bad = ~np.isfinite(boxes).all(axis=1) | (image < 0) | (image >= images) | (image != np.floor(image))
-    return int(np.argmax(bad)) if bad.any() else -1
-
-
-def numbered_boxes(boxes, dtype):
-    """One (K, 5) array of image numbers and boxes from an array of boxes for each image."""
-    rows = [np.concatenate([np.full((len(b), 1), i, dtype), b], axis=1) for i, b in enumerate(boxes)]
-    return np.concatenate(rows) if rows else np.empty((0, 5), dtype)
+    work = input.size + out.size
+    _avg_pool2d(work)(out.ravel(), input.ravel(), *g[2:12], count_include_pad, divisor)

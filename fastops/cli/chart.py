@@ -10,7 +10,7 @@ from typing import Any
 # Bars of the first and of the second input; the two hues differ for colour-blind people too.
 FASTER, SLOWER, EITHER = ("#1b7f79", "#93cbc6"), ("#cc5a36", "#f0b8a4"), ("#555555", "#bbbbbb")
 CASES_PER_PANEL, OF_A_SUITE = 18, 40
-CASE_HEIGHT, HEAD, FOOT, PANEL_WIDTH = 0.34, 0.85, 0.75, 7.0  # inches
+CASE_HEIGHT, HEAD, FOOT, PANEL_WIDTH, WIDER = 0.34, 0.85, 0.75, 7.0, 9.0  # inches; WIDER for a suite's long names
 
 Name = tuple[str, str]  # operator and case; in a suite family and case
 
@@ -27,7 +27,7 @@ def draw(report: dict[str, Any], path: Path) -> None:
     names = list(dict.fromkeys((row["operator"], row["case"]) for row in rows))
     panels = [places(part) for part in (in_columns(names) if suite else split(names))]
     bottom = max(max(panel.values()) for panel in panels)
-    width, height = PANEL_WIDTH * len(panels), HEAD + FOOT + 0.7 + CASE_HEIGHT * (bottom + 1)
+    width, height = (WIDER if suite else PANEL_WIDTH) * len(panels), HEAD + FOOT + 0.7 + CASE_HEIGHT * (bottom + 1)
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
     figure.set_layout_engine("constrained", rect=(0, FOOT / height, 1, 1 - (FOOT + HEAD) / height))
@@ -35,7 +35,7 @@ def draw(report: dict[str, Any], path: Path) -> None:
     low, high = min(*ratios, 0.8), max(*ratios, 1.25)
     room = (high / low) ** 0.12  # for the figures beside the bars
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        draw_panel(axes, panel, rows)
+        draw_panel(axes, panel, rows, bool(suite))
         axes.set_xlim(low / room, high * room)
         axes.set_ylim(bottom + 0.6, -0.6)
 
@@ -92,7 +92,7 @@ def places(names: list[Name]) -> dict[Name, float]:
     return found
 
 
-def draw_panel(axes: Any, panel: dict[Name, float], rows: list[dict[str, Any]]) -> None:
+def draw_panel(axes: Any, panel: dict[Name, float], rows: list[dict[str, Any]], suite: bool) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     for name, place in panel.items():
@@ -112,7 +112,11 @@ def draw_panel(axes: Any, panel: dict[Name, float], rows: list[dict[str, Any]]) 
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda ratio, _: f"{ratio:g}" if ratio >= 1 else f"1/{1 / ratio:g}"))
     axes.set_xlabel("slower  |  times as fast as PyTorch (log scale)  |  faster", fontsize=10)
-    labels = [" ".join(name).replace("_with_logits", "\n_with_logits").strip() for name in panel]
+    if suite:
+        axes.set_title(", ".join(dict.fromkeys(family for family, _ in panel)), fontsize=12, fontweight="bold")
+    labels = [
+        (name[1] if suite else " ".join(name)).replace("_with_logits", "\n_with_logits").strip() for name in panel
+    ]
     axes.set_yticks(list(panel.values()), labels, fontsize=10, linespacing=1.05)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", color="#dddddd")

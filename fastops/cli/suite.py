@@ -103,7 +103,9 @@ def layer(
     height, width = (size, size) if isinstance(size, int) else size
     told = {"groups": groups, **options} if groups > 1 else options
     text = [f"{height}x{width} {channels} to {out_channels}"]
-    text += [f"{name} {value}" for name, value in told.items() if name in ("stride", "dilation", "groups")]
+    text += [
+        f"{name} {value}" for name, value in told.items() if name in ("stride", "dilation", "groups") and value != 1
+    ]
     if (height, width, options.get("padding", 0)) == (4, 4, 0):
         text += ["no padding"]
     inputs = filters(out_channels, size, transposed=operator == "conv_transpose2d", groups=groups)
@@ -201,7 +203,8 @@ POOLS = (
     Case("avg_pool2d", "2x2 stride 1", alone, lambda ops, x: ops.avg_pool2d(x, 2, stride=1)),
     Case("avg_pool2d", "3x3 stride 1", alone, lambda ops, x: ops.avg_pool2d(x, 3, stride=1, padding=1)),
 )
-EVERY = (*CASES, *POOLS)
+ORDER = list(dict.fromkeys(case.operator for case in CASES))
+EVERY = sorted((*CASES, *POOLS), key=lambda case: ORDER.index(case.operator))
 CONVOLUTIONS = ("conv2d", "conv_transpose2d")
 
 

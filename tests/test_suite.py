@@ -1,8 +1,8 @@
 """The suite: its list of cases, `fastops compare --suite`, and the benchmarks of asv_bench on the same list."""
 
+import argparse
 import importlib
 import json
-import os
 import subprocess
 import sys
 from math import prod
@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 import fastops
-from fastops import _jit
 from fastops.__main__ import main
 from fastops.cli import compare, measure, onnx_models, pages, work
 from fastops.cli.cases import CASES
@@ -193,8 +192,6 @@ def test_all_is_every_family():
 
 
 def arguments_of(*words):
-    import argparse
-
     parser = argparse.ArgumentParser()
     compare.add_arguments(parser)
     return parser.parse_args(words)
@@ -360,6 +357,35 @@ def test_an_asv_benchmark_runs(benchmarks, library, name):
     benchmark.setup(library, name)
     benchmark.time_call(library, name)
     assert benchmark.result is not None
+
+
+def test_shares_of_the_limits(benchmarks, monkeypatch):
+    limits = importlib.import_module("benchmarks.limits")
+    x, _, bias = arrays = [np.ones(shape, np.float32) for shape in ((1, 3, 8, 8), (5, 3, 3, 3), (5,))]
+    forward, backward = (
+        next(c for c in SUITE if c.name.startswith(f"{name} ")) for name in ("conv2d", "conv_transpose2d")
+    )
+    share = limits.Arithmetic()
+    share.cases, share.arrays, share.call = {"a": forward, "b": backward}, arrays, int
+    share.result = fastops.conv2d(*arrays)
+    monkeypatch.setattr(limits, "seconds", lambda call: 1.0)
+    monkeypatch.setattr(limits, "peak_operations", lambda: 1e4)
+    monkeypatch.setattr(limits, "peak_bytes", lambda: 1e4)
+    assert share.track_share_of_peak_gflops("fastops", "a") == 2 * (5 * 6 * 6) * (3 * 3 * 3) / 1e4
+    share.arrays = [x, np.ones((3, 5, 2, 2), np.float32), bias]
+    share.result = fastops.conv_transpose2d(*share.arrays)
+    assert share.track_share_of_peak_gflops("fastops", "b") == 2 * x.size * (5 * 2 * 2) / 1e4
+    share = limits.Bandwidth()
+    share.arrays, share.result, share.call = [x], fastops.relu(x), int
+    assert share.track_share_of_copy_gbs("fastops", "relu") == 2 * x.nbytes / 1e4
+
+
+def test_the_machine_has_limits(benchmarks, monkeypatch):
+    limits = importlib.import_module("benchmarks.limits")
+    monkeypatch.setattr(limits, "STEPS", 1000)
+    monkeypatch.setattr(limits, "COPIED", 1 << 20)
+    assert 1e9 < limits.peak_operations() < 1e15
+    assert 1e8 < limits.peak_bytes() < 1e14
 
 
 def test_asv_skips_what_is_missing(benchmarks, monkeypatch):

@@ -12,6 +12,7 @@ import numba
 import numpy as np
 from llvmlite import binding, ir
 from numba import prange, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from . import on, suite
@@ -19,7 +20,7 @@ from . import on, suite
 LANES = 16 if binding.get_host_cpu_features().get("avx512f") else 8
 CHAINS = 12  # sums in flight: two units with a latency of four cycles need eight
 STEPS = 100_000
-COPIED = 32 << 20  # bytes: far above the caches
+COPIED = 128 << 20  # bytes: far above the caches
 
 
 @intrinsic
@@ -28,7 +29,10 @@ def multiply_adds(typingctx, steps):
 
     def codegen(context, builder, signature, args):
         vector = ir.VectorType(ir.FloatType(), LANES)
-        fma = builder.module.declare_intrinsic("llvm.fma", [vector], ir.FunctionType(vector, [vector] * 3))
+        # by its name: llvmlite declares intrinsics of scalars only
+        fma = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.v{LANES}f32"
+        )
         a, b = (ir.Constant(vector, [value] * LANES) for value in (0.5, 1.0))
         before, loop = builder.block, builder.append_basic_block("loop")
         after = builder.append_basic_block("after")
@@ -121,7 +125,7 @@ class Bandwidth(on(LARGE)):
 
 
 class Memory(on(LARGE)):
-    """The most that the process has held; torch's line holds fastops (and Numba) too."""
+    """The most that the process has held, the making of the arrays included; torch's line holds fastops, too."""
 
     def peakmem_call(self, library, name):
         self.call()

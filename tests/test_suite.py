@@ -346,6 +346,17 @@ def classes(benchmarks):
         yield from (value for value in vars(module).values() if getattr(value, "__module__", "") == module.__name__)
 
 
+def test_the_list_needs_no_fastops():
+    """asv loads it beside older versions, or none."""
+    code = """if True:
+        import sys
+        sys.modules.update(fastops=None, numba=None, torch=None)
+        import benchmarks
+        assert len(benchmarks.suite.SUITE) > 400 and sum(a.size for a in benchmarks.suite.SUITE[0].arrays()) > 0
+    """
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=BENCHMARKS.parent, timeout=300)
+
+
 def test_asv_times_every_case(benchmarks):
     timed = [c for c in classes(benchmarks) if hasattr(c, "time_call")]
     names = [name for each in timed for name in each.params[1]]
@@ -391,8 +402,8 @@ def test_the_machine_has_limits(benchmarks, monkeypatch):
     limits = importlib.import_module("benchmarks.limits")
     monkeypatch.setattr(limits, "STEPS", 1000)
     monkeypatch.setattr(limits, "COPIED", 1 << 20)
-    assert 1e9 < limits.peak_operations() < 1e15
-    assert 1e8 < limits.peak_bytes() < 1e14
+    assert 1e6 < limits.peak_operations() < 1e15
+    assert 1e6 < limits.peak_bytes() < 1e14
 
 
 def test_asv_skips_what_is_missing(benchmarks, monkeypatch):

@@ -1,29 +1,27 @@
-"""relu, sigmoid and dropout."""
+"""relu, sigmoid and dropout, and the gradients."""
 
-from . import LARGE, MIDDLE, SMALL, Operator
-
-CASES = {str(shape): (shape, {}) for shape in (SMALL, MIDDLE, LARGE)}
+from . import operator
 
 
-class Relu(Operator, cases=CASES):
-    def call(self, ops, x):
-        return ops.relu(x)
-
-    def time_relu(self, library, case):
-        self.run()
+class Relu(operator("relu")):
+    pass
 
 
-class Sigmoid(Operator, cases=CASES):
-    def call(self, ops, x):
-        return ops.sigmoid(x)
-
-    def time_sigmoid(self, library, case):
-        self.run()
+class ReluBackward(operator("relu", backward=True)):
+    pass
 
 
-class Dropout(Operator, cases=CASES):
-    def call(self, ops, x):
-        return ops.dropout(x, 0.5)
+class Sigmoid(operator("sigmoid")):
+    pass
 
-    def time_dropout(self, library, case):
-        self.run()
+
+class SigmoidBackward(operator("sigmoid", backward=True)):
+    pass
+
+
+class Dropout(operator("dropout")):
+    pass
+
+
+class DropoutBackward(operator("dropout", backward=True)):
+    pass

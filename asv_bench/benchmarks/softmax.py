@@ -1,26 +1,19 @@
-"""softmax and log_softmax on the last dimension and on another."""
+"""softmax and log_softmax on the last dimension and on another, and the gradients."""
 
-from . import Operator
-
-CASES = {
-    "small": ((1, 10), {"dim": 1}),
-    "1000 classes": ((4096, 1000), {"dim": 1}),
-    "attention rows": ((8, 12, 197, 197), {"dim": -1}),
-    "segmentation, 21 classes": ((8, 21, 256, 256), {"dim": 1}),
-}
+from . import operator
 
 
-class Softmax(Operator, cases=CASES):
-    def call(self, ops, x, dim):
-        return ops.softmax(x, dim)
-
-    def time_softmax(self, library, case):
-        self.run()
+class Softmax(operator("softmax")):
+    pass
 
 
-class LogSoftmax(Operator, cases=CASES):
-    def call(self, ops, x, dim):
-        return ops.log_softmax(x, dim)
+class SoftmaxBackward(operator("softmax", backward=True)):
+    pass
 
-    def time_log_softmax(self, library, case):
-        self.run()
+
+class LogSoftmax(operator("log_softmax")):
+    pass
+
+
+class LogSoftmaxBackward(operator("log_softmax", backward=True)):
+    pass

@@ -2,41 +2,61 @@
 
 import importlib.util
 
-ARRAYS = "import numpy as np\nx = np.ones((8, 64, 56, 56), np.float32)\nweight = x[:, :, :3, :3].copy()"
-FIRST_CALLS = {
-    "relu": "fastops.relu(x)",
-    "softmax": "fastops.softmax(x, 1)",
-    "max_pool2d": "fastops.max_pool2d(x, 2)",
-    "conv2d": "fastops.conv2d(x, weight)",
+from . import LIBRARIES
+
+ARRAYS = {
+    "fastops": "import numpy\nx = numpy.ones((8, 64, 56, 56), numpy.float32)\nweight = x[:, :, :3, :3].copy()",
+    "torch": "x = torch.ones((8, 64, 56, 56))\nweight = x[:, :, :3, :3].clone()\nops = torch.nn.functional",
 }
-KERNELS = {"cached": "1", "compiled": "0"}  # FASTOPS_CACHE
+IMPORT = {"fastops": "import fastops\nops = fastops", "torch": "import torch"}
+FIRST_CALLS = {
+    "relu": "ops.relu(x)",
+    "softmax": "ops.softmax(x, 1)",
+    "max_pool2d": "ops.max_pool2d(x, 2)",
+    "conv2d": "ops.conv2d(x, weight)",
+}
+WARM, COLD = "warm", "cold"  # the cache of compiled kernels on disk
+FASTOPS_CACHE = {WARM: "1", COLD: "0"}
+
+
+def skip_what_is_missing(library, cache=WARM):
+    if importlib.util.find_spec(library) is None:
+        raise NotImplementedError(f"{library} is not installed")
+    if library == "torch" and cache == COLD:
+        raise NotImplementedError("torch compiles nothing")
+
+
+def preparation(library, cache):
+    return f"import os\nos.environ['FASTOPS_CACHE'] = '{FASTOPS_CACHE[cache]}'\n{IMPORT[library]}\n{ARRAYS[library]}"
 
 
 class Import:
-    params = ("fastops", "torch")
+    params = LIBRARIES
     param_names = ("library",)
     number = 1
 
     def setup(self, library):
-        if importlib.util.find_spec(library) is None:
-            raise NotImplementedError(f"{library} is not installed")
+        skip_what_is_missing(library)
 
     def timeraw_import(self, library):
         return f"import {library}"
 
 
 class FirstCall:
-    """The first call of an operator in a process, with its kernels in the cache on disk and without."""
+    """The first call of an operator in a process, alone and with the import, its kernels in the cache or not."""
 
-    params = (tuple(FIRST_CALLS), tuple(KERNELS))
-    param_names = ("operator", "kernels")
+    params = (LIBRARIES, tuple(FIRST_CALLS), (WARM, COLD))
+    param_names = ("library", "operator", "cache")
     number = 1
     timeout = 600
 
-    def setup(self, operator, kernels):
-        if kernels == "cached":
-            exec(f"import fastops\n{ARRAYS}\n{FIRST_CALLS[operator]}", {})  # fills the cache for the samples' processes
+    def setup(self, library, operator, cache):
+        skip_what_is_missing(library, cache)
+        if library == "fastops" and cache == WARM:
+            exec(f"{IMPORT[library]}\n{ARRAYS[library]}\n{FIRST_CALLS[operator]}", {})  # fills it for the samples
 
-    def timeraw_first_call(self, operator, kernels):
-        setup = f"import os\nos.environ['FASTOPS_CACHE'] = '{KERNELS[kernels]}'\nimport fastops\n{ARRAYS}"
-        return FIRST_CALLS[operator], setup
+    def timeraw_first_call(self, library, operator, cache):
+        return FIRST_CALLS[operator], preparation(library, cache)
+
+    def timeraw_import_and_first_call(self, library, operator, cache):
+        return f"{preparation(library, cache)}\n{FIRST_CALLS[operator]}"

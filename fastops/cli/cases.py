@@ -38,27 +38,39 @@ def alone(x: Array) -> tuple[Array, ...]:
     return (x,)
 
 
-def filters(out_channels: int, size: int, transposed: bool = False, depthwise: bool = False) -> Inputs:
-    """The batch, random filters that keep its variance, and a bias."""
+def filters(
+    out_channels: int,
+    size: int | tuple[int, int],
+    transposed: bool = False,
+    groups: int = 1,
+    depthwise: bool = False,
+) -> Inputs:
+    """The batch, random filters that keep its variance, and a bias; depthwise: a group and a filter per channel."""
 
     def inputs(x: Array) -> tuple[Array, ...]:
         rng = np.random.default_rng(1)
         channels = x.shape[1]
-        pair = (channels, 1) if depthwise else (channels, out_channels) if transposed else (out_channels, channels)
-        bias = rng.normal(size=channels if depthwise else out_channels)
-        weight = rng.normal(size=(*pair, size, size)) / np.sqrt(size * size * (1 if depthwise else channels))
+        g, out = (channels, channels) if depthwise else (groups, out_channels)
+        height, width = (size, size) if isinstance(size, int) else size
+        pair = (channels, out // g) if transposed else (out, channels // g)
+        bias = rng.normal(size=out)
+        weight = rng.normal(size=(*pair, height, width)) / np.sqrt(height * width * (channels // g))
         return x, weight.astype(x.dtype), bias.astype(x.dtype)
 
     return inputs
 
 
-def boxes(x: Array) -> tuple[Array, ...]:
-    """The batch and 128 boxes (image number, x1, y1, x2, y2) anywhere on it."""
-    rng = np.random.default_rng(2)
-    n, _, h, w = x.shape
-    number = rng.integers(0, n, (128, 1))
-    xs, ys = np.sort(rng.uniform(0, w - 1, (128, 2))), np.sort(rng.uniform(0, h - 1, (128, 2)))
-    return x, np.concatenate([number, xs[:, :1], ys[:, :1], xs[:, 1:], ys[:, 1:]], axis=1).astype(x.dtype)
+def boxes(count: int) -> Inputs:
+    """The batch and boxes (image number, x1, y1, x2, y2) anywhere on it."""
+
+    def inputs(x: Array) -> tuple[Array, ...]:
+        rng = np.random.default_rng(2)
+        n, _, h, w = x.shape
+        number = rng.integers(0, n, (count, 1))
+        xs, ys = np.sort(rng.uniform(0, w - 1, (count, 2))), np.sort(rng.uniform(0, h - 1, (count, 2)))
+        return x, np.concatenate([number, xs[:, :1], ys[:, :1], xs[:, 1:], ys[:, 1:]], axis=1).astype(x.dtype)
+
+    return inputs
 
 
 def statistics(x: Array) -> tuple[Array, ...]:
@@ -183,7 +195,7 @@ CASES = (
     Case(
         "roi_pool",
         "7x7",
-        boxes,
+        boxes(128),
         lambda ops, x, rois: ops.roi_pool(x, rois, 7),
         in_torch=False,
         expected=roi_maxima,

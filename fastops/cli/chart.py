@@ -1,4 +1,7 @@
-"""The bar chart of `fastops compare --plot`: how many times as fast as PyTorch, operator by operator."""
+"""The bar chart of `fastops compare --plot`: how many times as fast as PyTorch, operator by operator.
+
+A suite has a bar for each of its cases, family by family, in as many panels as that takes.
+"""
 
 from itertools import groupby
 from pathlib import Path
@@ -6,10 +9,10 @@ from typing import Any
 
 # Bars of the first and of the second input; the two hues differ for colour-blind people too.
 FASTER, SLOWER, EITHER = ("#1b7f79", "#93cbc6"), ("#cc5a36", "#f0b8a4"), ("#555555", "#bbbbbb")
-CASES_PER_PANEL = 18
-CASE_HEIGHT, HEAD, FOOT, PANEL_WIDTH = 0.34, 0.85, 0.75, 7.0  # inches
+CASES_PER_PANEL, OF_A_SUITE = 18, 40
+CASE_HEIGHT, HEAD, FOOT, PANEL_WIDTH, WIDER = 0.34, 0.85, 0.75, 7.0, 9.0  # inches; WIDER for a suite's long names
 
-Name = tuple[str, str]  # operator and case
+Name = tuple[str, str]  # operator and case; in a suite family and case
 
 
 def draw(report: dict[str, Any], path: Path) -> None:
@@ -18,10 +21,13 @@ def draw(report: dict[str, Any], path: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    rows = [row for row in report["rows"] if row["ratio"]]
-    panels = [places(names) for names in split(list(dict.fromkeys((row["operator"], row["case"]) for row in rows)))]
+    rows, suite = [row for row in report["rows"] if row["ratio"]], report["suite"]
+    if suite:
+        rows = [in_its_family(row) for row in rows]
+    names = list(dict.fromkeys((row["operator"], row["case"]) for row in rows))
+    panels = [places(part) for part in (in_columns(names) if suite else split(names))]
     bottom = max(max(panel.values()) for panel in panels)
-    width, height = PANEL_WIDTH * len(panels), HEAD + FOOT + 0.7 + CASE_HEIGHT * (bottom + 1)
+    width, height = (WIDER if suite else PANEL_WIDTH) * len(panels), HEAD + FOOT + 0.7 + CASE_HEIGHT * (bottom + 1)
     figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
     figure.set_layout_engine("constrained", rect=(0, FOOT / height, 1, 1 - (FOOT + HEAD) / height))
@@ -29,7 +35,7 @@ def draw(report: dict[str, Any], path: Path) -> None:
     low, high = min(*ratios, 0.8), max(*ratios, 1.25)
     room = (high / low) ** 0.12  # for the figures beside the bars
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        draw_panel(axes, panel, rows)
+        draw_panel(axes, panel, rows, bool(suite))
         axes.set_xlim(low / room, high * room)
         axes.set_ylim(bottom + 0.6, -0.6)
 
@@ -38,17 +44,19 @@ def draw(report: dict[str, Any], path: Path) -> None:
 
     versions, mean = report["versions"], report["summary"]["geometric_mean_ratio"]
     batches = list(dict.fromkeys(row["batch"] for row in rows))
-    line(height - 0.28, "fastops beside PyTorch on one photograph", fontsize=17, fontweight="bold")
+    title = f"fastops beside PyTorch, suite {', '.join(suite)}" if suite else "fastops beside PyTorch on one photograph"
+    line(height - 0.28, title, fontsize=17, fontweight="bold")
     line(height - 0.62, f"PyTorch's time / fastops's time, {len(rows)} results, geometric mean {mean:.2f}", fontsize=12)
     used = ", ".join(f"{name} {versions[name]}" for name in ("fastops", "torch", "numba", "numpy", "python"))
     line(
         0.16,
-        f"{report['machine']['cpu']}, {report['threads']} threads, {report['dtype']}; {used}",
+        f"{report['machine']['cpu']}, {report['threads']} threads, {report['dtype'] or 'dtypes by case'}; {used}",
         fontsize=8,
         color="#666666",
     )
     legend = [Patch(color=FASTER[0], label="fastops is faster"), Patch(color=SLOWER[0], label="PyTorch is faster")]
-    legend += [Patch(color=EITHER[i], label=f"input: {batch}") for i, batch in enumerate(batches)]
+    if not suite:
+        legend += [Patch(color=EITHER[i], label=f"input: {batch}") for i, batch in enumerate(batches)]
     figure.legend(handles=legend, loc="center", bbox_to_anchor=(0.5, 0.5 / height), ncols=4, frameon=False, fontsize=10)
     figure.savefig(path, dpi=150)
 
@@ -62,6 +70,17 @@ def split(names: list[Name]) -> list[list[Name]]:
     return [names[:middle], names[middle:]]
 
 
+def in_its_family(row: dict[str, Any]) -> dict[str, Any]:
+    """The row of a suite with the family for the operator, and for the case all that tells it from the others."""
+    words = (row["operator"], row["case"], "on", row["batch"])
+    return {**row, "operator": row["family"], "case": " ".join(filter(None, words))}
+
+
+def in_columns(names: list[Name]) -> list[list[Name]]:
+    """Panels of one height, in the order of the names."""
+    return [names[i : i + OF_A_SUITE] for i in range(0, len(names), OF_A_SUITE)]
+
+
 def places(names: list[Name]) -> dict[Name, float]:
     """How far down each case stands, in rows, with half a row between operators."""
     place, found = 0.0, {}
@@ -73,7 +92,7 @@ def places(names: list[Name]) -> dict[Name, float]:
     return found
 
 
-def draw_panel(axes: Any, panel: dict[Name, float], rows: list[dict[str, Any]]) -> None:
+def draw_panel(axes: Any, panel: dict[Name, float], rows: list[dict[str, Any]], suite: bool) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     for name, place in panel.items():
@@ -93,7 +112,11 @@ def draw_panel(axes: Any, panel: dict[Name, float], rows: list[dict[str, Any]]) 
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda ratio, _: f"{ratio:g}" if ratio >= 1 else f"1/{1 / ratio:g}"))
     axes.set_xlabel("slower  |  times as fast as PyTorch (log scale)  |  faster", fontsize=10)
-    labels = [" ".join(name).replace("_with_logits", "\n_with_logits").strip() for name in panel]
+    if suite:
+        axes.set_title(", ".join(dict.fromkeys(family for family, _ in panel)), fontsize=12, fontweight="bold")
+    labels = [
+        (name[1] if suite else " ".join(name)).replace("_with_logits", "\n_with_logits").strip() for name in panel
+    ]
     axes.set_yticks(list(panel.values()), labels, fontsize=10, linespacing=1.05)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", color="#dddddd")

@@ -1,36 +1,62 @@
-"""Run every operator on a photograph beside PyTorch: are the numbers right, and how fast are they?"""
+"""Run every operator on a photograph, or a suite of layers, beside PyTorch: are the numbers right, and how fast?"""
 
 import argparse
 import importlib
 import json
 import os
-import statistics
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastops import _jit
-from fastops.cli import EXTRA, UsageError
-from fastops.cli.cases import CASES
+from fastops.cli import EXTRA, UsageError, onnx_models
+from fastops.cli.cases import CASES, Array, Case
 from fastops.cli.chart import draw
 from fastops.cli.info import machine, versions
-from fastops.cli.measure import EFFORT, HEAD, TOLERANCE, Row, measure
+from fastops.cli.measure import EFFORT, HEAD, ONNX, TOLERANCE, Row, measure
+from fastops.cli.pages import PAGES, start_again_with
 from fastops.cli.photograph import batches
 from fastops.cli.progress import progress_bar
+from fastops.cli.suite import FAMILIES, SUITE
+from fastops.cli.targets import by_family, summarise, table
 
 SCHEMA = 1  # of the --json file: raised when a name in it goes or changes its meaning
 
 
+class Job(NamedTuple):
+    """What gives one line."""
+
+    case: Case
+    batch: str
+    input: Callable[[], Array]
+    backward: bool
+    family: str | None
+
+    def __str__(self) -> str:
+        return f"{'gradient of ' if self.backward else ''}{self.case} on {self.batch}"
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     operators = sorted({case.operator for case in CASES})
+    families = "; ".join(f"{name}: {family.about}" for name, family in FAMILIES.items())
+    parser.add_argument(
+        "--suite",
+        action="append",
+        choices=[*FAMILIES, "all"],
+        metavar="NAME",
+        help=f"time the layers of a family in place of the photograph; may be repeated. all, or {families}",
+    )
     parser.add_argument(
         "--size",
         choices=EFFORT,
         default="full",
-        help="small: a check of seconds; full (default): two minutes, four with --backward",
+        help="small: a check of seconds (of the whole suite: minutes); full (default): two minutes, four with "
+        "--backward; with --suite 1.2 seconds for each case",
     )
     parser.add_argument(
         "--op",
@@ -40,41 +66,61 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"only this one; may be repeated: {', '.join(operators)}",
     )
     parser.add_argument("--backward", action="store_true", help="the gradients too, beside torch.autograd's")
-    parser.add_argument("--dtype", choices=TOLERANCE, default="float32", help="of every input (default: float32)")
+    parser.add_argument("--dtype", choices=TOLERANCE, help="of every input (default: float32)")
+    parser.add_argument(
+        "--precision", choices=("exact", "fast"), default="exact", help="of the convolutions (default: exact)"
+    )
+    parser.add_argument(
+        "--pages",
+        choices=PAGES,
+        help="fresh: large outputs on pages new from the system; recycled: on pages used before "
+        "(default: as malloc does)",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the ratios as a bar chart into FILE.png")
 
 
 def run(arguments: argparse.Namespace) -> int:
+    if arguments.pages:
+        start_again_with(arguments.pages)
+    dtype = None if arguments.suite else arguments.dtype or "float32"
     torch = optional("torch")
-    cases = [case for case in CASES if not arguments.op or case.operator in arguments.op]
-    check_files(arguments.json, arguments.plot, drawable=torch is not None and any(case.in_torch for case in cases))
-    picture, inputs = batches(arguments.size, arguments.dtype)
+    picture, jobs = of_the_suite(arguments) if arguments.suite else on_the_photograph(arguments, str(dtype))
+    drawable = torch is not None and any(job.case.in_torch for job in jobs)
+    check_files(arguments.json, arguments.plot, drawable)
     report: dict[str, Any] = {
         "schema": SCHEMA,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
         "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-        "versions": versions(),
+        "versions": versions(*(["onnxruntime"] if arguments.suite else [])),
         "threads": agree_on_threads(torch),
         "threading_layer": _jit.threading_layer(),
         "size": arguments.size,
-        "dtype": arguments.dtype,
+        "dtype": dtype,
+        "precision": arguments.precision,
+        "pages": arguments.pages,
+        "suite": arguments.suite,
         "picture": picture,
     }
+    onnx = partial(onnx_models.session, threads=report["threads"]) if arguments.suite else None
+    if onnx and not onnx_models.installed():
+        onnx = None
     print(introduction(report))
-    print(HEAD)
-    work = [(case, batch, False) for case in cases for batch in inputs]
-    if arguments.backward:
-        work += [(case, batch, True) for case in cases if case.has_gradient for batch in inputs]
+    print(HEAD + ONNX.format("onnx") if arguments.suite else HEAD)
     rows = []
-    with progress_bar(len(work)) as show:
-        for number, (case, batch, backward) in enumerate(work):
-            show(number, f"{'gradient of ' if backward else ''}{case} on {batch}")
-            with torch.inference_mode(not backward) if torch else nullcontext():
-                rows.append(measure(case, batch, inputs[batch], torch, EFFORT[arguments.size], backward))
+    with progress_bar(len(jobs)) as show:
+        for number, job in enumerate(jobs):
+            show(number, str(job))
+            effort = EFFORT[arguments.size]
+            with torch.inference_mode(not job.backward) if torch else nullcontext():
+                row = measure(job.case, job.batch, job.input(), torch, effort, job.backward, arguments.precision, onnx)
+            rows.append(replace(row, family=job.family))
             print(coloured(rows[-1]), flush=True)
     report["summary"] = summarise(rows)
+    if arguments.suite:
+        report["families"] = by_family(rows, arguments.precision, arguments.pages)
+        print(table(report["families"]))
     report["rows"] = [asdict(row) for row in rows]
     print(conclusion(report["summary"]))
     if arguments.json:
@@ -82,6 +128,31 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.plot and report["summary"]["beside_torch"]:
         draw(report, arguments.plot)
     return 1 if report["summary"]["wrong"] else 0
+
+
+def on_the_photograph(arguments: argparse.Namespace, dtype: str) -> tuple[str, list[Job]]:
+    """The picture's name; every operator on every batch of it, then the gradients."""
+    picture, inputs = batches(arguments.size, dtype)
+
+    def jobs(backward: bool) -> Iterator[Job]:
+        for case in CASES:
+            if (not arguments.op or case.operator in arguments.op) and (case.has_gradient or not backward):
+                yield from (Job(case, batch, partial(inputs.__getitem__, batch), backward, None) for batch in inputs)
+
+    return picture, [*jobs(False), *(jobs(True) if arguments.backward else ())]
+
+
+def of_the_suite(arguments: argparse.Namespace) -> tuple[None, list[Job]]:
+    """The cases of the families asked for."""
+    if arguments.backward:
+        raise UsageError("--backward belongs to the photograph; the gradients are a suite of their own: backward")
+    if arguments.dtype:
+        raise UsageError("--dtype belongs to the photograph; the cases of a suite have dtypes of their own")
+    chosen = [each for each in SUITE if "all" in arguments.suite or each.family in arguments.suite]
+    found = [each for each in chosen if not arguments.op or each.case.operator in arguments.op]
+    if not found:
+        raise UsageError(f"no case of {' or '.join(arguments.op)} is in {' or '.join(arguments.suite)}")
+    return None, [Job(each.case, each.batch, each.input, each.backward, each.family) for each in found]
 
 
 def optional(module: str) -> Any:
@@ -123,32 +194,24 @@ def agree_on_threads(torch: Any) -> int:
 
 def introduction(report: dict[str, Any]) -> str:
     """What the figures below it depend on."""
-    versions, load = report["versions"], report["load_average"]
+    versions, load, suite = report["versions"], report["load_average"], report["suite"]
     torch = f"torch {versions['torch']}" if optional("torch") else "no torch"
-    threads = f"{report['threads']} threads ({report['threading_layer']})"
-    lines = [f"fastops {versions['fastops']}, {torch}; {threads}; {report['dtype']}"]
-    lines += [f"{report['machine']['cpu']}; {report['picture']}"]
-    packages = {"torch": "torch", "skimage": "scikit-image", "rich": "rich"}
+    onnx = f", onnxruntime {versions['onnxruntime']}" if suite and onnx_models.installed() else ""
+    what = [f"{report['threads']} threads ({report['threading_layer']})"]
+    what += [f"pages {report['pages']}"] if report["pages"] else []
+    what += [f"precision {report['precision']}"] if suite or report["precision"] != "exact" else []
+    what += [report["dtype"]] if report["dtype"] else []
+    lines = [f"fastops {versions['fastops']}, {torch}{onnx}; {'; '.join(what)}"]
+    lines += [f"{report['machine']['cpu']}; " + (f"suite {', '.join(suite)}" if suite else report["picture"])]
+    packages = {"torch": "torch", **({} if suite else {"skimage": "scikit-image"}), "rich": "rich"}
     missing = [package for module, package in packages.items() if not optional(module)]
     if missing:
         lines += [f"Not installed: {', '.join(missing)}. To install: {EXTRA}"]
+    if suite and not onnx:
+        lines += [f"Without ONNX Runtime, which is not installed. To install: {onnx_models.EXTRA}"]
     if load and load > 1:
         lines += [f"This machine was busy in the last minute (load average {load:.1f}): read the times with care."]
     return "\n".join(lines)
-
-
-def summarise(rows: list[Row]) -> dict[str, Any]:
-    ratios = {row.name: row.ratio for row in rows if row.ratio}
-    worst = min(ratios, key=lambda name: ratios[name]) if ratios else None
-    return {
-        "rows": len(rows),
-        "checked": sum(row.problem is not None or row.error is not None for row in rows),
-        "wrong": sum(row.problem is not None for row in rows),
-        "beside_torch": len(ratios),
-        "geometric_mean_ratio": statistics.geometric_mean(ratios.values()) if ratios else None,
-        "worst_ratio": ratios[worst] if worst else None,
-        "worst_case": worst,
-    }
 
 
 def conclusion(summary: dict[str, Any]) -> str:

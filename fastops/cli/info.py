@@ -34,10 +34,10 @@ def facts() -> dict[str, str]:
     }
 
 
-def versions() -> dict[str, str | None]:
-    """Version by package name; None where it is not installed."""
+def versions(*more: str) -> dict[str, str | None]:
+    """Version by package name, of PACKAGES and more; None where it is not installed."""
     found: dict[str, str | None] = {"fastops": fastops.__version__, "python": platform.python_version()}
-    for package in PACKAGES:
+    for package in (*PACKAGES, *more):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

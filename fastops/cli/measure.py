@@ -1,4 +1,4 @@
-"""One case of `fastops compare` on one batch: the largest error, and the two times.
+"""One case of `fastops compare` on one batch: the largest error, and the times of fastops and of the others.
 
 Times are taken in turn, fastops, torch, fastops, torch, and the ratio is the median over the pairs: whatever slows the
 machine down for a while slows both. Times alone say little on a shared machine.
@@ -7,16 +7,17 @@ machine down for a while slows both. Times alone say little on a shared machine.
 import math
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import truediv
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastops.cli.cases import Array, Case
-from fastops.cli.work import Call, of_gradient, of_operator
+from fastops.cli.work import Call, of_gradient, of_operator, with_precision
 
-Pair = tuple[float, float]  # seconds per call of fastops and of torch
+Peer = Callable[[Case, Sequence[Array]], Call | None]  # another library's call for a case, where it has the operator
 
 TOLERANCE = {"float32": (1e-4, 1e-5), "float64": (1e-7, 1e-7)}  # of each value, and of the largest value
 
@@ -57,6 +58,9 @@ class Row:
     torch_seconds: float | None
     ratio: float | None  # torch / fastops: above 1, fastops is faster
     pairs: int
+    onnx_seconds: float | None = None  # of ONNX Runtime, and its ratio: where it was asked and has the operator
+    onnx_ratio: float | None = None
+    family: str | None = None  # of the suite
 
     @property
     def name(self) -> str:
@@ -69,20 +73,35 @@ class Row:
         ratio = f"{self.ratio:.2f}" if self.ratio else "-"
         name, shape = f"{self.operator} {self.case}", "x".join(map(str, self.shape))
         line = LINE.format(name, shape, error, allowed, fast, slow, ratio)
+        if self.family:
+            line += ONNX.format(f"{self.onnx_ratio:.2f}" if self.onnx_ratio else "-")
         return f"{line}  {self.problem}" if self.problem else line
 
 
 LINE = "{:<47} {:<13} {:>8} {:>10} {:>10} {:>10} {:>6}"
+ONNX = " {:>6}"  # a column more for the suite
 HEAD = LINE.format("operator", "input", "error", "of allowed", "fastops ms", "torch ms", "ratio")
 
 
-def measure(case: Case, batch: str, x: Array, torch: Any, effort: Effort, backward: bool = False) -> Row:
-    """Check the case's first result, or its gradients, then time it. `torch` is None where it is not installed."""
+def measure(
+    case: Case,
+    batch: str,
+    x: Array,
+    torch: Any,
+    effort: Effort,
+    backward: bool = False,
+    precision: str = "exact",
+    onnx: Peer | None = None,
+) -> Row:
+    """Check the case's first result, or its gradients, then time it.
+
+    `torch` is None where it is not installed; `onnx` makes ONNX Runtime's call of an operator.
+    """
     arrays = case.inputs(x)
-    verdict, timed_torch = Verdict(None, None, None), False
-    pairs: list[Pair] = []
+    verdict = Verdict(None, None, None)
+    rounds: list[tuple[float, ...]] = []
     try:
-        work = (of_gradient if backward else of_operator)(case, arrays, torch)
+        work = (of_gradient if backward else of_operator)(case, arrays, torch, with_precision(precision))
         want = work.want() if work.want else None
         result = work.ours()
     except Exception as exception:  # one broken operator must not hide what the others do
@@ -92,18 +111,28 @@ def measure(case: Case, batch: str, x: Array, torch: Any, effort: Effort, backwa
             want = work.expected(result)
         if want is not None:
             verdict = judge(result, want, work.exact)
-        pairs, timed_torch = list(timings(work.ours, work.theirs, effort)), work.theirs is not None
+        third = onnx(case, arrays) if onnx and not backward else None
+        rounds = list(timings((work.ours, work.theirs, third), effort))
+    seconds, torch_seconds, onnx_seconds = zip(*rounds, strict=True) if rounds else ((), (), ())
     return Row(
         operator=f"{case.operator}_backward" if backward else case.operator,
         case=case.label,
         batch=batch,
         shape=arrays[0].shape,
         **verdict._asdict(),
-        fastops_seconds=statistics.median(our for our, _ in pairs) if pairs else None,
-        torch_seconds=statistics.median(their for _, their in pairs) if timed_torch else None,
-        ratio=statistics.median(their / our for our, their in pairs) if timed_torch else None,
-        pairs=len(pairs),
+        fastops_seconds=median(seconds),
+        torch_seconds=median(torch_seconds),
+        ratio=median(map(truediv, torch_seconds, seconds)),
+        pairs=len(rounds),
+        onnx_seconds=median(onnx_seconds),
+        onnx_ratio=median(map(truediv, onnx_seconds, seconds)),
     )
+
+
+def median(values: Iterable[float]) -> float | None:
+    """None of nothing, and of a call that was not there (its times are NaN)."""
+    found = [value for value in values if not math.isnan(value)]
+    return statistics.median(found) if found else None
 
 
 def judge(result: Any, want: Any, exact: bool) -> Verdict:
@@ -130,12 +159,12 @@ def judge_array(got: Array, due: Array, exact: bool) -> Verdict:
     return Verdict(float(difference.max() / size.max()), share, problem)
 
 
-def timings(ours: Call, theirs: Call | None, effort: Effort) -> Iterator[Pair]:
-    """Seconds per call of both, taken in turn: at least three pairs, and as many more as the effort has time for."""
+def timings(calls: Sequence[Call | None], effort: Effort) -> Iterator[tuple[float, ...]]:
+    """Seconds per call of each, taken in turn: at least three rounds, and as many more as the effort has time for."""
     end = time.perf_counter() + effort.case
     done = 0
     while done < 3 or time.perf_counter() < end:
-        yield seconds_per_call(ours, effort), seconds_per_call(theirs, effort) if theirs else math.nan
+        yield tuple(seconds_per_call(call, effort) if call else math.nan for call in calls)
         done += 1
 
 

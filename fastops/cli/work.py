@@ -1,13 +1,18 @@
-"""What `fastops compare` runs for a case, the operator or its gradient: both calls, and what fastops should give."""
+"""What `fastops compare` runs for a case, the operator or its gradient: both calls, and what fastops should give.
+
+asv_bench loads this module from its own checkout, too: the fastops that it imports may be an older one.
+"""
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import fastops
-from fastops.cli.cases import Array, Case
+
+from .cases import Array, Case
 
 Call = Callable[[], Any]
 
@@ -28,27 +33,36 @@ class Work(NamedTuple):
     exact: bool  # every bit has to agree
 
 
-def of_operator(case: Case, arrays: Sequence[Array], torch: Any) -> Work:
-    """The case's operator."""
+def with_precision(precision: str) -> Any:
+    """fastops, its convolutions told this precision where it is not their own."""
+    if precision == "exact":
+        return fastops
+    functions = {name: getattr(fastops, name) for name in fastops.__all__}
+    told = {name: partial(functions[name], precision=precision) for name in functions if name.startswith("conv")}
+    return SimpleNamespace(**{**functions, **told})
+
+
+def of_operator(case: Case, arrays: Sequence[Array], torch: Any, ops: Any = fastops) -> Work:
+    """The case's operator; `ops` is fastops, or what with_precision makes of it."""
     theirs, expected = None, case.expected
     if torch is not None and case.in_torch:
-        tensors = [torch.tensor(a) for a in arrays]  # copies: batch_norm writes into its running statistics
+        tensors = [tensor(a, torch) for a in arrays]
         theirs = partial(case.torch or case.call, torch.nn.functional, *tensors)
     check = None if expected is None else lambda result: expected(result, *arrays)
-    return Work(partial(case.call, fastops, *arrays), theirs, theirs, check, case.exact)
+    return Work(partial(case.call, ops, *arrays), theirs, theirs, check, case.exact)
 
 
-def of_gradient(case: Case, arrays: Sequence[Array], torch: Any) -> Work:
+def of_gradient(case: Case, arrays: Sequence[Array], torch: Any, ops: Any = fastops) -> Work:
     """The gradients of the case's operator; what the calls take of the operator itself is made here."""
     operator, noted = case.operator, Noted(case, arrays)
     first, *rest = noted.args
     options = {**noted.options, "rng": SEED} if operator == "dropout" else noted.options
     more = {"return_indices": True} if operator == "max_pool2d" else {}
-    values = getattr(fastops, operator)(*noted.args, **options, **more)
+    values = getattr(ops, operator)(*noted.args, **options, **more)
     result, *indices = values if isinstance(values, tuple) else (values,)
     grad_output = np.asarray(np.random.default_rng(5).standard_normal(np.shape(result)), first.dtype)
     given = (result,) if operator in FROM_RESULT else () if operator == "dropout" else (first, *indices)
-    ours = partial(getattr(fastops, f"{operator}_backward"), grad_output, *given, *rest, **options)
+    ours = partial(getattr(ops, f"{operator}_backward"), grad_output, *given, *rest, **options)
     theirs, want, expected = None, None, case.gradient
     if torch is not None and case.in_torch:
         theirs = autograd(case, arrays, grad_output, torch)
@@ -74,9 +88,14 @@ class Noted:
         self.options = options
 
 
+def tensor(a: Array, torch: Any) -> Any:
+    """A copy, of the same layout: batch_norm writes into its running statistics."""
+    return torch.from_numpy(a).clone()
+
+
 def autograd(case: Case, arrays: Sequence[Array], grad_output: Array, torch: Any) -> Call:
     """A call that computes torch's gradients, over and over, on a graph that is made here."""
-    tensors = [torch.tensor(a) for a in arrays]
+    tensors = [tensor(a, torch) for a in arrays]
     leaves = [tensors[i].requires_grad_() for i in DIFFERENTIATED.get(case.operator, (0,))]
     result = (case.torch or case.call)(torch.nn.functional, *tensors)
     result = result[0] if isinstance(result, tuple) else result

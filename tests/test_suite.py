@@ -1,0 +1,416 @@
+"""The suite: its list of cases, `fastops compare --suite`, and the benchmarks of asv_bench on the same list."""
+
+import argparse
+import importlib
+import json
+import subprocess
+import sys
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastops
+from fastops.__main__ import main
+from fastops.cli import compare, measure, onnx_models, pages, work
+from fastops.cli.cases import CASES
+from fastops.cli.measure import Effort, judge
+from fastops.cli.suite import CONVOLUTIONS, FAMILIES, OPERATORS, SUITE, target
+from fastops.cli.targets import by_family, summarise, table
+
+NO_TIME = Effort(untimed=0, timed=0, case=0)
+BENCHMARKS = Path(__file__).parents[1] / "asv_bench" / "benchmarks"
+SMALL = [timed for timed in OPERATORS if timed.family == "small"]
+PUBLIC = {name for name in fastops.__all__ if callable(getattr(fastops, name))}
+
+
+@pytest.fixture(autouse=True)
+def in_no_time(monkeypatch):
+    monkeypatch.setattr(measure, "QUIET", 0)
+    monkeypatch.setitem(measure.EFFORT, "small", NO_TIME)
+
+
+# ------------------------------------------------------------------------------------------------ the list
+
+
+def test_names_are_unique():
+    names = [timed.name for timed in SUITE]
+    assert len(names) == len(set(names))
+
+
+def test_every_family_has_cases_and_every_function_is_in_it():
+    assert list(dict.fromkeys(timed.family for timed in SUITE)) == list(FAMILIES)
+    assert {timed.case.operator for timed in OPERATORS} == {name for name in PUBLIC if not name.endswith("_backward")}
+    backward = [timed for timed in SUITE if timed.backward]
+    assert {f"{timed.case.operator}_backward" for timed in backward} == PUBLIC - {c.operator for c in CASES}
+    assert {timed.family for timed in backward} == {"backward"}
+    for family in ("small", "middle"):
+        assert {timed.case.operator for timed in OPERATORS if timed.family == family} == {c.operator for c in CASES}
+
+
+def sizes(timed):
+    """The arguments of a convolution: input, weight, and the options."""
+    x = np.broadcast_to(np.float32(0), timed.shape)  # a view of one number
+    noted = work.Noted(timed.case, timed.case.inputs(x)[:3])
+    return noted.args, noted.options
+
+
+@pytest.mark.parametrize(
+    "family, fits",
+    [
+        ("conv2d-3x3", lambda w, o: w[2:] == (3, 3) and o.get("stride", 1) == o.get("groups", 1) == 1 and w[1] > 3),
+        ("conv2d-1x1", lambda w, o: w[2:] == (1, 1) and o.get("groups", 1) == 1),
+        ("depthwise", lambda w, o: w[0] == o["groups"] and w[1] == 1),
+        ("conv_transpose2d", lambda w, o: o.get("groups", 1) == 1),
+    ],
+)
+def test_convolutions_are_in_their_families(family, fits):
+    chosen = [timed for timed in OPERATORS if timed.family == family]
+    for timed in chosen:
+        operator = "conv_transpose2d" if family == "conv_transpose2d" else "conv2d"
+        _, options = sizes(timed)
+        assert timed.case.operator == operator and fits(sizes(timed)[0][1].shape, options), timed.name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(f"conv2d 3x3 {c} to {c} on {n}x{c}x{s}x{s}" for c, s in ((64, 56), (128, 28), (512, 7)) for n in (1, 8)),
+        "conv2d 3x3 64 to 128 on 1x64x112x112",
+        "conv2d 1x1 1024 to 2048, stride 2 on 1x1024x14x14",
+        "conv2d 1x1 512 to 2048 on 1x512x7x7",
+        "conv2d 7x7 3 to 64, stride 2 on 1x3x224x224",
+        "conv2d 3x3 128 to 128, dilation 4 on 1x128x28x28",
+        "conv2d 3x3 128 to 128, groups 32 on 1x128x56x56",
+        "conv2d 1x7 128 to 192 on 1x128x17x17",
+        "conv2d 3x3 128 to 128 on 1x128x28x28 float64",
+        "conv2d 3x3 32 to 32, groups 32 on 1x32x112x112",
+        "conv_transpose2d 2x2 1024 to 512, stride 2 on 1x1024x16x16",
+        "conv_transpose2d 4x4 512 to 256, stride 2 on 8x512x4x4",
+        "conv2d 2x2 3 to 6, stride 2 on 1x3x32x32",
+        "max_pool2d 3x3 stride 1 on 64x64x56x56",
+        "flatten copy on 64x64x56x56",
+        "cross_entropy class numbers on 4096x1000",
+        "cross_entropy class numbers on 8x21x256x256",
+        "roi_pool 7x7, 512 boxes on 2x256x50x68",
+        "batch_norm_backward train on 64x64x56x56",
+    ],
+)
+def test_the_cases_to_win_are_there(name):
+    assert name in {timed.name for timed in SUITE}
+
+
+@pytest.mark.parametrize(
+    "timed", [timed for timed in OPERATORS if timed.case.operator in CONVOLUTIONS], ids=lambda t: t.name
+)
+def test_a_convolution_can_be_called(timed, monkeypatch):
+    """Shapes and options fit together: with the kernels left out."""
+    x = np.broadcast_to(np.zeros((), timed.dtype), timed.shape)
+    called = []
+    monkeypatch.setattr(fastops.cpu.conv, timed.case.operator, lambda out, *_: called.append(out.shape))
+    assert timed.case.call(fastops, *timed.case.inputs(x)).shape == called[0]
+    assert called[0][0] == timed.shape[0] and prod(called[0]) > 0
+
+
+@pytest.mark.parametrize("timed", SMALL, ids=lambda timed: timed.name)
+def test_every_small_case_is_right(timed):
+    check(timed, backward=False)
+
+
+# tests/test_cli.py has the gradients of the photograph's cases
+@pytest.mark.parametrize("timed", [each for each in SMALL if each.case not in CASES], ids=lambda timed: timed.name)
+def test_the_gradients_of_more_small_cases_are_right(timed):
+    check(timed, backward=True)
+
+
+def check(timed, backward):
+    torch = compare.optional("torch")
+    row = measure.measure(timed.case, timed.batch, timed.input(), torch, NO_TIME, backward)
+    assert row.problem is None and row.fastops_seconds > 0 and row.name.endswith(f"on {timed.batch}")
+    assert (row.ratio is not None) == bool(torch and timed.case.in_torch)
+
+
+def test_inputs_are_what_is_written():
+    for timed in (SMALL[0], next(timed for timed in OPERATORS if timed.dtype == "float64")):
+        assert timed.input().shape == timed.shape and timed.input().dtype == timed.dtype
+        assert {a.dtype for a in timed.arrays()} == {np.dtype(timed.dtype)}
+
+
+# ------------------------------------------------------------------------------------------------ targets
+
+
+def test_targets_follow_precision_and_pages():
+    assert target("conv2d-3x3").mean == 1.2 and target("conv2d-3x3", "fast").mean == 1.6
+    assert target("large").mean == target("large", "fast", "fresh").mean == 4
+    assert target("large", "exact", "recycled") == (2, 0.9, 1.0)
+    assert target("backward", "fast", "recycled") == (1.2, 0.95, None)
+
+
+def row(name, ratio, onnx=None, problem=None):
+    return measure.Row(name, "", "x", (1,), 0.0, 0.0, problem, 1.0, ratio, ratio, 3, onnx, onnx, "small")
+
+
+def test_a_wrong_result_counts_for_no_mean():
+    rows = [
+        row("relu", 2.0, 3.0),
+        row("sigmoid", 8.0),
+        row("dropout", 0.1, 0.1, "2 of 2 elements differ"),
+        row("x", None),
+    ]
+    found = summarise(rows)
+    assert found["geometric_mean_ratio"] == pytest.approx(4) and found["worst_case"] == "relu on x"
+    assert (found["rows"], found["wrong"], found["beside_torch"], found["beside_onnx"]) == (4, 1, 2, 1)
+    printed = table(by_family(rows, "exact", None)).splitlines()[1].split()
+    assert printed == ["small", "4", "1", "5.00", "4.00", "2.00", "2.00", "0.90", "3.00", "1.00", "relu", "on", "x"]
+
+
+# ---------------------------------------------------------------------------------------- compare --suite
+
+
+def test_json_and_table(tmp_path, capsys):
+    file = tmp_path / "figures.json"
+    arguments = ["--size", "small", "--op", "relu", "--op", "softmax", "--op", "roi_pool", "--json", str(file)]
+    assert main(["compare", "--suite", "small", "--suite", "middle", *arguments]) == 0
+    report = json.loads(file.read_text())
+    assert report["schema"] == 1 and report["suite"] == ["small", "middle"]
+    assert (report["dtype"], report["picture"], report["pages"], report["precision"]) == (None, None, None, "exact")
+    assert [row["operator"] for row in report["rows"]] == [
+        *["roi_pool", "relu", "softmax", "softmax", "softmax"],
+        *["roi_pool", "relu", "softmax", "softmax"],
+    ]
+    assert [row["family"] for row in report["rows"]] == ["small"] * 5 + ["middle"] * 4
+    assert all(row["fastops_seconds"] > 0 and row["problem"] is None for row in report["rows"])
+    assert list(report["families"]) == ["small", "middle"]
+    assert report["families"]["small"]["rows"] == 5
+    assert report["families"]["small"]["target"] == {"mean": 2, "worst": 0.9, "onnx": 1.0}
+    relu = report["rows"][1]
+    assert (relu["onnx_ratio"] is not None) == onnx_models.installed()
+    printed = capsys.readouterr().out
+    assert "suite small, middle" in printed and "\nmiddle " in printed and "9 results, " in printed
+    assert ("Without ONNX Runtime" in printed) != onnx_models.installed()
+
+
+def test_all_is_every_family():
+    chosen = compare.of_the_suite(arguments_of("--suite", "all"))[1]
+    assert [str(job) for job in chosen] == [
+        f"{'gradient of ' if timed.backward else ''}{timed.case} on {timed.batch}" for timed in SUITE
+    ]
+
+
+def arguments_of(*words):
+    parser = argparse.ArgumentParser()
+    compare.add_arguments(parser)
+    return parser.parse_args(words)
+
+
+def test_plot_of_a_suite(tmp_path):
+    image = pytest.importorskip("matplotlib.image")
+    pytest.importorskip("torch")
+    file = tmp_path / "chart.png"
+    arguments = ["--suite", "small", "--op", "relu", "--op", "flatten", "--size", "small", "--plot", str(file)]
+    assert main(["compare", *arguments]) == 0
+    height, width, _ = image.imread(file).shape
+    assert height > 300 and width > 1000
+
+
+def test_without_onnxruntime_a_word(monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    file = tmp_path / "figures.json"
+    assert main(["compare", "--suite", "small", "--size", "small", "--op", "relu", "--json", str(file)]) == 0
+    assert json.loads(file.read_text())["rows"][0]["onnx_ratio"] is None
+    assert 'Without ONNX Runtime, which is not installed. To install: pip install "fastops[suite]"' in (
+        capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize("name", ["no_such_suite", "conv2d", "Small"])
+def test_a_bad_name_is_refused(name, capsys):
+    with pytest.raises(SystemExit) as exit:
+        main(["compare", "--suite", name])
+    assert exit.value.code == 2 and "argument --suite: invalid choice" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments, problem",
+    [
+        (["--suite", "depthwise", "--op", "relu"], "no case of relu is in depthwise"),
+        (["--suite", "small", "--backward"], "the gradients are a suite of their own: backward"),
+        (["--suite", "small", "--dtype", "float64"], "the cases of a suite have dtypes of their own"),
+    ],
+)
+def test_what_does_not_go_with_a_suite(arguments, problem, capsys):
+    assert main(["compare", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("fastops compare: ") and problem in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("precision", ["exact", "fast"])
+def test_precision_reaches_the_convolutions_alone(precision, monkeypatch):
+    seen = {}
+    for name in ("conv2d", "conv_transpose2d", "conv2d_backward", "relu"):
+
+        def note(*args, name=name, **options):
+            seen[name] = options
+
+        monkeypatch.setattr(fastops, name, note)
+    ops = work.with_precision(precision)
+    for name in ("conv2d", "conv_transpose2d", "conv2d_backward", "relu"):
+        getattr(ops, name)()
+    told = {} if precision == "exact" else {"precision": "fast"}
+    assert seen == {"conv2d": told, "conv_transpose2d": told, "conv2d_backward": told, "relu": {}}
+
+
+def test_fast_runs(capsys):
+    arguments = ["--suite", "small", "--op", "conv2d", "--size", "small", "--precision", "fast"]
+    assert main(["compare", *arguments]) == 0
+    assert "precision fast" in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------------------------------------ pages
+
+
+@pytest.mark.parametrize("kind", pages.PAGES)
+def test_pages_start_the_process_again_once(kind, monkeypatch):
+    started = []
+    monkeypatch.setattr(pages.platform, "libc_ver", lambda: ("glibc", "2.36"))
+    monkeypatch.setattr(pages.os, "execve", lambda *args: started.append(args))
+    for other in pages.PAGES.values():
+        for name in other:
+            monkeypatch.setenv(name, "0")
+    pages.start_again_with(kind)
+    ((program, words, environment),) = started
+    assert program == words[0] == sys.executable and words[1:] == sys.orig_argv[1:]
+    malloc = {name: value for name, value in environment.items() if name.startswith("MALLOC_")}
+    assert malloc == pages.PAGES[kind]
+    monkeypatch.setattr(pages.os, "environ", environment)
+    pages.start_again_with(kind)
+    assert len(started) == 1
+
+
+def test_pages_need_glibc(monkeypatch, capsys):
+    monkeypatch.setattr(pages.platform, "libc_ver", lambda: ("", ""))
+    assert main(["compare", "--pages", "fresh"]) == 2
+    assert "glibc" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(pages.platform.libc_ver()[0] != "glibc", reason="not glibc")
+def test_pages_from_end_to_end():
+    """Arguments survive, and so does the answer to a mistake among them."""
+    words = ["compare", "--pages", "recycled", "--suite", "depthwise", "--op", "relu"]
+    done = subprocess.run([sys.executable, "-m", "fastops", *words], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stderr) == (2, "fastops compare: no case of relu is in depthwise\n")
+
+
+# ------------------------------------------------------------------------------------------------ ONNX Runtime
+
+
+@pytest.mark.parametrize("timed", SMALL, ids=lambda timed: timed.name)
+def test_onnxruntime_computes_the_same(timed):
+    if not onnx_models.installed():
+        pytest.skip("no onnxruntime")
+    case, arrays = timed.case, timed.arrays()
+    call = onnx_models.session(case, arrays, threads=1)
+    if call is None:
+        assert case.operator not in onnx_models.NODES or case.label == "train"
+        return
+    want = case.call(fastops, *arrays)
+    want, got = want[0] if isinstance(want, tuple) else want, call()[0]
+    assert judge(got, want, exact=False).problem is None
+
+
+def test_onnxruntime_is_asked_for_nothing_else():
+    if not onnx_models.installed():
+        pytest.skip("no onnxruntime")
+    copied = next(timed for timed in OPERATORS if timed.name == "flatten copy on 8x64x56x56")
+    assert onnx_models.session(copied.case, copied.arrays(), threads=1) is None
+
+
+# ------------------------------------------------------------------------------------------------ asv_bench
+
+
+@pytest.fixture(scope="module")
+def benchmarks():
+    sys.path.insert(0, str(BENCHMARKS.parent))
+    try:
+        yield importlib.import_module("benchmarks")
+    finally:
+        sys.path.remove(str(BENCHMARKS.parent))
+        for name in [name for name in sys.modules if name.split(".")[0] in ("benchmarks", "fastops_yardstick")]:
+            del sys.modules[name]
+
+
+def classes(benchmarks):
+    for file in sorted(BENCHMARKS.glob("[!_]*.py")):
+        module = importlib.import_module(f"benchmarks.{file.stem}")
+        yield from (value for value in vars(module).values() if getattr(value, "__module__", "") == module.__name__)
+
+
+def test_the_list_needs_no_fastops():
+    """asv loads it beside older versions, or none."""
+    code = """if True:
+        import sys
+        sys.modules.update(fastops=None, numba=None, torch=None)
+        import benchmarks
+        assert len(benchmarks.suite.SUITE) > 400 and sum(a.size for a in benchmarks.suite.SUITE[0].arrays()) > 0
+    """
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=BENCHMARKS.parent, timeout=300)
+
+
+def test_asv_times_every_case(benchmarks):
+    timed = [c for c in classes(benchmarks) if hasattr(c, "time_call")]
+    names = [name for each in timed for name in each.params[1]]
+    assert sorted(names) == sorted(case.name for case in SUITE)
+    assert {each.params[0] for each in timed} == {("fastops", "torch")}
+
+
+@pytest.mark.parametrize("library", ["fastops", "torch"])
+@pytest.mark.parametrize("name", ["relu on 1x3x32x32", "softmax_backward rows on 1x3x32x32"])
+def test_an_asv_benchmark_runs(benchmarks, library, name):
+    pytest.importorskip(library)
+    chosen = next(
+        c for c in classes(benchmarks) if name in getattr(c, "params", ((), ()))[1] and hasattr(c, "time_call")
+    )
+    benchmark = chosen()
+    benchmark.setup(library, name)
+    benchmark.time_call(library, name)
+    assert benchmark.result is not None
+
+
+def test_shares_of_the_limits(benchmarks, monkeypatch):
+    limits = importlib.import_module("benchmarks.limits")
+    x, _, bias = arrays = [np.ones(shape, np.float32) for shape in ((1, 3, 8, 8), (5, 3, 3, 3), (5,))]
+    forward, backward = (
+        next(c for c in SUITE if c.name.startswith(f"{name} ")) for name in ("conv2d", "conv_transpose2d")
+    )
+    share = limits.Arithmetic()
+    share.cases, share.arrays, share.call = {"a": forward, "b": backward}, arrays, int
+    share.result = fastops.conv2d(*arrays)
+    monkeypatch.setattr(limits, "seconds", lambda call: 1.0)
+    monkeypatch.setattr(limits, "peak_operations", lambda: 1e4)
+    monkeypatch.setattr(limits, "peak_bytes", lambda: 1e4)
+    assert share.track_share_of_peak_gflops("fastops", "a") == 2 * (5 * 6 * 6) * (3 * 3 * 3) / 1e4
+    share.arrays = [x, np.ones((3, 5, 2, 2), np.float32), bias]
+    share.result = fastops.conv_transpose2d(*share.arrays)
+    assert share.track_share_of_peak_gflops("fastops", "b") == 2 * x.size * (5 * 2 * 2) / 1e4
+    share = limits.Bandwidth()
+    share.arrays, share.result, share.call = [x], fastops.relu(x), int
+    assert share.track_share_of_copy_gbs("fastops", "relu") == 2 * x.nbytes / 1e4
+
+
+def test_the_machine_has_limits(benchmarks, monkeypatch):
+    limits = importlib.import_module("benchmarks.limits")
+    monkeypatch.setattr(limits, "STEPS", 1000)
+    monkeypatch.setattr(limits, "COPIED", 1 << 20)
+    assert 1e6 < limits.peak_operations() < 1e15
+    assert 1e6 < limits.peak_bytes() < 1e14
+
+
+def test_asv_skips_what_is_missing(benchmarks, monkeypatch):
+    benchmark = benchmarks.operator("relu")()
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(NotImplementedError, match="torch lacks it"):
+        benchmark.setup("torch", "relu on 1x3x32x32")
+    monkeypatch.delattr(fastops, "relu")
+    with pytest.raises(NotImplementedError, match="fastops lacks it"):
+        benchmark.setup("fastops", "relu on 1x3x32x32")

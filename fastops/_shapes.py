@@ -25,7 +25,7 @@ LARGEST = 2**31 - 1
 
 
 def _remembered(law: Any) -> Any:
-    """A size law that remembers its answers to ints, bools, None and tuples of ints: they take 2 us each time."""
+    """A size law that remembers its answers to plain ints, strings, None and tuples of ints: they take 2 us each time."""
     remembering = functools.lru_cache(maxsize=1024, typed=True)(law)  # typed: 1, 1.0 and True are equal
 
     @functools.wraps(law)
@@ -36,7 +36,7 @@ def _remembered(law: Any) -> Any:
                 for each in value:
                     if type(each) is not int:  # typed does not look into tuples
                         return law(op, input, *options)
-            elif kind is not int and kind is not bool and value is not None:
+            elif kind is not int and kind is not bool and kind is not str and value is not None:
                 return law(op, input, *options)
         return remembering(op, input, *options)
 
@@ -180,6 +180,7 @@ class Conv2d(NamedTuple):
     dilation_w: int
 
 
+@_remembered
 def conv2d(
     op: str, input: Shape, weight: Shape, bias: Shape | None, stride: Any, padding: Any, dilation: Any, groups: Any
 ) -> Conv2d:
@@ -219,6 +220,7 @@ def conv2d(
     return Conv2d(output, n, groups, c, h, w, o, oh, ow, kh, kw, sh, sw, *tops, dh, dw)
 
 
+@_remembered
 def conv_transpose2d(
     op: str, input: Shape, weight: Shape, bias: Shape | None, stride: Any, padding: Any, output_padding: Any,
     groups: Any, dilation: Any,

@@ -15,13 +15,15 @@ def conv2d(out, input, weight, bias, g, fast=False):
     if conv_depthwise.suits(g):
         conv_depthwise.conv2d(out, input, weight, bias, g)
     elif m := conv_winograd.tile_size(g, out.itemsize, fast):
-        finite = conv_winograd.conv2d(*_maps_and_images(out, input, g), weight, bias, (g.pad_top, g.pad_left), m)
+        maps, images = _maps_and_images(out, input, g)
+        finite = conv_winograd.conv2d(maps, images, weight, bias, (g.pad_top, g.pad_left), m)
         if not finite:  # an infinity has spread through a tile
             _direct(out, input, weight, bias, g)
     else:
         padded, finite = _direct(out, input, weight, bias, g)
     if padded and not finite and conv_exact.weight_met_padding(out, weight):
-        conv_exact.conv2d(*_maps_and_images(out, input, g), weight, bias, g)
+        maps, images = _maps_and_images(out, input, g)
+        conv_exact.conv2d(maps, images, weight, bias, g)
 
 
 def conv_transpose2d(out, input, weight, bias, g, fast=False):

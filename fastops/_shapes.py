@@ -25,7 +25,7 @@ LARGEST = 2**31 - 1
 
 
 def _remembered(law: Any) -> Any:
-    """A size law that remembers its answers to plain ints, strings, None and tuples of ints: they take 2 us each time."""
+    """A size law that remembers its answers to ints, strings, None and tuples of ints: they take 2 us each time."""
     remembering = functools.lru_cache(maxsize=1024, typed=True)(law)  # typed: 1, 1.0 and True are equal
 
     @functools.wraps(law)

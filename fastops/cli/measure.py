@@ -113,7 +113,7 @@ def measure(
         if want is not None:
             verdict = judge(result, want, work.exact)
         rounds = list(timings((work.ours, work.theirs), effort))
-        # After the others: beside a session's threads, idle or not, their parallel regions stalled for 8 ms (seen here).
+        # After the others: beside a session's threads, even idle, parallel regions stalled for 8 ms (seen here).
         third = onnx(case, arrays) if onnx and not backward else None
         onnx_seconds = [seconds for (seconds,) in timings((third,), effort)] if third else []
     seconds, torch_seconds = zip(*rounds, strict=True) if rounds else ((), ())

@@ -3,7 +3,7 @@
 import numpy as np
 
 from . import conv_depthwise, conv_direct, conv_exact, conv_winograd
-from .conv_plan import conv2d_plan, conv_transpose2d_plan
+from .conv_plan import conv2d_plan, conv_transpose2d_plan, window
 
 # ------------------------------------------------------------------------------------------------- entries
 
@@ -56,9 +56,18 @@ def _direct(out, input, weight, bias, g):
 
 
 def _direct_transpose(out, input, weight, bias, g):
+    if g.map_height == g.map_width == g.groups == 1 and (g.image_height, g.image_width) == window(g)[0]:
+        # One pixel makes the whole output: a product of (images, channels) and (channels, outputs), with no pixel but
+        # the weights'.  For the direct convolution the images are filters, and the weights an image.
+        pixels = weight.size // g.map_channels
+        wide = g._replace(batch=1, image_channels=g.map_channels, image_height=1, image_width=pixels,
+                          map_channels=g.batch, map_height=1, map_width=pixels, kernel_height=1, kernel_width=1,
+                          stride_h=1, stride_w=1, pad_top=0, pad_left=0)  # fmt: skip
+        _direct(out, weight, input, np.zeros(g.batch, out.dtype), wide)
+        each = out.reshape(g.batch, g.image_channels, -1)
+        np.add(each, bias[:, None], out=each)
+        return False, True
     plan = conv_transpose2d_plan(g, out.itemsize)
-    # (groups, map channels, image channels, elements) -> (groups, image channels, planned elements, map channels)
-    w = weight.reshape(g.groups, g.map_channels // g.groups, g.image_channels // g.groups, -1)
-    w = np.ascontiguousarray(w.transpose(0, 2, 3, 1)[:, :, plan.order])
-    return plan.pads, conv_direct.convolve(out.reshape(-1), input.reshape(-1), w.reshape(-1), bias, plan, g.groups,
-                                           g.batch, (g.map_height, g.map_width), g.image_width)  # fmt: skip
+    w = conv_direct.transposed_weights(weight.reshape(-1), plan, g)
+    return plan.pads, conv_direct.convolve(out.reshape(-1), input.reshape(-1), w, bias, plan, g.groups, g.batch,
+                                           (g.map_height, g.map_width), g.image_width)  # fmt: skip

@@ -12,6 +12,8 @@ list of offsets for each phase of the output: no zeros are inserted and nothing 
 conv_plan.py.  Sources: Zhang, Franchetti, Low, arXiv 1809.10170; Georganas et al., arXiv 1808.05567.
 """
 
+from typing import Any
+
 import numpy as np
 from llvmlite import ir
 from numba import carray, prange, types
@@ -23,9 +25,20 @@ from .conv_copy import copy_channel, padded_copy
 from .conv_exact import not_finite
 from .conv_plan import LONGEST_SUM
 from .micro_kernel import VECTORS, add_products
-from .vector_code import array_data, lanes, masked_load, masked_store, masks_between, repeated, stack_memory, vector_of
+from .vector_code import (
+    array_data,
+    interleaved,
+    lanes,
+    masked_load,
+    masked_store,
+    masks_between,
+    repeated,
+    stack_memory,
+    vector_of,
+)
 
 CHANNELS = 64  # output channels of a task: their sums of one tile are 12 KiB and stay in L1
+BLOCK = 16  # channels on each side of a block of weights that is transposed: a line of the cache is used whole
 BUFFER_BYTES = 4 * 2**20  # padded copies of so many images at a time
 
 # ------------------------------------------------------------------------------------------------ routines
@@ -33,9 +46,15 @@ BUFFER_BYTES = 4 * 2**20  # padded copies of so many images at a time
 _sums_of_a_tile = stack_memory(CHANNELS * VECTORS * VECTOR_BYTES)
 
 
-@intrinsic
-def _write_run(typing_context, out, to, plane, sums, at, pitch, bias, oc, count, kept):
-    """out[to + r * plane + j] = sums[at + r * pitch + j] + bias[oc + r] for r < count, j < kept, VECTORS at most."""
+def _run_writer(step: int) -> Any:
+    """The intrinsic that writes a run of pixels of some channels, every ``step``-th (1 or 2) of a row of the output.
+
+    out[to + r * plane + j * step] = sums[at + r * pitch + j] + bias[oc + r] for r < count, j < kept, up to VECTORS.
+    """
+
+    @intrinsic
+    def write_run(typing_context, out, to, plane, sums, at, pitch, bias, oc, count, kept):
+        return types.void(out, to, plane, sums, at, pitch, bias, oc, count, kept), generate
 
     def generate(context, builder, signature, arguments):
         out, to, plane, sums, at, pitch, bias, oc, count, kept = arguments
@@ -47,19 +66,30 @@ def _write_run(typing_context, out, to, plane, sums, at, pitch, bias, oc, count,
             source = builder.gep(sums, [builder.add(at, builder.mul(loop.index, pitch))])
             target = builder.gep(out, [builder.add(to, builder.mul(loop.index, plane))])
             for part, mask in enumerate(masks):
-                place = [i64(part * vector.count)]
-                value = builder.fadd(masked_load(builder, builder.gep(source, place), mask, zero), more)
-                masked_store(builder, value, builder.gep(target, place), mask)
+                pixels = builder.gep(source, [i64(part * vector.count)])
+                value, written = builder.fadd(masked_load(builder, pixels, mask, zero), more), [mask]
+                values = [value]
+                if step == 2:
+                    values = interleaved(builder, [value, value])
+                    written = interleaved(builder, [mask, ir.Constant(mask.type, None)])
+                for half, (each, lanes_of_it) in enumerate(zip(values, written, strict=True)):
+                    place = builder.gep(target, [i64((part * step + half) * vector.count)])
+                    masked_store(builder, each, place, lanes_of_it)
         return context.get_dummy_value()
 
-    return types.void(out, to, plane, sums, at, pitch, bias, oc, count, kept), generate
+    return write_run
+
+
+_write_run, _write_run_of_step_2 = _run_writer(1), _run_writer(2)
 
 
 @routine
 def _write(out, to, plane, sums, at, pitch, bias, oc, count, kept, step):
-    """Write a run of pixels of some channels: the same, in steps of ``step``."""
-    if VECTOR_BYTES > 16 and step == 1:  # runs are short: plain loops took twice as long
+    """The same for any step.  Runs are short: plain loops took twice as long as masked vectors."""
+    if VECTOR_BYTES > 16 and step == 1:
         _write_run(out, to, plane, sums, at, pitch, bias, oc, count, kept)
+    elif VECTOR_BYTES > 16 and step == 2:
+        _write_run_of_step_2(out, to, plane, sums, at, pitch, bias, oc, count, kept)
     else:
         for r in range(count):
             for j in range(kept):
@@ -94,6 +124,25 @@ def _fill(out, bias, plane):
         pixels = out[i * plane : (i + 1) * plane]
         for j in range(plane):
             pixels[j] = bias[i % bias.size]
+
+
+@kernel
+def _transpose_weights(out, w, places, groups, inputs, outputs, size):
+    # (groups, inputs, outputs, size) becomes (groups, outputs, places.size, inputs), element k at places[k], where it
+    # has one; an iteration owns BLOCK outputs, and takes BLOCK inputs at a time: rows of both stay in L1.
+    blocks, kept = -(-outputs // BLOCK), out.size // (groups * inputs * outputs)
+    for task in prange(groups * blocks):
+        group, oc0 = task // blocks, task % blocks * BLOCK
+        oc1 = min(oc0 + BLOCK, outputs)
+        for ic0 in range(0, inputs, BLOCK):
+            ic1 = min(ic0 + BLOCK, inputs)
+            for oc in range(oc0, oc1):
+                for k in range(size):
+                    if places[k] >= 0:
+                        to = ((group * outputs + oc) * kept + places[k]) * inputs
+                        at = (group * inputs * outputs + oc) * size + k
+                        for ic in range(ic0, ic1):
+                            out[index(to + ic)] = w[index(at + ic * outputs * size)]
 
 
 @kernel
@@ -204,6 +253,16 @@ def convolve(out, input, weights, bias, plan, groups, images, size, line):
         x, y = input[n * per_input : (n + count) * per_input], out[n * per_output : (n + count) * per_output]
         bad += run(y, x, buffer, weights, bias, plan, groups, count, size, line)
     return bad == 0
+
+
+def transposed_weights(weight, plan, g):
+    """The weights of conv_transpose2d, (groups, map channels, image channels, elements), as rows as planned."""
+    inputs, outputs, size = g.map_channels // g.groups, g.image_channels // g.groups, g.kernel_height * g.kernel_width
+    places = np.full(size, -1)
+    places[plan.order] = np.arange(plan.order.size)
+    w = np.empty(g.groups * outputs * plan.order.size * inputs, weight.dtype)
+    _transpose_weights(w.size)(w, weight, places, g.groups, inputs, outputs, size)
+    return w
 
 
 def _tiles(out, input, buffer, weights, bias, plan, groups, images, size, line):

@@ -95,7 +95,7 @@ def _places(y: Axis, x: Axis) -> Integers:
     return (planes * y.size + y.row[:, None]) * x.size + x.row
 
 
-def _window(g: Any) -> tuple[Two, Two, Two, Two]:
+def window(g: Any) -> tuple[Two, Two, Two, Two]:
     """(kernel size, stride, padding, dilation) of a geometry, each a pair."""
     return (
         (g.kernel_height, g.kernel_width),
@@ -109,7 +109,7 @@ def _window(g: Any) -> tuple[Two, Two, Two, Two]:
 def conv2d_plan(g: Any, itemsize: int) -> Plan:
     """The plan of a conv2d of a geometry."""
     return windows_plan(g.image_channels // g.groups, (g.image_height, g.image_width), (g.map_height, g.map_width),
-                        *_window(g), itemsize)  # fmt: skip
+                        *window(g), itemsize)  # fmt: skip
 
 
 def windows_plan(
@@ -140,13 +140,13 @@ def conv_transpose2d_plan(g: Any, itemsize: int) -> Plan:
     Output y (counted from -pad) = q * stride + phase; only phases that some kernel row makes are listed.
     """
     channels, size = g.map_channels // g.groups, (g.map_height, g.map_width)
-    output, (kernel, stride, pad, dilation) = (g.image_height, g.image_width), _window(g)
+    output, (kernel, stride, pad, dilation) = (g.image_height, g.image_width), window(g)
     y, x = (_axis_transposed(*axis) for axis in zip(output, kernel, stride, pad, dilation, strict=True))
     place, channel = _places(y, x).reshape(-1), channel_size(y, x)
     made_y, made_x = (
         _phases(*axis) for axis in zip(output, kernel, stride, pad, dilation, strict=True)
     )  # fmt: skip
-    as_it_is = _as_it_is(y, size[0]) and _as_it_is(x, size[1]) and stride == (1, 1)
+    as_it_is = _as_it_is(y, size[0]) and _as_it_is(x, size[1])
     offsets: list[Integers] = []
     order: list[Integers] = []
     phases: list[list[int]] = []

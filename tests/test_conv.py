@@ -184,6 +184,15 @@ def test_a_weight_that_is_not_finite_does_not_meet_the_padding(backend, normal, 
     assert_close(run(array, weight), expected)
 
 
+@pytest.mark.parametrize("batch", [1, 5])
+@pytest.mark.parametrize(
+    "options", [{}, dict(stride=3), dict(padding=1), dict(dilation=2), dict(output_padding=1, stride=2)], ids=str
+)
+def test_a_map_of_one_pixel(agrees, normal, batch, options):
+    agrees("conv_transpose2d", normal(batch, 4, 1, 1), normal(4, 6, 3, 4), normal(6), **options)
+    agrees("conv_transpose2d", normal(batch, 4, 1, 1), normal(4, 3, 3, 4), normal(6), groups=2, **options)
+
+
 LONG_SUMS = [
     pytest.param((1, 512, 6, 6), (8, 512, 3, 3), id="512 channels, k3"),
     pytest.param((1, 2048, 4, 4), (16, 2048, 1, 1), id="2048 channels, k1"),

@@ -56,7 +56,9 @@ def _direct(out, input, weight, bias, g):
 
 
 def _direct_transpose(out, input, weight, bias, g):
-    if g.map_height == g.map_width == g.groups == 1 and (g.image_height, g.image_width) == window(g)[0]:
+    kernel, _, pad, dilation = window(g)
+    one = (g.map_height, g.map_width, g.groups) == (1, 1, 1) and pad == (0, 0) and dilation == (1, 1)
+    if one and kernel == (g.image_height, g.image_width):
         # One pixel makes the whole output: a product of (images, channels) and (channels, outputs), with no pixel but
         # the weights'.  For the direct convolution the images are filters, and the weights an image.
         pixels = weight.size // g.map_channels

@@ -15,6 +15,7 @@ Integers = np.ndarray[Any, np.dtype[np.int64]]
 Two = tuple[int, int]
 
 L1_BYTES = 24 * 1024  # inputs that one pass over the output channels may read
+COPY = 12  # products of a pixel that take as long as to copy it: 0.09 ns on one AVX-512 core
 LONGEST_SUM = 256  # kernel elements summed before they join a total: rounding grows with the length of a sum
 
 
@@ -51,10 +52,13 @@ class Plan(NamedTuple):
         return channels * channel_size(self.y, self.x)
 
 
-def _axis(outputs: int, kernel: int, stride: int, pad: int, dilation: int) -> Axis:
-    """conv2d's: output y reads input y * stride - pad + k * dilation."""
+def _axis(outputs: int, kernel: int, stride: int, pad: int, dilation: int, apart: bool = False) -> Axis:
+    """conv2d's: output y reads input y * stride - pad + k * dilation.
+
+    With kernel rows ``apart`` each has a plane of its own, of as many rows as there are outputs.
+    """
     shift = np.arange(kernel) * dilation
-    if dilation // stride >= outputs:  # the rows that two kernel rows read do not overlap: no need of what lies between
+    if apart or dilation // stride >= outputs:  # what two kernel rows read does not overlap: no need of what is between
         return Axis(outputs, -pad, stride, shift, np.arange(kernel), np.zeros(kernel, np.int64))
     shifts, plane = np.unique(shift % stride, return_inverse=True)
     return Axis(outputs + int(shift[-1]) // stride, -pad, stride, shifts, plane, shift // stride)
@@ -108,16 +112,31 @@ def window(g: Any) -> tuple[Two, Two, Two, Two]:
 @lru_cache(maxsize=64)
 def conv2d_plan(g: Any, itemsize: int) -> Plan:
     """The plan of a conv2d of a geometry."""
-    return windows_plan(g.image_channels // g.groups, (g.image_height, g.image_width), (g.map_height, g.map_width),
-                        *window(g), itemsize)  # fmt: skip
+    return windows_plan(g.image_channels // g.groups, g.map_channels // g.groups, (g.image_height, g.image_width),
+                        (g.map_height, g.map_width), *window(g), itemsize)  # fmt: skip
 
 
 def windows_plan(
-    channels: int, size: Two, output: Two, kernel: Two, stride: Two, pad: Two, dilation: Two, itemsize: int
+    channels: int,
+    filters: int,
+    size: Two,
+    output: Two,
+    kernel: Two,
+    stride: Two,
+    pad: Two,
+    dilation: Two,
+    itemsize: int,
 ) -> Plan:
-    """The plan of a convolution with ``channels`` input channels per group."""
+    """The plan of a convolution with ``channels`` input channels and ``filters`` output channels per group.
+
+    Kernel columns that stand apart cost copies and save the columns between the output's width and the buffer's.
+    """
     width = lanes(itemsize)
     y, x = (_axis(*axis) for axis in zip(output, kernel, stride, pad, dilation, strict=True))
+    apart = _axis(output[1], kernel[1], stride[1], pad[1], dilation[1], apart=True)
+    work = [COPY * channel_size(y, each) + _vectors(*output, each.size, width) * width * kernel[0] * kernel[1] * filters
+            for each in (x, apart)]  # fmt: skip
+    x = apart if work[1] < work[0] else x
     place = _places(y, x).reshape(-1)
     offsets = (np.arange(channels)[:, None] * channel_size(y, x) + place).reshape(-1)
     phases = np.array([[0, offsets.size, 0, output[1], 0, 0]], np.int64)
@@ -183,13 +202,19 @@ def _phases(outputs: int, kernel: int, stride: int, pad: int, dilation: int) -> 
     return made
 
 
+def _vectors(height: int, width: int, pitch: int, lanes: int) -> int:
+    """How many vectors cover a height x width output whose rows are ``pitch`` pixels apart: as one run, or by rows."""
+    return min(-(-((height - 1) * pitch + width) // lanes), height * -(-width // lanes))
+
+
 def _tiles(phase: int, height: int, width: int, pitch: int, lanes: int, stay: bool) -> tuple[Integers, bool]:
     """Tiles that cover a height x width output whose rows are ``pitch`` pixels apart.
 
     A tile may reach beyond the last pixel, unless it is to ``stay`` inside: then it is moved back to overlap the one
     before, if there are pixels enough (the second value tells).
     """
-    rows, run = (1, (height - 1) * pitch + width) if pitch <= 2 * width else (height, width)
+    whole = (height - 1) * pitch + width
+    rows, run = (1, whole) if -(-whole // lanes) <= height * -(-width // lanes) else (height, width)
     first = np.arange(0, run, VECTORS * lanes)
     pixels = np.minimum(run - first, VECTORS * lanes)
     vectors = -(-pixels // lanes)

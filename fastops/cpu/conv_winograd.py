@@ -145,7 +145,7 @@ def tiles_of(
 ) -> Tiles:
     """The tiles of m x m outputs in vectors of ``width``; the number of blocks is a multiple of ``share``."""
     high, across = (-(-o // m) for o in output)
-    plan = windows_plan(1, size, (high, across), (m + 2, m + 2), (m, m), pad, (1, 1), itemsize)
+    plan = windows_plan(1, 0, size, (high, across), (m + 2, m + 2), (m, m), pad, (1, 1), itemsize)
     pitch, image_step = plan.x.size, plan.y.size * plan.x.size
     vectors = -(-((images - 1) * image_step + (high - 1) * pitch + across) // width)
     runs: list[list[tuple[int, int, int, int]]] = [[] for _ in range(vectors)]

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from . import conv_depthwise, conv_direct, conv_exact, conv_winograd
-from .conv_plan import conv2d_plan, conv_transpose2d_plan, window
+from . import conv_depthwise, conv_direct, conv_exact, conv_whole, conv_winograd
+from .conv_plan import conv2d_plan, conv_transpose2d_plan
 
 # ------------------------------------------------------------------------------------------------- entries
 
@@ -12,7 +12,10 @@ def conv2d(out, input, weight, bias, g, fast=False):
     """Map from image."""
     bias = np.zeros(g.map_channels, out.dtype) if bias is None else bias
     padded, finite = True, False
-    if conv_depthwise.suits(g):
+    if conv_whole.suits(g):
+        conv_whole.conv2d(out, input, weight, bias, g)
+        padded = False
+    elif conv_depthwise.suits(g):
         conv_depthwise.conv2d(out, input, weight, bias, g)
     elif m := conv_winograd.tile_size(g, out.itemsize, fast):
         maps, images = _maps_and_images(out, input, g)
@@ -30,7 +33,10 @@ def conv_transpose2d(out, input, weight, bias, g, fast=False):
     """Image from map."""
     bias = np.zeros(g.image_channels, out.dtype) if bias is None else bias
     padded, finite = True, False
-    if m := conv_winograd.tile_size(g, out.itemsize, fast, transposed=True):
+    if conv_whole.suits(g):
+        conv_whole.conv_transpose2d(out, input, weight, bias, g)
+        padded = False
+    elif m := conv_winograd.tile_size(g, out.itemsize, fast, transposed=True):
         maps, images = _maps_and_images(input, out, g)
         finite = conv_winograd.conv2d(images, maps, weight, bias, (2 - g.pad_top, 2 - g.pad_left), m, flipped=True)
         if not finite:
@@ -56,19 +62,6 @@ def _direct(out, input, weight, bias, g):
 
 
 def _direct_transpose(out, input, weight, bias, g):
-    kernel, _, pad, dilation = window(g)
-    one = (g.map_height, g.map_width, g.groups) == (1, 1, 1) and pad == (0, 0) and dilation == (1, 1)
-    if one and kernel == (g.image_height, g.image_width):
-        # One pixel makes the whole output: a product of (images, channels) and (channels, outputs), with no pixel but
-        # the weights'.  For the direct convolution the images are filters, and the weights an image.
-        pixels = weight.size // g.map_channels
-        wide = g._replace(batch=1, image_channels=g.map_channels, image_height=1, image_width=pixels,
-                          map_channels=g.batch, map_height=1, map_width=pixels, kernel_height=1, kernel_width=1,
-                          stride_h=1, stride_w=1, pad_top=0, pad_left=0)  # fmt: skip
-        _direct(out, weight, input, np.zeros(g.batch, out.dtype), wide)
-        each = out.reshape(g.batch, g.image_channels, -1)
-        np.add(each, bias[:, None], out=each)
-        return False, True
     plan = conv_transpose2d_plan(g, out.itemsize)
     w = conv_direct.transposed_weights(weight.reshape(-1), plan, g)
     return plan.pads, conv_direct.convolve(out.reshape(-1), input.reshape(-1), w, bias, plan, g.groups, g.batch,

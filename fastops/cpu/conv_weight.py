@@ -15,7 +15,7 @@ import numpy as np
 from numba import prange
 
 from .._jit import kernel
-from . import conv_exact
+from . import conv_exact, conv_whole
 from .conv_copy import padded_copy
 from .conv_direct import BUFFER_BYTES
 from .conv_plan import Axis, Integers, conv2d_plan
@@ -87,6 +87,9 @@ def layout_of_batch(g: Any, images: int, itemsize: int) -> Layout:
 
 def grad_weight(out, map, image, g):
     """The gradient of a weight of shape (map channels, image channels / groups, height, width)."""
+    if conv_whole.suits(g) and g.batch <= PIXELS:
+        conv_whole.grad_weight(out, map, image, g)
+        return
     plan = conv2d_plan(g, out.itemsize)
     map = map.reshape(g.batch, g.map_channels, g.map_height, g.map_width)
     image = image.reshape(g.batch, g.image_channels, g.image_height, g.image_width)

@@ -296,7 +296,9 @@ def _batch_norm_grad_columns(
     blocks = -(-n // rows)
     parts, sums = np.empty((5, channels), x.dtype), np.empty((2, channels))
     _scales(parts, mean, var, weight, has_weight, eps)
-    block_sums = np.empty((2, blocks, width))
+    block_sums, averages = np.empty((2, blocks, width)), np.empty(width)
+    for j in range(width):
+        averages[j] = mean[j // inner]
     for block in prange(blocks):
         s, d = block_sums[0, block], block_sums[1, block]
         for j in range(width):
@@ -304,11 +306,9 @@ def _batch_norm_grad_columns(
             d[j] = 0
         for i in range(block * rows, min(block * rows + rows, n)):
             row, grow = x[i * width : (i + 1) * width], g[i * width : (i + 1) * width]
-            for c in range(channels):
-                average = np.float64(mean[c])
-                for j in range(c * inner, (c + 1) * inner):
-                    s[index(j)] += np.float64(grow[index(j)])
-                    d[index(j)] += np.float64(grow[index(j)]) * (np.float64(row[index(j)]) - average)
+            for j in range(width):
+                s[j] += np.float64(grow[j])
+                d[j] += np.float64(grow[j]) * (np.float64(row[j]) - averages[j])
     for c in range(channels):
         sums[0, c], sums[1, c] = 0, 0
         for block in range(blocks):
@@ -318,14 +318,19 @@ def _batch_norm_grad_columns(
     _gradient_scales(
         parts, grad_weight, grad_bias, sums, var, weight, has_weight, with_weight, with_bias, eps, n * inner
     )
+    wide = np.empty(5 * width, x.dtype)  # the parts, one for each column
+    for part in range(5):
+        for j in range(width):
+            wide[part * width + j] = parts[part, j // inner]
     for i in prange(n):
-        first, last = i * width, (i + 1) * width
-        values, gradients, results = x[first:last], g[first:last], out[first:last]
-        for c in range(channels):
-            high, low, a, b, d = parts[0, c], parts[1, c], parts[2, c], parts[3, c], parts[4, c]
-            for j in range(c * inner, (c + 1) * inner):
-                shifted = normalized(values[index(j)], high, low, b, d) if training else x.dtype.type(0)
-                results[index(j)] = gradients[index(j)] * a + shifted
+        values, gradients = x[i * width : (i + 1) * width], g[i * width : (i + 1) * width]
+        results = out[i * width : (i + 1) * width]
+        for j in range(width):
+            results[j] = gradients[j] * wide[index(2 * width + j)]
+        if training:
+            for j in range(width):
+                b, d = wide[index(3 * width + j)], wide[index(4 * width + j)]
+                results[j] += normalized(values[j], wide[j], wide[index(width + j)], b, d)
 
 
 # ------------------------------------------------------------------------------------------------- entries

@@ -66,6 +66,10 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "mse_loss weighted": lambda x: fastops.mse_loss(x, x, weight=x),
     "mse_loss weighted none": lambda x: fastops.mse_loss(x, x, "none", weight=x),
     "conv2d_backward": lambda x: fastops.conv2d_backward(x, x, square(x), x[0, 0, 0, :4].copy()),
+    "conv2d_backward of many channels": lambda x: fastops.conv2d_backward(wide(x, 4), wide(x, 4), wide(x, 1)),
+    "conv2d_backward of a whole image": lambda x: fastops.conv2d_backward(
+        x[:, :, :1, :1].copy(), x, x[:1].repeat(4, 0)
+    ),
     "conv2d_backward stride": lambda x: fastops.conv2d_backward(x[..., ::2, ::2].copy(), x, square(x), stride=2),
     "conv2d_backward depthwise": lambda x: fastops.conv2d_backward(x, x, square(x)[:, :1].copy(), groups=4),
     "conv2d_backward of NaN": lambda x: fastops.conv2d_backward(x * np.nan, x, square(x)),

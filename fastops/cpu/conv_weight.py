@@ -15,7 +15,7 @@ import numpy as np
 from numba import prange
 
 from .._jit import kernel
-from . import conv_exact, conv_whole
+from . import conv_exact, conv_weight_wide, conv_whole
 from .conv_copy import padded_copy
 from .conv_direct import BUFFER_BYTES
 from .conv_plan import Axis, Integers, conv2d_plan
@@ -89,6 +89,13 @@ def grad_weight(out, map, image, g):
     """The gradient of a weight of shape (map channels, image channels / groups, height, width)."""
     if conv_whole.suits(g) and g.batch <= PIXELS:
         conv_whole.grad_weight(out, map, image, g)
+        return
+    if g.batch and conv_weight_wide.suits(g, out.itemsize):
+        conv_weight_wide.grad_weight(out, map, image, g)
+        if not conv_exact.finite(out.reshape(-1)):  # an infinity may have met a zero outside an image
+            map = map.reshape(g.batch, g.map_channels, g.map_height, g.map_width)
+            image = image.reshape(g.batch, g.image_channels, g.image_height, g.image_width)
+            conv_exact.grad_weight(out, map, image, g)
         return
     plan = conv2d_plan(g, out.itemsize)
     map = map.reshape(g.batch, g.map_channels, g.map_height, g.map_width)

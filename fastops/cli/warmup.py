@@ -67,6 +67,7 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "mse_loss weighted none": lambda x: fastops.mse_loss(x, x, "none", weight=x),
     "conv2d_backward": lambda x: fastops.conv2d_backward(x, x, square(x), x[0, 0, 0, :4].copy()),
     "conv2d_backward of many channels": lambda x: fastops.conv2d_backward(wide(x, 4), wide(x, 4), wide(x, 1)),
+    "conv2d of a whole image": lambda x: fastops.conv2d(x, x[:1].repeat(4, 0)),
     "conv2d_backward of a whole image": lambda x: fastops.conv2d_backward(
         x[:, :, :1, :1].copy(), x, x[:1].repeat(4, 0)
     ),

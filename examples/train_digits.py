@@ -38,7 +38,7 @@ def load(seed: int) -> tuple[Digits, Digits]:
     return Digits(parts[0], parts[2]), Digits(parts[1], parts[3])
 
 
-def network(rng: Any = None, p: float = 0.5) -> nn.Sequential:
+def network(rng: Any = None, p: float = 0.25) -> nn.Sequential:
     """LeNet's plan at 8 x 8 pixels: twice convolution and pooling, then two linear layers."""
     rng = np.random.default_rng(rng)
     return nn.Sequential(

@@ -310,5 +310,18 @@ for count in (torch.get_num_threads(), 3):
     in_a_process("-c", code, NUMBA_THREADING_LAYER=layer)
 
 
+@pytest.mark.parametrize("setting", [None, ("GOMP_SPINCOUNT", "7"), ("OMP_WAIT_POLICY", "active")], ids=str)
+def test_waiting_threads_spin_briefly_unless_the_user_says_otherwise(monkeypatch, setting):
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    if setting:
+        monkeypatch.setenv(*setting)
+    before = dict(os.environ)
+    with _jit._short_spins():
+        during = os.environ.get("GOMP_SPINCOUNT")
+    assert during == ("2000" if setting is None else before.get("GOMP_SPINCOUNT"))
+    assert dict(os.environ) == before
+
+
 if __name__ == "__main__":
     globals()[sys.argv[1]](*sys.argv[2:])

@@ -63,7 +63,8 @@ def conv2d(
 
     References
     ----------
-    Lavin and Gray, Fast algorithms for convolutional neural networks, arXiv 1509.09308; https://pytorch.org/docs/stable/generated/torch.nn.functional.conv2d.html; 'same' with a stride:
+    Lavin and Gray, Fast algorithms for convolutional neural networks, arXiv 1509.09308;
+    https://pytorch.org/docs/stable/generated/torch.nn.functional.conv2d.html; 'same' with a stride:
     https://www.tensorflow.org/api_docs/python/tf/nn#notes_on_padding_2
 
     Examples

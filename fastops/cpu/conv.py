@@ -36,6 +36,8 @@ def conv_transpose2d(out, input, weight, bias, g, fast=False):
     if conv_whole.suits(g):
         conv_whole.conv_transpose2d(out, input, weight, bias, g)
         padded = False
+    elif conv_depthwise.suits_transposed(g):
+        conv_depthwise.conv_transpose2d(out, input, weight, bias, g)
     elif m := conv_winograd.tile_size(g, out.itemsize, fast, transposed=True):
         maps, images = _maps_and_images(input, out, g)
         finite = conv_winograd.conv2d(images, maps, weight, bias, (2 - g.pad_top, 2 - g.pad_left), m, flipped=True)

@@ -8,6 +8,7 @@ torch's time.
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import prange, types
 from numba.extending import intrinsic
@@ -168,6 +169,21 @@ def suits(g):
         and (g.dilation_h, g.dilation_w) == (1, 1)
         and VECTOR_BYTES > 16
     )
+
+
+def suits_transposed(g):
+    """Whether conv_transpose2d is such a convolution: of stride 1, with the kernel turned half around."""
+    square = g.map_channels == g.groups and (g.stride_h, g.stride_w) == (1, 1)
+    return square and suits(g) and max(g.pad_top, g.pad_left) < g.kernel_height
+
+
+def conv_transpose2d(out, input, weight, bias, g):
+    """Image from map, where it suits."""
+    turned = np.ascontiguousarray(weight.reshape(g.groups, -1)[:, ::-1])
+    size = g.kernel_height
+    g = g._replace(image_height=g.map_height, image_width=g.map_width, map_height=g.image_height,
+                   map_width=g.image_width, pad_top=size - 1 - g.pad_top, pad_left=size - 1 - g.pad_left)  # fmt: skip
+    conv2d(out, input, turned, bias, g)
 
 
 def conv2d(out, input, weight, bias, g):

@@ -21,6 +21,7 @@ from .vector_code import lanes
 MAPS = 16  # of a task
 PIXELS = 128  # whose channels stay in L1 while all taps pass: 128 x 48 are 24 KiB
 LONGEST_SUM = 4096  # pixels summed in the arrays' own type, in parts of PIXELS, before they join float64 totals
+BUFFER_BYTES = 4 * 2**20  # copies of so many images at a time
 BLOCK = 16  # pixels and channels of a block that is transposed
 
 # ------------------------------------------------------------------------------------------------- kernels
@@ -45,9 +46,10 @@ def _channels_last(out, x, channels, plane):
 
 
 @kernel
-def _grad_weight_wide(grad, maps, x, image_size, pixels, images, map_channels, channels, groups):
+def _grad_weight_wide(grad, totals, maps, x, image_size, pixels, images, map_channels, channels, groups):
     # maps is (images, map_channels, plane), x has channels last, pixels is (taps, plane): places in an image of x.
-    # An iteration owns MAPS maps and up to VECTORS vectors of channels, for all taps.
+    # An iteration owns MAPS maps and up to VECTORS vectors of channels, for all taps.  It adds to the float64 totals,
+    # or writes the gradient where there are none because the pixels are few.
     taps, plane = pixels.shape
     per_group, per_map, width = map_channels // groups, channels // groups, lanes(x.itemsize)
     map_blocks, vectors = -(-per_group // MAPS), -(-per_map // width)
@@ -59,10 +61,7 @@ def _grad_weight_wide(grad, maps, x, image_size, pixels, images, map_channels, c
         v0, v1 = part * vectors // parts, (part + 1) * vectors // parts
         count, wide = v1 - v0, (v1 - v0) * width
         c0, kept = v0 * width, min(wide, per_map - v0 * width)  # lanes beyond see other channels and are dropped
-        sums, short = np.empty(taps * rows * wide, x.dtype), images * plane <= LONGEST_SUM
-        totals, done = np.empty(0 if short else sums.size), 0
-        for i in range(totals.size):
-            totals[i] = 0
+        sums, done = np.empty(taps * rows * wide, x.dtype), 0
         for n in range(images):
             start = n * image_size + group * per_map + c0
             row = (n * map_channels + m0) * plane
@@ -72,17 +71,19 @@ def _grad_weight_wide(grad, maps, x, image_size, pixels, images, map_channels, c
                     to = sums[tap * rows * wide : (tap + 1) * rows * wide]
                     add_products(rows, count, to, wide, maps, row, plane, x, start, pixels[tap], k0, k1, done > 0)
                 done += k1 - k0
-                if not short and (done >= LONGEST_SUM or (n == images - 1 and k1 == plane)):
-                    for i in range(sums.size):
-                        totals[i] += sums[i]
+                if totals.size > 0 and (done >= LONGEST_SUM or (n == images - 1 and k1 == plane)):
+                    for r in range(rows):
+                        to_r = ((m0 + r) * per_map + c0) * taps
+                        for tap in range(taps):
+                            for c in range(kept):
+                                totals[index(to_r + c * taps + tap)] += sums[index((tap * rows + r) * wide + c)]
                     done = 0
-        for i in range(totals.size):
-            sums[i] = totals[i]
-        for r in range(rows):
-            to = ((m0 + r) * per_map + c0) * taps
-            for tap in range(taps):
-                for c in range(kept):
-                    grad[index(to + c * taps + tap)] = sums[index((tap * rows + r) * wide + c)]
+        if totals.size == 0:
+            for r in range(rows):
+                to_r = ((m0 + r) * per_map + c0) * taps
+                for tap in range(taps):
+                    for c in range(kept):
+                        grad[index(to_r + c * taps + tap)] = sums[index((tap * rows + r) * wide + c)]
 
 
 # ------------------------------------------------------------------------------------------------- entries
@@ -110,11 +111,21 @@ def pixels_of(g: Any) -> Integers:
 
 def grad_weight(out, map, image, g):
     """Fill ``out``, the gradient of a weight of shape (map channels, image channels / groups, height, width)."""
-    plane = g.image_height * g.image_width
+    plane, pixels = g.image_height * g.image_width, g.map_height * g.map_width
     image_size, slack = (plane + 1) * g.image_channels, VECTORS * lanes(out.itemsize)
-    x = np.empty(g.batch * image_size + slack, out.dtype)
+    together = max(1, min(g.batch, BUFFER_BYTES // (image_size * out.itemsize)))
+    x = np.empty(together * image_size + slack, out.dtype)
     x[-slack:] = 0  # the last vectors reach beyond
-    _channels_last(x.size)(x, image.reshape(-1), g.image_channels, plane)
-    work = out.size * g.batch * g.map_height * g.map_width // 8
-    _grad_weight_wide(work)(out.reshape(-1), map.reshape(-1), x, image_size, pixels_of(g), g.batch, g.map_channels,
-                            g.image_channels, g.groups)  # fmt: skip
+    short = together == g.batch and g.batch * pixels <= LONGEST_SUM
+    totals = np.zeros(0 if short else out.size)
+    grad, map, image = out.reshape(-1), map.reshape(g.batch, -1), image.reshape(g.batch, -1)
+    for n in range(0, g.batch, together):
+        maps, images = map[n : n + together], image[n : n + together]
+        _channels_last(images.size)(x, images.reshape(-1), g.image_channels, plane)
+        _grad_weight_wide(out.size * len(maps) * pixels // 8)(
+            grad, totals, maps.reshape(-1), x, image_size, pixels_of(g), len(maps), g.map_channels, g.image_channels,
+            g.groups,
+        )  # fmt: skip
+    if not short:
+        with np.errstate(all="ignore"):
+            grad[...] = totals

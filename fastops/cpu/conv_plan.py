@@ -129,14 +129,15 @@ def windows_plan(
 ) -> Plan:
     """The plan of a convolution with ``channels`` input channels and ``filters`` output channels per group.
 
-    Kernel columns that stand apart cost copies and save the columns between the output's width and the buffer's.
+    Kernel columns that stand apart cost copies and save the columns between the output's width and the buffer's; with
+    no filters they never do.
     """
     width = lanes(itemsize)
     y, x = (_axis(*axis) for axis in zip(output, kernel, stride, pad, dilation, strict=True))
     apart = _axis(output[1], kernel[1], stride[1], pad[1], dilation[1], apart=True)
     work = [COPY * channel_size(y, each) + _vectors(*output, each.size, width) * width * kernel[0] * kernel[1] * filters
             for each in (x, apart)]  # fmt: skip
-    x = apart if work[1] < work[0] else x
+    x = apart if filters and work[1] < work[0] else x
     place = _places(y, x).reshape(-1)
     offsets = (np.arange(channels)[:, None] * channel_size(y, x) + place).reshape(-1)
     phases = np.array([[0, offsets.size, 0, output[1], 0, 0]], np.int64)

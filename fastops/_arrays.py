@@ -14,7 +14,7 @@ from . import cpu
 Array = Any
 """A NumPy array, or an array of another backend."""
 
-_KIND = "expects a NumPy array"
+_KIND = "expects a NumPy or CUDA array"
 _ndarray = np.ndarray
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
@@ -24,19 +24,22 @@ def enter(op: str, optional: tuple[str, ...] = (), /, **arrays: Array) -> tuple[
 
     All arrays come back C-contiguous, of one kind and one dtype, float32 or float64.
     """
-    first_name = dtype = None
+    first_name = dtype = numpy_dtype = None
     entered: list[Any] = [cpu]
     for name, array in arrays.items():
         if array is None and name in optional:
             entered.append(None)
             continue
-        if type(array) is _ndarray and array.dtype is dtype and array.flags.carray:
+        if type(array) is _ndarray and array.dtype is numpy_dtype and array.flags.carray:
             entered.append(array)
             continue
-        _, array = enter_one(op, name, array)
+        on, array = enter_one(op, name, array)
         if dtype is None:
-            first_name, dtype = name, array.dtype
-        elif array.dtype != dtype:
+            entered[0], first_name, dtype = on, name, array.dtype
+            numpy_dtype = dtype if on is cpu else None
+        elif on is not entered[0]:
+            _same_kind(op, name, on, entered[0], first_name)
+        if array.dtype != dtype:
             raise TypeError(f"{op}: {name} expects dtype {dtype}, as {first_name} has, got {array.dtype}")
         entered.append(array)
     return tuple(entered)
@@ -45,6 +48,9 @@ def enter(op: str, optional: tuple[str, ...] = (), /, **arrays: Array) -> tuple[
 def enter_one(op: str, name: str, array: Array) -> tuple[Any, Array]:
     """(backend, array) for one float argument; element-wise operators on small arrays have 0.3 us for their checks."""
     if type(array) is not _ndarray:
+        if is_cuda(array):
+            on = _cuda(op, name).backend_of(op, name, array)
+            return on, on.enter(op, name, array)
         array = _numpy(op, name, array)
     dtype = array.dtype
     if dtype is not _FLOAT32 and dtype is not _FLOAT64 and (dtype.char not in "fd" or not dtype.isnative):
@@ -52,9 +58,22 @@ def enter_one(op: str, name: str, array: Array) -> tuple[Any, Array]:
     return cpu, array if array.flags.carray else cpu.canonical(array)
 
 
+def enter_like(op: str, name: str, array: Array, on: Any, like: Array) -> Array:
+    """A float argument of the kind and dtype of another one, ``like``, of backend ``on``."""
+    got, array = enter_one(op, name, array)
+    if got is not on:
+        _same_kind(op, name, got, on, "input")
+    same_dtype(op, name, array, like)
+    return array
+
+
 def backend(op: str, name: str, array: Array) -> tuple[Any, Array]:
     """(backend, array) for an argument of any dtype and layout."""
-    return cpu, array if type(array) is np.ndarray else _numpy(op, name, array)
+    if type(array) is np.ndarray:
+        return cpu, array
+    if is_cuda(array):
+        return _cuda(op, name).backend_of(op, name, array), array
+    return cpu, _numpy(op, name, array)
 
 
 def is_float(array: Array) -> bool:
@@ -62,10 +81,14 @@ def is_float(array: Array) -> bool:
     return getattr(getattr(array, "dtype", None), "kind", None) == "f"
 
 
-def integers(op: str, name: str, array: Array) -> Array:
-    """An integer argument as a C-contiguous int64 array."""
-    if type(array) is not np.ndarray:
-        array = _numpy(op, name, array)
+def integers(op: str, name: str, array: Array, on: Any, first_name: str) -> Array:
+    """An integer argument, of the kind of the argument ``first_name``, as a C-contiguous int64 array."""
+    if type(array) is not np.ndarray or on is not cpu:
+        got, array = backend(op, name, array)
+        if got is not on:
+            _same_kind(op, name, got, on, first_name)
+        if on is not cpu:
+            return on.integers(op, name, array)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{op}: {name} expects integers (int64), got dtype {array.dtype}")
     if array.dtype.kind == "u" and array.dtype.itemsize == 8:
@@ -80,8 +103,11 @@ def same_dtype(op: str, name: str, array: Array, like: Array) -> None:
         raise TypeError(f"{op}: {name} expects dtype {like.dtype}, as the other arrays have, got {array.dtype}")
 
 
-def gradient_number(op: str, gradient: Any, like: Array) -> float:
-    """grad_output of a loss that reduces: a number, a NumPy scalar or a 0-d array of ``like``'s dtype."""
+def gradient_number(op: str, gradient: Any, on: Any, like: Array) -> Any:
+    """grad_output of a loss that reduces: a number, a NumPy scalar or a 0-d array of ``like``'s dtype.
+
+    A float, or what the backend ``on`` takes for one.
+    """
     if isinstance(gradient, np.generic):
         gradient = np.asarray(gradient)
     elif isinstance(gradient, (int, float)) and not isinstance(gradient, bool):
@@ -89,13 +115,14 @@ def gradient_number(op: str, gradient: Any, like: Array) -> float:
             return float(gradient)
         except OverflowError:
             raise ValueError(f"{op}: grad_output expects a number that a float can hold, got a larger int") from None
-    _, array = enter_one(op, "grad_output", gradient)
-    same_dtype(op, "grad_output", array, like)
+    if on is not cpu and type(gradient) is np.ndarray and gradient.shape == ():
+        return float(enter_one(op, "grad_output", gradient)[1])  # a number of the host is one everywhere
+    array = enter_like(op, "grad_output", gradient, on, like)
     if array.shape != ():
         raise ValueError(
             f"{op}: grad_output expects a number or a 0-d array for a reduced loss, got shape {array.shape}"
         )
-    return float(array)
+    return on.number(array)
 
 
 def output(
@@ -107,8 +134,12 @@ def output(
     """
     if out is None:
         return on.empty(shape, like.dtype)
-    if type(out) is not np.ndarray:
-        out = _numpy(op, "out", out)
+    if on is not cpu or type(out) is not np.ndarray:
+        got, out = backend(op, "out", out)
+        if got is not on:
+            _same_kind(op, "out", got, on, "input")
+        if on is not cpu:
+            return on.output(op, out, shape, like.dtype, inputs, may_be)
     if out.dtype != like.dtype:
         raise TypeError(f"{op}: out expects dtype {like.dtype}, got {out.dtype}")
     if out.shape != shape:
@@ -128,8 +159,6 @@ def _numpy(op: str, name: str, array: Array) -> np.ndarray[Any, Any]:
         raise TypeError(f"{op}: {name} {_KIND}, got a masked array; fill it first, as by numpy.ma.filled")
     if isinstance(array, np.ndarray):
         return np.asarray(array)
-    if _is_cuda(array):
-        _cuda().refuse(op, name)
     got = f"{type(array).__module__}.{type(array).__qualname__}".removeprefix("builtins.")
     torch: ModuleType | None = sys.modules.get("torch")
     if torch is not None and isinstance(array, torch.Tensor):
@@ -137,14 +166,35 @@ def _numpy(op: str, name: str, array: Array) -> np.ndarray[Any, Any]:
     raise TypeError(f"{op}: {name} {_KIND}, got {got}; make one with numpy.asarray and a float dtype")
 
 
-def _is_cuda(array: Array) -> bool:
-    return hasattr(array, "__cuda_array_interface__")
+def is_cuda(array: Array) -> bool:
+    """Whether an array lies on a CUDA device (or in numba's simulator of one)."""
+    torch: ModuleType | None = sys.modules.get("torch")
+    if torch is not None and isinstance(array, torch.Tensor):
+        return bool(array.is_cuda)
+    return hasattr(array, "__cuda_array_interface__") or hasattr(array, "__cuda_ndarray__")
 
 
-def _cuda() -> ModuleType:
-    from . import cuda  # at the first CUDA array only: importing it must never slow down or break the CPU side
-
+def _cuda(op: str, name: str) -> ModuleType:
+    try:
+        from . import cuda  # at the first CUDA array only: importing it must never slow down or break the CPU side
+    except Exception as trouble:
+        raise TypeError(
+            f"{op}: {name} is a CUDA array, and CUDA's packages cannot be imported ({told_of(trouble)}); "
+            'pip install "fastops[cuda13]" (or cuda12), or copy it to a NumPy array first'
+        ) from None
     return cuda
+
+
+def told_of(trouble: Exception) -> str:
+    """The first line of an error of another package."""
+    return f"{type(trouble).__name__}: {str(trouble).strip().partition(chr(10))[0]}"
+
+
+def _same_kind(op: str, name: str, got: Any, on: Any, first_name: str | None) -> None:
+    """Refuse an argument of another kind or device than the first one's."""
+    if got is cpu or on is cpu or not got.place.same(on.place):
+        kinds = ["a NumPy array" if each is cpu else str(each) for each in (on, got)]
+        raise TypeError(f"{op}: {name} expects {kinds[0]}, as {first_name} is, got {kinds[1]}")
 
 
 def _hint(dtype: np.dtype[Any]) -> str:

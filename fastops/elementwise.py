@@ -277,7 +277,7 @@ def _dropout(op: str, name: str, input: Array, p: Any, training: Any, rng: Any, 
     if drops:
         on.elementwise.dropout(out, x, probability, key)
     elif out is not input:
-        out[...] = x
+        on.copyto(out, x)
     return out
 
 

@@ -274,14 +274,13 @@ def mse_loss_backward(
     """
     op = "mse_loss_backward"
     on, x, t, w, shape = _mse_loss_case(op, input, target, reduction, weight)
-    factor, scale = w, 2.0
+    factor, scale = w, 1.0
     if reduction == "none":
-        _, factor = _arrays.enter_one(op, "grad_output", grad_output)
+        factor = _arrays.enter_like(op, "grad_output", grad_output, on, x)
         _shapes.same(op, "grad_output", factor.shape, shape)
-        _arrays.same_dtype(op, "grad_output", factor, x)
         factor = factor if w is None else on.product(factor, w)
     else:
-        scale *= _arrays.gradient_number(op, grad_output, x)
+        scale = _arrays.gradient_number(op, grad_output, on, x)
         if reduction == "mean":
             divisor = float(prod(shape)) if w is None else on.sum(w)
             scale = on.quotient(scale, divisor)
@@ -313,7 +312,7 @@ def _cross_entropy_case(
         on, x, t, w = _arrays.enter(op, ("weight",), input=input, target=target, weight=weight)
     else:
         on, x, w = _arrays.enter(op, ("weight",), input=input, weight=weight)
-        t = _arrays.integers(op, "target", target)
+        t = _arrays.integers(op, "target", target, on, "input")
     view = _shapes.classes(op, x.shape)
     places = x.shape[:-1] if len(x.shape) == 1 else x.shape[:1] + x.shape[2:]
     if w is not None:
@@ -338,7 +337,7 @@ def _with_logits_case(op: str, logits: Array, labels: Array, reduction: Any) -> 
         on, x, t = _arrays.enter(op, logits=logits, labels=labels)
     else:
         on, x = _arrays.enter(op, logits=logits)
-        t = _arrays.integers(op, "labels", labels)
+        t = _arrays.integers(op, "labels", labels, on, "logits")
         if len(t.shape) == 2:
             raise TypeError(f"{op}: labels expects dtype {x.dtype} where one-hot or soft, got {labels.dtype}")
     if len(x.shape) != 2:
@@ -354,7 +353,9 @@ def _with_logits_case(op: str, logits: Array, labels: Array, reduction: Any) -> 
 def _check_labels(op: str, name: str, on: Any, labels: Array, classes: int, ignored: int | None) -> None:
     bad = on.check.first_outside(labels, classes, ignored)
     if bad >= 0:
-        raise ValueError(f"{op}: {name} expects class numbers from 0 to {classes - 1}, got {labels.reshape(-1)[bad]}")
+        raise ValueError(
+            f"{op}: {name} expects class numbers from 0 to {classes - 1}, got {on.check.value_at(labels, bad)}"
+        )
 
 
 def _cross_entropy(case: _CrossEntropy) -> Array:
@@ -376,12 +377,11 @@ def _cross_entropy(case: _CrossEntropy) -> Array:
 def _cross_entropy_backward(op: str, grad_output: Array | float, case: _CrossEntropy) -> Array:
     on, x = case.on, case.logits
     if case.reduction == "none":
-        _, scales = _arrays.enter_one(op, "grad_output", grad_output)
+        scales = _arrays.enter_like(op, "grad_output", grad_output, on, x)
         _shapes.same(op, "grad_output", scales.shape, case.places)
-        _arrays.same_dtype(op, "grad_output", scales, x)
-        scales = scales.astype("float64")
+        scales = on.float64(scales)
     else:
-        scale = _arrays.gradient_number(op, grad_output, x)
+        scale = _arrays.gradient_number(op, grad_output, on, x)
         if case.reduction == "mean" and case.numbers:
             scale = on.quotient(scale, on.loss_grad.label_weight(case.target, case.weight, case.ignored))
         elif case.reduction == "mean":

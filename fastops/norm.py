@@ -86,7 +86,7 @@ def batch_norm(
     if train:
         for given, moved in ((running_mean, mean), (running_var, var)):
             if given is not None and moved is not given:  # a contiguous copy
-                given[...] = moved
+                on.copyto(given, moved)
     on.norm.batch_norm(out, x, mean, var, found, scale, shift, epsilon, g)
     return out
 
@@ -144,17 +144,13 @@ def batch_norm_backward(
     on, x, mean, var, scale, shift, g, train, _, epsilon = _case(
         op, input, running_mean, running_var, weight, bias, training, momentum, eps
     )
-    _, go = _arrays.enter_one(op, "grad_output", grad_output)
-    _arrays.same_dtype(op, "grad_output", go, x)
+    go = _arrays.enter_like(op, "grad_output", grad_output, on, x)
     _shapes.same(op, "grad_output", go.shape, x.shape)
     grad_input = on.empty(x.shape, x.dtype)
-    grad_weight = None if scale is None else on.empty(g.size, x.dtype)
-    grad_bias = None if shift is None else on.empty(g.size, x.dtype)
-    if not x.size:
-        for gradient in (grad_weight, grad_bias):
-            if gradient is not None:
-                gradient[...] = 0
-    else:
+    made = on.empty if x.size else on.zeros
+    grad_weight = None if scale is None else made(g.size, x.dtype)
+    grad_bias = None if shift is None else made(g.size, x.dtype)
+    if x.size:
         on.norm.batch_norm_backward(grad_input, grad_weight, grad_bias, go, x, mean, var, scale, train, epsilon, g)
     return grad_input, grad_weight, grad_bias
 

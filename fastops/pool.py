@@ -266,7 +266,7 @@ def max_pool2d_backward(
     """
     op = "max_pool2d_backward"
     on, go, x = _arrays.enter(op, grad_output=grad_output, input=input)
-    places = _arrays.integers(op, "indices", indices)
+    places = _arrays.integers(op, "indices", indices, on, "grad_output")
     g = _shapes.pool2d(op, x.shape, kernel_size, stride, padding, dilation, ceil_mode)
     _shapes.same(op, "grad_output", go.shape, g.output)
     _shapes.same(op, "indices", places.shape, g.output)
@@ -274,7 +274,7 @@ def max_pool2d_backward(
     if grad_input.size and not on.pool_grad.max_pool2d_backward(grad_input, go, places, g):
         bad = on.check.first_outside(places, g.height * g.width, -1)
         expected = f"places from 0 to {g.height * g.width - 1}, or -1"
-        raise ValueError(f"{op}: indices expects {expected}, got {places.reshape(-1)[bad]}")
+        raise ValueError(f"{op}: indices expects {expected}, got {on.check.value_at(places, bad)}")
     return grad_input
 
 
@@ -379,8 +379,7 @@ def roi_pool_backward(
     """
     op = "roi_pool_backward"
     on, x, rois, g, scale = _roi_case(op, input, boxes, output_size, spatial_scale)
-    _, go = _arrays.enter_one(op, "grad_output", grad_output)
-    _arrays.same_dtype(op, "grad_output", go, x)
+    go = _arrays.enter_like(op, "grad_output", grad_output, on, x)
     _shapes.same(op, "grad_output", go.shape, g.output)
     grad_input = on.empty(x.shape, x.dtype)
     if grad_input.size:
@@ -420,5 +419,5 @@ def _roi_case(
     bad = on.roi_pool.first_bad_box(rois, g.images)
     if bad >= 0:
         expected = f"finite coordinates and an image number from 0 to {g.images - 1}"
-        raise ValueError(f"{op}: boxes expects {expected}, got {[float(v) for v in rois[bad]]} in row {bad}")
+        raise ValueError(f"{op}: boxes expects {expected}, got {on.roi_pool.box(rois, bad)} in row {bad}")
     return on, x, rois, g, scale

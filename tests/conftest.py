@@ -2,11 +2,13 @@
 
 import copy
 import os
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import agreement
 import hypothesis
+import numba.cuda
 import numpy as np
 import oracle
 import pytest
@@ -35,12 +37,44 @@ def itself(value):
     return value
 
 
-BACKENDS = {"cpu": Backend(put=itself, take=itself)}
+SIMULATED = bool(numba.config.ENABLE_CUDASIM)
+IN_SIMULATOR = 4000
+"""The most elements of an array in the simulator, which takes 0.1 ms for each thread."""
 
 
-@pytest.fixture(scope="session", params=["cpu"])  # to come: pytest.param("cudasim", marks=pytest.mark.cudasim), "gpu"
+def to_device(value):
+    if not isinstance(value, np.ndarray):
+        return value
+    if SIMULATED and value.size > IN_SIMULATOR:
+        pytest.skip("too many elements for the simulator")
+    return numba.cuda.to_device(value)
+
+
+def to_host(value):
+    return value.copy_to_host() if hasattr(value, "copy_to_host") else value
+
+
+def kinds() -> list:
+    """The kinds of arrays that this process can test: the simulator, if it is on, replaces the device."""
+    if SIMULATED:
+        sys.setswitchinterval(1e-4)  # the simulator's threads wait for each other
+        return [pytest.param(Backend(to_device, to_host), id="cudasim", marks=pytest.mark.cudasim)]
+    found = [pytest.param(Backend(itself, itself), id="cpu")]
+    if has_gpu():
+        found.append(pytest.param(Backend(to_device, to_host), id="gpu", marks=pytest.mark.gpu))
+    return found
+
+
+def has_gpu() -> bool:
+    try:
+        return bool(numba.cuda.is_available())
+    except Exception:  # no toolkit, or a broken one
+        return False
+
+
+@pytest.fixture(scope="session", params=kinds())
 def backend(request) -> Backend:
-    return BACKENDS[request.param]
+    return request.param
 
 
 @pytest.fixture(scope="session", params=[np.float32, np.float64], ids=["float32", "float64"])

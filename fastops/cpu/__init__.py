@@ -11,20 +11,21 @@ __all__ = [
     "check",
     "conv",
     "conv_weight",
+    "copyto",
     "elementwise",
     "empty",
     "full",
     "loss",
     "loss_grad",
     "norm",
-    "ones",
     "pool",
     "pool_grad",
     "roi_pool",
     "softmax",
+    "zeros",
 ]
 
-empty, ones = np.empty, np.ones
+empty, zeros, copyto = np.empty, np.zeros, np.copyto
 
 
 def canonical(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -49,6 +50,16 @@ def full(shape: int, value: float, dtype: Any) -> np.ndarray[Any, Any]:
     """An array of one value, which may become infinite in dtype."""
     with np.errstate(all="ignore"):
         return np.full(shape, value, dtype)
+
+
+def float64(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The array in float64."""
+    return array.astype(np.float64)
+
+
+def number(array: np.ndarray[Any, Any]) -> float:
+    """The one element of an array of shape ()."""
+    return float(array)
 
 
 def sum(array: np.ndarray[Any, Any]) -> float:

@@ -45,3 +45,8 @@ def first_outside(values, count, exempt=None):
         return blocks.item()
     bad = blocks[blocks >= 0]
     return int(bad[0]) if bad.size else -1
+
+
+def value_at(values, place):
+    """The number at a place (in C order)."""
+    return int(values.reshape(-1)[place])

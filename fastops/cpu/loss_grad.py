@@ -241,9 +241,9 @@ def cross_entropy_probabilities_backward(out, scales, logits, target, weight, vi
 
 
 def mse_loss_backward(grad_input, grad_target, input, target, factor, scale):
-    """(input - target) * factor * scale, and its negative; ``factor`` may be None."""
+    """2 * (input - target) * factor * scale, and its negative; ``factor`` may be None."""
     arrays = (a.reshape(-1) for a in (grad_input, grad_target, input, target))
     if factor is None:
-        _mse_loss_grad(input.size)(*arrays, scale)
+        _mse_loss_grad(input.size)(*arrays, 2.0 * scale)
     else:
-        _mse_loss_grad_weighted(input.size)(*arrays, factor.reshape(-1), scale)
+        _mse_loss_grad_weighted(input.size)(*arrays, factor.reshape(-1), 2.0 * scale)

@@ -120,6 +120,11 @@ def first_bad_box(boxes, images):
     return int(np.argmax(bad)) if bad.any() else -1
 
 
+def box(boxes, row):
+    """The numbers of one box."""
+    return boxes[row].tolist()
+
+
 def numbered_boxes(boxes, dtype):
     """One (K, 5) array of image numbers and boxes from an array of boxes for each image."""
     rows = [np.concatenate([np.full((len(b), 1), i, dtype), b], axis=1) for i, b in enumerate(boxes)]

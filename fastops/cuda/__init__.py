@@ -1,11 +1,143 @@
-"""The CUDA backend, which this version does not have yet: it says so."""
+"""The CUDA backend: kernels on the arrays of CuPy, torch, numba and whoever has ``__cuda_array_interface__``."""
 
-from typing import NoReturn
+from typing import Any, NoReturn
+
+import numpy as np
+
+from . import _launch, arithmetic, check, elementwise, sums
+from ._launch import Operand
+from ._libraries import Place, place_of
+
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
-def refuse(op: str, name: str) -> NoReturn:
+class Backend:
+    """The kernels, and what else the families ask of a backend, for one library's arrays on one device."""
+
+    check = check
+    elementwise = elementwise
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.empty = place.empty
+
+    def __str__(self) -> str:
+        return str(self.place)
+
+    def enter(self, op: str, name: str, array: Any) -> Any:
+        """A float argument as kernels take it."""
+        memory = _memory(self.place, op, name, array)
+        if memory.dtype not in _FLOATS:
+            hint = "; convert it with .astype(numpy.float32)" if memory.dtype.kind in "biuf" else ""
+            raise TypeError(f"{op}: {name} expects dtype float32 or float64, got {memory.dtype}{hint}")
+        return self.place.operand(array)
+
+    def integers(self, op: str, name: str, array: Any) -> Any:
+        """An integer argument as a contiguous int64 array."""
+        memory = _memory(self.place, op, name, array)
+        if memory.dtype.kind not in "iu":
+            raise TypeError(f"{op}: {name} expects integers (int64), got dtype {memory.dtype}")
+        return arithmetic.cast(self.place.operand(array), arithmetic.INT64)
+
+    def output(self, op: str, out: Any, shape: tuple[int, ...], dtype: Any, inputs: Any, may_be: Any) -> Any:
+        """``out``, checked; it may overlap no input, but be ``may_be`` itself."""
+        memory = _memory(self.place, op, "out", out)
+        if memory.dtype != dtype:
+            raise TypeError(f"{op}: out expects dtype {dtype}, got {memory.dtype}")
+        if memory.shape != shape:
+            raise ValueError(f"{op}: out expects shape {shape}, got {memory.shape}")
+        if not memory.contiguous() or not memory.writeable:
+            wrong = "read-only" if memory.contiguous() else "not C-contiguous"
+            raise ValueError(f"{op}: out expects a writable C-contiguous array, got one that is {wrong}")
+        first, end = memory.extent()
+        for array in inputs:
+            if array is not None:
+                other = self.place.memory(array)
+                begins, ends = other.extent()
+                itself = array is may_be and begins == first and other.shape == shape and other.contiguous()
+                if begins < end and first < ends and not itself:
+                    raise ValueError(f"{op}: out expects memory of its own, got an array that overlaps an input")
+        return out
+
+    def writeable(self, array: Any) -> bool:
+        """Whether the array may be written to."""
+        return self.place.memory(array).writeable
+
+    def copyto(self, out: Any, array: Operand) -> None:
+        """Fill ``out``, of any layout, with the array's elements."""
+        arithmetic.copy(self.place, out, array)
+
+    def zeros(self, shape: Any, dtype: Any) -> Any:
+        """A new array of zeros."""
+        return arithmetic.full(self.place, shape, 0, dtype).native
+
+    def full(self, shape: int, value: Any, dtype: Any) -> Any:
+        """An array of one value, which may be a number on the device."""
+        if isinstance(value, Operand):
+            return value
+        with np.errstate(all="ignore"):
+            return arithmetic.full(self.place, shape, value, np.dtype(dtype))
+
+    def broadcast(self, array: Operand, shape: tuple[int, ...]) -> Any:
+        """A contiguous array of ``shape`` with the elements of ``array`` repeated."""
+        return array if array.shape == shape else self.place.operand(array.native, shape)
+
+    def float64(self, array: Operand) -> Any:
+        """The array in float64."""
+        return arithmetic.cast(array, arithmetic.FLOAT64)
+
+    def number(self, array: Operand) -> Any:
+        """The one element of an array of shape (), which stays on the device."""
+        return arithmetic.cast(array, arithmetic.FLOAT64)
+
+    def sum(self, array: Operand) -> Any:
+        """The sum of all elements, in float64; it stays on the device."""
+        return self.place.lend(sums.total(array))
+
+    def product(self, a: Operand, b: Operand) -> Any:
+        """a * b."""
+        return arithmetic.product(a, b)
+
+    def sum_to(self, array: Any, shape: tuple[int, ...]) -> Any:
+        """The array summed, in float64, over the dimensions that ``shape`` was broadcast along."""
+        return arithmetic.sum_to(self.place, array, tuple(shape))
+
+    def quotient(self, a: Any, b: Any) -> Any:
+        """a / b in floating-point rules, on the device if one of them is."""
+        return arithmetic.quotient(self.place, a, b)
+
+
+def backend_of(op: str, name: str, array: Any) -> Backend:
+    """The backend for a CUDA array, or a TypeError that says what is missing."""
+    place = place_of(array)
+    trouble = _launch.available()
+    if trouble or place is None:
+        refuse(op, name, trouble or "it is of no library that fastops knows")
+    key = type(place), place.device, place.own_stream
+    if key not in _backends:
+        _backends[key] = Backend(place)
+    return _backends[key]
+
+
+_backends: dict[Any, Backend] = {}
+
+
+def refuse(op: str, name: str, trouble: str) -> NoReturn:
     """Refuse a CUDA array in a sentence that says what to do instead."""
     raise TypeError(
-        f"{op}: {name} is a CUDA array, and this version of fastops has no CUDA kernels yet; "
-        "copy it to a NumPy array first (cupy.asnumpy(x), or x.cpu().numpy() for a torch tensor)"
+        f"{op}: {name} is a CUDA array, and {trouble}; "
+        'CUDA needs a driver and pip install "fastops[cuda13]" (or cuda12), else copy it to a NumPy array first '
+        "(cupy.asnumpy(x), or x.cpu().numpy() for a torch tensor)"
     )
+
+
+def _memory(place: Place, op: str, name: str, array: Any) -> Any:
+    """Where an array lies, for one of the place's library."""
+    try:
+        memory = place.memory(array)
+    except (TypeError, AttributeError, RuntimeError) as trouble:
+        raise TypeError(f"{op}: {name} expects {place}, got one that fastops cannot read: {trouble}") from None
+    step = memory.dtype.itemsize
+    if memory.strides is not None and any(stride % step for stride in memory.strides) or memory.pointer % step:
+        raise ValueError(f"{op}: {name} expects elements on multiples of their {step} bytes, got an unaligned array")
+    return memory

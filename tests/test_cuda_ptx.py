@@ -1,0 +1,48 @@
+"""Every CUDA kernel compiles for sm_80 and sm_90, without spills and without float64 where nobody asked for it."""
+
+import functools
+
+import numpy as np
+import pytest
+from calls import CALLS, each
+
+import fastops
+from fastops._jit import config
+
+if config.ENABLE_CUDASIM:
+    pytest.skip("the simulator compiles nothing", allow_module_level=True)
+
+import ptx
+
+if ptx.assembler() is None:
+    pytest.skip("needs ptxas and libnvvm (the extra `ptx`)", allow_module_level=True)
+
+CAPABILITIES = [(8, 0), (9, 0)]
+
+
+@functools.cache
+def launches() -> list[ptx.Launch]:
+    """Everything that the calls of every function launch, once for each list of types."""
+    prepared = [(call, call.arrays(dtype)) for call in CALLS for dtype in (np.float32, np.float64)]
+    with ptx.dry_run() as found:
+        for call, arrays in prepared:
+            dry = each(lambda value: ptx.Dry(value) if isinstance(value, np.ndarray) else value, arrays)
+            getattr(fastops, call.op)(*dry, **call.options)
+    return list({str(launch): launch for launch in found}.values())
+
+
+def test_every_kernel_is_launched():
+    assert {launch.kernel.name for launch in launches()} == {kernel.name for kernel in ptx._launch.kernels}
+
+
+@pytest.mark.parametrize("capability", CAPABILITIES, ids=lambda capability: "sm_{}{}".format(*capability))
+def test_kernels_compile_without_spills(capability):
+    wrong = []
+    for launch in launches():
+        code = ptx.of_kernel(launch, capability)
+        used = ptx.resources(code, capability)
+        if used["spill_stores"] or used["spill_loads"] or used["stack"] or used["shared"] > 48 * 1024:
+            wrong.append(f"{launch}: {used}")
+        if launch.of_float32 and not launch.kernel.float64 and ".f64" in code:
+            wrong.append(f"{launch}: float64 arithmetic")
+    assert wrong == []

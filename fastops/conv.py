@@ -6,6 +6,8 @@ from . import _arrays, _shapes
 from ._arrays import Array
 from ._shapes import Pair
 
+Kept = dict[Any, Array] | None
+
 
 def conv2d(
     input: Array,
@@ -76,14 +78,7 @@ def conv2d(
     array([[[[19., 25.],
              [37., 43.]]]])
     """
-    op = "conv2d"
-    on, x, w, b = _arrays.enter(op, ("bias",), input=input, weight=weight, bias=bias)
-    _shapes.choice(op, "precision", precision, ("exact", "fast"))
-    g = _shapes.conv2d(op, x.shape, w.shape, None if b is None else b.shape, stride, padding, dilation, groups)
-    out = _arrays.output(op, on, out, g.output, x, input, weight, bias)
-    if out.size:
-        on.conv.conv2d(out, x, w, b, g, precision == "fast")
-    return out
+    return _conv2d(None, input, weight, bias, stride, padding, dilation, groups, out, precision)
 
 
 def conv_transpose2d(
@@ -152,16 +147,9 @@ def conv_transpose2d(
              [ 0.,  4.,  6.],
              [ 4., 12.,  9.]]]])
     """
-    op = "conv_transpose2d"
-    on, x, w, b = _arrays.enter(op, ("bias",), input=input, weight=weight, bias=bias)
-    _shapes.choice(op, "precision", precision, ("exact", "fast"))
-    g = _shapes.conv_transpose2d(
-        op, x.shape, w.shape, None if b is None else b.shape, stride, padding, output_padding, groups, dilation
-    )
-    out = _arrays.output(op, on, out, g.output, x, input, weight, bias)
-    if out.size:
-        on.conv.conv_transpose2d(out, x, w, b, g, precision == "fast")
-    return out
+    return _conv_transpose2d(
+        None, input, weight, bias, stride, padding, output_padding, groups, dilation, out, precision
+    )  # fmt: skip
 
 
 def conv2d_backward(
@@ -287,6 +275,38 @@ def conv_transpose2d_backward(
     if grad_input.size:
         on.conv.conv2d(grad_input, go, w, None, g, precision == "fast")
     return grad_input, *_parameter_gradients(on, w, b, g, x, go, go)
+
+
+def _conv2d(
+    kept: Kept, input: Array, weight: Array, bias: Array | None, stride: Pair, padding: Pair | str, dilation: Pair,
+    groups: int, out: Array | None, precision: str,
+) -> Array:  # fmt: skip
+    """conv2d; ``kept``, if given, holds transformed weights from one call of a layer to the next."""
+    op = "conv2d"
+    on, x, w, b = _arrays.enter(op, ("bias",), input=input, weight=weight, bias=bias)
+    _shapes.choice(op, "precision", precision, ("exact", "fast"))
+    g = _shapes.conv2d(op, x.shape, w.shape, None if b is None else b.shape, stride, padding, dilation, groups)
+    out = _arrays.output(op, on, out, g.output, x, input, weight, bias)
+    if out.size:
+        on.conv.conv2d(out, x, w, b, g, precision == "fast", kept)
+    return out
+
+
+def _conv_transpose2d(
+    kept: Kept, input: Array, weight: Array, bias: Array | None, stride: Pair, padding: Pair, output_padding: Pair,
+    groups: int, dilation: Pair, out: Array | None, precision: str,
+) -> Array:  # fmt: skip
+    """conv_transpose2d; ``kept`` as in _conv2d."""
+    op = "conv_transpose2d"
+    on, x, w, b = _arrays.enter(op, ("bias",), input=input, weight=weight, bias=bias)
+    _shapes.choice(op, "precision", precision, ("exact", "fast"))
+    g = _shapes.conv_transpose2d(
+        op, x.shape, w.shape, None if b is None else b.shape, stride, padding, output_padding, groups, dilation
+    )
+    out = _arrays.output(op, on, out, g.output, x, input, weight, bias)
+    if out.size:
+        on.conv.conv_transpose2d(out, x, w, b, g, precision == "fast", kept)
+    return out
 
 
 def _parameter_gradients(

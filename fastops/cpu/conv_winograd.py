@@ -170,12 +170,12 @@ def tiles_of(
 
 
 @lru_cache(maxsize=256)
-def tile_size(g: Any, itemsize: int, fast: bool, transposed: bool = False) -> int:
+def tile_size(g: Any, itemsize: int, fast: bool, transposed: bool = False, kept: bool = False) -> int:
     """The m whose m x m tiles are fastest for this geometry, 0 for the direct convolution.
 
     The unit is the time of one product for every pair of channels, 7.8 ps on one AVX-512 core (255 GFLOP/s), where the
     rest was measured: a weight costs 3.6 and 10 ns (m = 2, 4), an input or output of a vector of tiles 15 and 33 ns,
-    starting one of the m * m planes of a channel 20 ns.
+    starting one of the m * m planes of a channel 20 ns.  Weights that are ``kept`` from call to call cost nothing.
     """
     window = (g.kernel_height, g.kernel_width, g.stride_h, g.stride_w, g.dilation_h, g.dilation_w, g.groups)
     if window != (3, 3, 1, 1, 1, 1, 1) or VECTOR_BYTES == 16:  # without AVX masks are branches
@@ -190,22 +190,27 @@ def tile_size(g: Any, itemsize: int, fast: bool, transposed: bool = False) -> in
     for m, weight, transform in ((2, 460, 115), (4, 1270, 260)) if fast else ((2, 460, 115),):
         tiles = -(-g.batch * (-(-height // m) + 1) * (-(-across // m) + 1) // width) * width
         each = (m + 2) ** 2 + transform / channels + transform / out_channels
-        costs[m] = weight + tiles * each + 2540 * m * m * g.batch / out_channels
+        costs[m] = (0 if kept else weight) + tiles * each + 2540 * m * m * g.batch / out_channels
     return min(costs, key=costs.__getitem__)
 
 
-def conv2d(out, input, weight, bias, pad, m, flipped=False):
+def conv2d(out, input, weight, bias, pad, m, kept, flipped=False):
     """(N, O, oH, oW) outputs from (N, C, H, W) images; whether all of them are finite (if not, they are of no use).
 
-    Tiles are m x m.  A ``flipped`` weight is (C, O, 3, 3) and turned half around.
+    Tiles are m x m.  A ``flipped`` weight is (C, O, 3, 3) and turned half around.  ``kept`` may hold the transformed
+    weights, or gets them.
     """
     (images, out_channels, *size), (_, channels, *image_size), dtype = out.shape, input.shape, out.dtype
     transform, convolve = _KERNELS[m]
     width, taps = lanes(dtype.itemsize), np.arange(9)
     pitch = out_channels * channels + width  # a power of two would have all elements share a cache set
-    u = np.empty((m + 2) ** 2 * pitch, dtype)
-    steps, taps = ((9, out_channels * 9), taps[::-1].copy()) if flipped else ((channels * 9, 9), taps)
-    transform(u.size)(u, pitch, weight.reshape(-1), out_channels, channels, *steps, taps)
+    u = kept.get(m) if kept else None
+    if u is None:
+        u = np.empty((m + 2) ** 2 * pitch, dtype)
+        steps, taps = ((9, out_channels * 9), taps[::-1].copy()) if flipped else ((channels * 9, 9), taps)
+        transform(u.size)(u, pitch, weight.reshape(-1), out_channels, channels, *steps, taps)
+        if kept is not None:
+            kept[m] = u
     image_bytes = (image_size[0] + 4) * (image_size[1] + 4) * channels * dtype.itemsize
     together = max(1, min(images, BUFFER_BYTES // image_bytes))
     offsets, buffer = np.arange(channels) * (VECTORS * width), None

@@ -9,7 +9,7 @@ import numpy as np
 from .. import _shapes
 from .._arrays import Array
 from .._shapes import Pair
-from ..conv import conv2d, conv2d_backward, conv_transpose2d, conv_transpose2d_backward
+from ..conv import _conv2d, _conv_transpose2d, conv2d_backward, conv_transpose2d_backward
 from .init import float_dtype, generator, uniform
 from .module import Module, Parameter
 from .pad import pad, pad_backward
@@ -21,6 +21,7 @@ class _Conv(Module):
     """What the two convolutions share: options, weights and how they look."""
 
     output_padding: tuple[int, int]
+    _kept: tuple[Parameter, int, dict[Any, Array]] | None = None
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: Pair, stride: Pair, padding: Pair | str, dilation: Pair,
@@ -51,7 +52,17 @@ class _Conv(Module):
         self.bias = Parameter(uniform(rng, (out_channels,), fan_in, dtype)) if biased else None
 
     def _arrays(self) -> tuple[Array, Array | None]:
-        return self.weight.data, None if self.bias is None else self.bias.data
+        return self.weight.peek(), None if self.bias is None else self.bias.peek()
+
+    def _prepared(self) -> dict[Any, Array] | None:
+        """Where evaluation keeps the weights as the algorithms want them, until somebody may have changed them."""
+        if self.training or not self.weight.alone():
+            self._kept = None
+            return None
+        kept, weight = self._kept, self.weight
+        if kept is None or kept[0] is not weight or kept[1] != weight.version:
+            self._kept = kept = weight, weight.version, {}
+        return kept[2]
 
     def _accumulate(self, grad_weight: Array, grad_bias: Array | None) -> None:
         self.weight.accumulate(grad_weight)
@@ -98,6 +109,11 @@ class Conv2d(_Conv):
     bias : Parameter or None
         (out_channels,).
 
+    Notes
+    -----
+    In evaluation the layer keeps its weights as the algorithm wants them (up to 36 / 9 of their size) from one call to
+    the next, for as long as nobody else holds ``weight.data``: whoever does could change it unseen.
+
     Examples
     --------
     >>> import numpy as np
@@ -124,7 +140,10 @@ class Conv2d(_Conv):
         if self.padding_mode != "zeros":
             input, step = pad(input, self.kernel_size, self.stride, self.padding, self.dilation, self.padding_mode)
         padding = self.padding if step is None else 0
-        out = conv2d(input, *self._arrays(), self.stride, padding, self.dilation, self.groups, precision=self.precision)
+        out = _conv2d(
+            self._prepared(), input, *self._arrays(), self.stride, padding, self.dilation, self.groups, None,
+            self.precision,
+        )  # fmt: skip
         self._saved = input, step, padding
         return out
 
@@ -191,9 +210,9 @@ class ConvTranspose2d(_Conv):
                 "ConvTranspose2d", np.shape(input), output_size, self.kernel_size, self.stride, self.padding,
                 self.dilation,
             )  # fmt: skip
-        out = conv_transpose2d(
-            input, *self._arrays(), self.stride, self.padding, extra, self.groups, self.dilation,
-            precision=self.precision,
+        out = _conv_transpose2d(
+            self._prepared(), input, *self._arrays(), self.stride, self.padding, extra, self.groups, self.dilation,
+            None, self.precision,
         )  # fmt: skip
         self._saved = input, extra
         return out

@@ -1,5 +1,6 @@
 """Module, which every layer is, and Parameter, what a layer learns."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -23,11 +24,31 @@ class Parameter:
         The sum of the gradients since `Module.zero_grad`; None before the first.
     """
 
-    __slots__ = ("data", "grad")
+    __slots__ = ("_data", "grad", "version")
 
     def __init__(self, data: Array) -> None:
-        self.data: Array = data
+        self._data: Array = data
         self.grad: Array | None = None
+        self.version = 0  # how often somebody got hold of the array, and may have changed it
+
+    @property
+    def data(self) -> Array:
+        self.version += 1
+        return self._data
+
+    @data.setter
+    def data(self, data: Array) -> None:
+        self.version += 1
+        self._data = data
+
+    def peek(self) -> Array:
+        """The array, for a layer that reads it and lets it go."""
+        return self._data
+
+    def alone(self) -> bool:
+        """Whether nobody else holds the array or a view of it, who could change it while ``version`` stays."""
+        # this attribute and getrefcount's argument hold it; a view would hold it as its base
+        return sys.getrefcount(self._data) == 2 and getattr(self._data, "base", self) is None
 
     def accumulate(self, grad: Array) -> None:
         """Add a gradient; the first one is kept as it is."""
@@ -225,7 +246,7 @@ class Module:
         return loaded
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_saved"}
+        return {name: value for name, value in vars(self).items() if name not in ("_saved", "_kept")}
 
     # -------------------------------------------------------------------------------------------------- how it looks
 

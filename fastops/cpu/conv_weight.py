@@ -109,6 +109,7 @@ def grad_weight(out, map, image, g):
     for n in range(0, g.batch, together):
         count = min(together, g.batch - n)
         at = layout_of_batch(g, count, out.itemsize)
+        maps = buffer = None  # the last images' copies, before there are new ones
         maps = np.empty((g.map_channels, at.map_step), out.dtype)
         maps[:, at.phase_step :] = 0
         maps, end = maps.reshape(-1), g.image_channels * at.channel_step

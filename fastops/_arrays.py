@@ -76,6 +76,21 @@ def backend(op: str, name: str, array: Array) -> tuple[Any, Array]:
     return cpu, _numpy(op, name, array)
 
 
+def native(array: Array) -> Array:
+    """What `enter` gave, as an array of the library that it came from."""
+    return getattr(array, "native", array)
+
+
+def to_device(op: str, array: Array, device: Any) -> Array:
+    """The array on 'cpu', as NumPy's, or on 'cuda' or 'cuda:<number>', as CuPy's; itself if it is there."""
+    kind, _, number = device.partition(":") if isinstance(device, str) else ("", "", "")
+    if device != "cpu" and (kind != "cuda" or not (number.isdigit() or device == "cuda")):
+        raise ValueError(f"{op}: device expects 'cpu', 'cuda' or 'cuda:0', 'cuda:1', ..., got {device!r}")
+    if kind == "cpu":
+        return _cuda(op, "device").to_numpy(array) if is_cuda(array) else array
+    return _cuda(op, "device").to_cupy(op, array, int(number or -1))
+
+
 def is_float(array: Array) -> bool:
     """Whether an argument that may hold integers or floats holds floats."""
     return getattr(getattr(array, "dtype", None), "kind", None) == "f"

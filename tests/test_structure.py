@@ -89,7 +89,7 @@ def may_import(module: str) -> tuple[set[str], set[str]]:
     if room == "cpu":
         return {"_jit", *every["cpu"]} - {"cpu" if name else ""}, {"numpy", "numba", "llvmlite"}
     if room == "cuda":
-        return {f"cpu.{name}", *every["cuda"]} - {"cuda" if name else ""}, {"numpy", "numba", "llvmlite"}
+        return {f"cpu.{name}", *every["cuda"]} - {"cuda" if name else ""}, {"numpy", "numba", "llvmlite", "cupy"}
     if room == "nn":
         return {"_arrays", "_shapes", *FAMILIES, *every["nn"]} - {"nn" if name else ""}, {"numpy"}
     if module == "__main__":
@@ -132,10 +132,10 @@ def test_no_module_imports_itself_through_others():
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module or "fastops")
 def test_imports_stand_at_the_top(module):
-    """Save that of fastops.cuda, at the first CUDA array, and those of packages that the command line may lack."""
+    """Save those of fastops.cuda and CuPy, when somebody uses CUDA, and of packages that the command line may lack."""
     for each in IMPORTS[module]:
         if each.inside:
-            late = module == "_arrays" and each.module == "cuda"
+            late = (module, each.module) in {("_arrays", "cuda"), ("cuda._libraries", "cupy")}
             optional = module.startswith("cli.") and not each.ours and each.module.split(".")[0] in OPTIONAL
             assert late or optional, f"{module} imports {each.module or 'fastops'} in a function"
         else:

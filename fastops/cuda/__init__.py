@@ -6,7 +6,9 @@ import numpy as np
 
 from . import _launch, arithmetic, check, elementwise, sums
 from ._launch import Operand
-from ._libraries import Place, place_of
+from ._libraries import Place, place_of, to_cupy, to_numpy
+
+__all__ = ["Backend", "backend_of", "to_cupy", "to_numpy"]
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 

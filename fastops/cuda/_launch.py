@@ -26,6 +26,8 @@ try:
 
     NVIDIA = "numba_cuda" in cuda.__file__
     if SIMULATED:  # which runs Python
+        from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
+
         compiler: Any = None
     elif NVIDIA:
         from numba.cuda import types as cuda_types
@@ -146,8 +148,17 @@ def enqueue(kernel: Kernel, place: Place, blocks: int, threads: int, arguments: 
 
 def view(pointer: int, size: int, dtype: np.dtype[Any], owner: Any) -> Any:
     """Device memory as a one-dimensional array that kernels take; it keeps ``owner`` alive."""
-    interface = dict(shape=(size,), strides=None, typestr=dtype.str, data=(pointer, False), version=2)
+    interface = dict(shape=(size,), strides=None, typestr=dtype.str, data=(pointer, False), version=3)
+    if SIMULATED:
+        return FakeCUDAArray(np.asarray(_Memory(interface, owner)))
     return cuda.from_cuda_array_interface(interface, owner=owner, sync=False)
+
+
+class _Memory:
+    """What NumPy needs to make a view of memory; keeps its owner alive."""
+
+    def __init__(self, interface: dict[str, Any], owner: Any) -> None:
+        self.__array_interface__, self.owner = interface, owner
 
 
 def new_array(shape: tuple[int, ...], dtype: Any, stream: int) -> Any:

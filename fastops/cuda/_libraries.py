@@ -102,13 +102,18 @@ class Place:
             memory = memory.broadcast(shape)
         if memory.contiguous():
             return self._operand(native, memory)
-        first, end = memory.extent()
-        itemsize = memory.dtype.itemsize
-        source = self.view(native, first, (end - first) // itemsize, memory.dtype)
+        source, offset, steps = self.span(native, memory)
         copy = self.lend(self.empty(memory.shape, memory.dtype))
-        steps = tuple(stride // itemsize for stride in memory.strides)
-        gather(self, copy, source, (memory.pointer - first) // itemsize, memory.shape, steps)
+        gather(self, copy, source, offset, memory.shape, steps)
         return copy
+
+    def span(self, native: Any, memory: Memory) -> tuple[Operand, int, tuple[int, ...]]:
+        """All memory between an array's first and last element, where its element 0 is there, and its steps."""
+        (first, end), itemsize = memory.extent(), memory.dtype.itemsize
+        size = (end - first) // itemsize
+        flat = self.view(native, first, size, memory.dtype)
+        steps = tuple(stride // itemsize for stride in memory.strides)
+        return Operand(native, flat, first, (size,), memory.dtype, self), (memory.pointer - first) // itemsize, steps
 
     def _operand(self, native: Any, memory: Memory) -> Operand:
         flat = self.view(native, memory.pointer, prod(memory.shape), memory.dtype)
@@ -167,15 +172,6 @@ class Simulator(Place):
             array.__array_interface__["data"][0], array.shape, array.strides, array.dtype, array.flags.writeable
         )
 
-    def view(self, native: Any, pointer: int, size: int, dtype: Any) -> Any:
-        described = dict(shape=(size,), typestr=dtype.str, data=(pointer, False), version=3)
-        return type(native)(np.asarray(_Described(described, native)))
-
-
-class _Described:
-    def __init__(self, interface: dict[str, Any], owner: Any) -> None:
-        self.__array_interface__, self.owner = interface, owner
-
 
 def place_of(array: Any) -> Place | None:
     """Whose array it is, or None for one of another kind."""
@@ -190,3 +186,31 @@ def place_of(array: Any) -> Place | None:
         stream = array.__cuda_array_interface__.get("stream")
         return Place(_launch.device_of(array), stream or 0)
     return None
+
+
+def to_cupy(op: str, array: Any, device: int) -> Any:
+    """The array as CuPy's on a device, -1 for the current one; itself if it is there."""
+    try:
+        import cupy  # who wants its arrays may not have imported it yet
+    except Exception as trouble:  # not installed, or broken in ways of its own
+        raise TypeError(
+            f"{op}: device='cuda' needs CuPy, which cannot be imported ({type(trouble).__name__}); "
+            'pip install "fastops[cuda13]" (or cuda12)'
+        ) from None
+    try:
+        if device < 0:
+            return cupy.asarray(array)
+        with cupy.cuda.Device(device):
+            return cupy.asarray(array)
+    except Exception as trouble:  # no driver, or no such device
+        raise ValueError(
+            f"{op}: device expects one that CuPy can use, got trouble: {trouble}".splitlines()[0]
+        ) from None
+
+
+def to_numpy(array: Any) -> np.ndarray[Any, Any]:
+    """A copy of a CUDA array on the host."""
+    place = place_of(array)
+    assert place is not None
+    operand = place.operand(array)
+    return _launch.fetch(place, operand.native).reshape(operand.shape)

@@ -81,10 +81,8 @@ def copy(place, out, array):
     if to.contiguous():
         _cast.threads(place, array.size, place.lend(out), array)
         return
-    first, end = to.extent()
-    target = place.view(out, first, (end - first) // to.dtype.itemsize, to.dtype)
-    steps = tuple(stride // to.dtype.itemsize for stride in to.strides)
-    gather(place, target, array, (to.pointer - first) // to.dtype.itemsize, to.shape, steps, scatter=True)
+    target, offset, steps = place.span(out, to)
+    gather(place, target, array, offset, to.shape, steps, scatter=True)
 
 
 def product(a, b):

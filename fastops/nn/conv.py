@@ -25,7 +25,8 @@ class _Conv(Module):
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: Pair, stride: Pair, padding: Pair | str, dilation: Pair,
-        groups: int, bias: bool, padding_mode: str, dtype: Any, rng: Any, precision: str, transposed: bool,
+        groups: int, bias: bool, padding_mode: str, dtype: Any, rng: Any, precision: str, device: Any,
+        transposed: bool,
     ) -> None:  # fmt: skip
         op = type(self).__name__
         self.in_channels = _shapes.integer(op, "in_channels", in_channels, 1)
@@ -50,6 +51,8 @@ class _Conv(Module):
         biased, dtype, rng = _shapes.flag(op, "bias", bias), float_dtype(op, dtype), generator(op, rng)
         self.weight = Parameter(uniform(rng, shape, fan_in, dtype))
         self.bias = Parameter(uniform(rng, (out_channels,), fan_in, dtype)) if biased else None
+        if device is not None:
+            self.to(device=device)
 
     def _arrays(self) -> tuple[Array, Array | None]:
         return self.weight.peek(), None if self.bias is None else self.bias.peek()
@@ -101,6 +104,8 @@ class Conv2d(_Conv):
         Where the weights come from.
     precision : {'exact', 'fast'}
         As `fastops.conv2d` has it.
+    device : {'cpu', 'cuda', 'cuda:0', ...}, optional
+        Where weight and bias are; see `Module.to`.
 
     Attributes
     ----------
@@ -128,11 +133,11 @@ class Conv2d(_Conv):
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: Pair, stride: Pair = 1, padding: Pair | str = 0,
         dilation: Pair = 1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros", *,
-        dtype: Any = np.float32, rng: Any = None, precision: str = "exact",
+        dtype: Any = np.float32, rng: Any = None, precision: str = "exact", device: Any = None,
     ) -> None:  # fmt: skip
         super().__init__(
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, dtype, rng,
-            precision, transposed=False,
+            precision, device, transposed=False,
         )  # fmt: skip
 
     def forward(self, input: Array) -> Array:
@@ -167,7 +172,7 @@ class ConvTranspose2d(_Conv):
     groups : int
     bias : bool
     padding_mode : {'zeros'}
-    dtype, rng, precision
+    dtype, rng, precision, device
         As `Conv2d` has them.
 
     Attributes
@@ -192,14 +197,14 @@ class ConvTranspose2d(_Conv):
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: Pair, stride: Pair = 1, padding: Pair = 0,
         output_padding: Pair = 0, groups: int = 1, bias: bool = True, dilation: Pair = 1, padding_mode: str = "zeros",
-        *, dtype: Any = np.float32, rng: Any = None, precision: str = "exact",
+        *, dtype: Any = np.float32, rng: Any = None, precision: str = "exact", device: Any = None,
     ) -> None:  # fmt: skip
         if padding_mode != "zeros":
             raise ValueError(f"ConvTranspose2d: padding_mode expects 'zeros', got {_shapes.told(padding_mode)}")
         self.output_padding = _shapes.pair("ConvTranspose2d", "output_padding", output_padding, 0)
         super().__init__(
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, dtype, rng,
-            precision, transposed=True,
+            precision, device, transposed=True,
         )  # fmt: skip
 
     def forward(self, input: Array, output_size: Sequence[int] | None = None) -> Array:

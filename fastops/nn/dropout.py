@@ -48,7 +48,7 @@ class Dropout(Module):
         _, grad = _arrays.enter("Dropout", grad_output=grad_output)
         _arrays.same_dtype("Dropout", "grad_output", grad, output)
         _shapes.same("Dropout", "grad_output", grad.shape, output.shape)
-        return dropout_backward(grad, p, training, rng=seed)
+        return dropout_backward(_arrays.native(grad), p, training, rng=seed)
 
     def extra_repr(self) -> str:
         return f"p={self.p}, inplace={self.inplace}"

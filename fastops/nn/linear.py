@@ -21,6 +21,8 @@ class Linear(Module):
     dtype : float32 or float64
     rng : None, int, numpy.random.SeedSequence or numpy.random.Generator
         Where the weights come from.
+    device : {'cpu', 'cuda', 'cuda:0', ...}, optional
+        Where weight and bias are; see `Module.to`.
 
     Attributes
     ----------
@@ -31,7 +33,7 @@ class Linear(Module):
 
     Notes
     -----
-    The products are NumPy's: they run in its BLAS, whose number of threads may change the last bits.
+    The products are NumPy's (or CuPy's): they run in its BLAS, whose number of threads may change the last bits.
 
     Examples
     --------
@@ -42,8 +44,9 @@ class Linear(Module):
     """
 
     def __init__(
-        self, in_features: int, out_features: int, bias: bool = True, *, dtype: Any = np.float32, rng: Any = None
-    ) -> None:
+        self, in_features: int, out_features: int, bias: bool = True, *, dtype: Any = np.float32, rng: Any = None,
+        device: Any = None,
+    ) -> None:  # fmt: skip
         self.in_features = _shapes.integer("Linear", "in_features", in_features, 1)
         self.out_features = _shapes.integer("Linear", "out_features", out_features, 1)
         biased, dtype = _shapes.flag("Linear", "bias", bias), float_dtype("Linear", dtype)
@@ -51,21 +54,25 @@ class Linear(Module):
         shape = self.out_features, self.in_features
         self.weight = Parameter(uniform(rng, shape, self.in_features, dtype))
         self.bias = Parameter(uniform(rng, shape[:1], self.in_features, dtype)) if biased else None
+        if device is not None:
+            self.to(device=device)
 
     def forward(self, input: Array) -> Array:
-        _, x, weight = _arrays.enter("Linear", input=input, weight=self.weight.data)
+        _, *entered = _arrays.enter("Linear", input=input, weight=self.weight.peek())
+        x, weight = map(_arrays.native, entered)
         if x.shape[-1:] != (self.in_features,):
             raise ValueError(f"Linear: input expects shape (..., {self.in_features}), got {x.shape}")
         with np.errstate(all="ignore"):  # infinities and NaN go through in silence, as they do everywhere else
             out = x @ weight.T
             if self.bias is not None:
-                out += self.bias.data
+                out += self.bias.peek()
         self._saved = (x,)
         return out
 
     def backward(self, grad_output: Array) -> Array:
         (x,) = self._remembered()
-        _, weight, grad = _arrays.enter("Linear", weight=self.weight.data, grad_output=grad_output)
+        _, *entered = _arrays.enter("Linear", weight=self.weight.peek(), grad_output=grad_output)
+        weight, grad = map(_arrays.native, entered)
         _shapes.same("Linear", "grad_output", grad.shape, (*x.shape[:-1], self.out_features))
         rows = grad.reshape(-1, self.out_features)
         with np.errstate(all="ignore"):

@@ -58,7 +58,7 @@ class CrossEntropyLoss(_Loss):
         label_smoothing: float = 0.0,
     ) -> None:  # fmt: skip
         op = "CrossEntropyLoss"
-        self.weight = weight if weight is None else _arrays.enter(op, weight=weight)[1]
+        self.weight = weight if weight is None else _arrays.native(_arrays.enter(op, weight=weight)[1])
         self.ignore_index = _shapes.integer(op, "ignore_index", ignore_index, -(2**63), 2**63 - 1)
         self.reduction = _shapes.choice(op, "reduction", reduction, _shapes.REDUCTIONS)
         self.label_smoothing = _shapes.number(op, "label_smoothing", label_smoothing)

@@ -30,7 +30,7 @@ class Conv2d(conv.Conv2d):
         left = right.  0 with the other modes.
     group : int
     has_bias : bool
-    dtype, rng, precision
+    dtype, rng, precision, device
         As `fastops.nn.Conv2d` has them.
 
     Examples
@@ -44,7 +44,7 @@ class Conv2d(conv.Conv2d):
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: Pair, stride: Pair = 1, pad_mode: str = "same",
         padding: int | Sequence[int] = 0, dilation: Pair = 1, group: int = 1, has_bias: bool = False, *,
-        dtype: Any = np.float32, rng: Any = None, precision: str = "exact",
+        dtype: Any = np.float32, rng: Any = None, precision: str = "exact", device: Any = None,
     ) -> None:  # fmt: skip
         pad_mode = _shapes.choice("Conv2d", "pad_mode", pad_mode, ("same", "valid", "pad"))
         pads = _sides(padding)
@@ -52,7 +52,7 @@ class Conv2d(conv.Conv2d):
             raise ValueError(f"Conv2d: padding expects 0 with pad_mode {pad_mode!r}, got {_shapes.told(padding)}")
         super().__init__(
             in_channels, out_channels, kernel_size, stride, pads if pad_mode == "pad" else pad_mode, dilation, group,
-            has_bias, dtype=dtype, rng=rng, precision=precision,
+            has_bias, dtype=dtype, rng=rng, precision=precision, device=device,
         )  # fmt: skip
 
 
@@ -82,6 +82,7 @@ class BatchNorm2d(norm.BatchNorm2d):
         None: the batch's own statistics in training, the running ones in evaluation.  True: always the batch's own,
         which also move the running ones.  False: always the running ones, as they are.
     dtype : float32 or float64
+    device : {'cpu', 'cuda', 'cuda:0', ...}, optional
 
     Notes
     -----
@@ -98,12 +99,12 @@ class BatchNorm2d(norm.BatchNorm2d):
 
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float = 0.9, affine: bool = True,
-        use_batch_statistics: bool | None = None, *, dtype: Any = np.float32,
+        use_batch_statistics: bool | None = None, *, dtype: Any = np.float32, device: Any = None,
     ) -> None:  # fmt: skip
         kept = _shapes.number("BatchNorm2d", "momentum", momentum)
         if not 0 <= kept <= 1:
             raise ValueError(f"BatchNorm2d: momentum expects a number from 0 to 1, got {kept}")
-        super().__init__(num_features, eps, 1 - kept, affine, dtype=dtype)
+        super().__init__(num_features, eps, 1 - kept, affine, dtype=dtype, device=device)
         self.num_batches_tracked = None
         if use_batch_statistics is not None:
             use_batch_statistics = _shapes.flag("BatchNorm2d", "use_batch_statistics", use_batch_statistics)

@@ -4,6 +4,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, Self
 
+import numpy as np
+
 from .. import _arrays, _shapes
 from .._arrays import Array
 from .init import float_dtype
@@ -179,26 +181,65 @@ class Module:
         for parameter in self.parameters():
             parameter.grad = None
 
-    def to(self, dtype: Any) -> Self:
-        """Make parameters, gradients and running statistics float32 or float64; returns the layer itself."""
-        dtype = float_dtype(type(self).__name__, dtype)
+    def to(self, *args: Any, device: Any = None, dtype: Any = None) -> Self:
+        """Move parameters, gradients and running statistics, or change their dtype; returns the layer itself.
+
+        Parameters
+        ----------
+        *args
+            A device, a dtype, or both in this order, as torch takes them.
+        device : {'cpu', 'cuda', 'cuda:0', ...}, optional
+            'cpu' makes NumPy arrays of them, 'cuda' CuPy's, on the current device or the one of that number.
+        dtype : float32 or float64, optional
+
+        Raises
+        ------
+        TypeError
+            Neither is given, dtype is another one, or CuPy is not installed.
+        ValueError
+            There is no such device.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastops import nn
+        >>> nn.Linear(2, 3).to("cpu", np.float64).weight
+        Parameter(shape=(3, 2), dtype=float64)
+        """
+        op = type(self).__name__
+        for value in args:
+            if isinstance(value, str) and value.partition(":")[0] in ("cpu", "cuda"):
+                device = value
+            else:
+                dtype = float_dtype(op, value)
+        if device is None and dtype is None:
+            raise TypeError(f"{op}: to expects a device or a dtype, got neither")
+        dtype = None if dtype is None else float_dtype(op, dtype)
+
+        def moved(value: Array) -> Array:
+            value = value if device is None else _arrays.to_device(op, value, device)
+            return value if dtype is None else value.astype(dtype, copy=False)
+
         for _, module in self.named_modules():
             module._saved = None
         for _, module, name in list(self._state()):
             value = getattr(module, name)
             if isinstance(value, Parameter):
-                value.data = value.data.astype(dtype, copy=False)
-                value.grad = None if value.grad is None else value.grad.astype(dtype, copy=False)
-            elif value.dtype.kind == "f":
-                setattr(module, name, value.astype(dtype, copy=False))
+                value.data = moved(value.data)
+                value.grad = None if value.grad is None else moved(value.grad)
+            elif value.dtype.kind == "f":  # a counter stays on the host
+                setattr(module, name, moved(value))
         return self
 
     def state_dict(self) -> dict[str, Array]:
-        """Copies of the parameters and running statistics, by torch's names."""
-        return {key: _array(module, name).copy() for key, module, name in self._state()}
+        """Copies of the parameters and running statistics as NumPy arrays, by torch's names."""
+        return {
+            key: np.array(_arrays.to_device("state_dict", _array(module, name), "cpu"))
+            for key, module, name in self._state()
+        }
 
     def load_state_dict(self, state_dict: Mapping[str, Array], strict: bool = True) -> Loaded:
-        """Copy in the arrays of a `state_dict`: fastops's, or torch's as NumPy arrays.
+        """Copy in the arrays of a `state_dict`: fastops's, or torch's as NumPy arrays; on whatever device the layer is.
 
         Parameters
         ----------
@@ -242,7 +283,8 @@ class Module:
             raise KeyError(f"load_state_dict: state_dict expects this layer's names, got {' and '.join(wrong)}")
         copies = {key: _checked(key, state_dict[key], array) for key, array in own.items() if key in state_dict}
         for key, copy in copies.items():
-            own[key][...] = copy
+            device = f"cuda:{own[key].device.id}" if _arrays.is_cuda(own[key]) else "cpu"
+            own[key][...] = _arrays.to_device("load_state_dict", copy, device)
         return loaded
 
     def __getstate__(self) -> dict[str, Any]:
@@ -270,6 +312,8 @@ def _array(module: Module, name: str) -> Array:
 
 def _checked(key: str, value: Array, own: Array) -> Array:
     """A copy of an entry in the dtype of the array that it is for, or the error that it deserves."""
+    if _arrays.is_cuda(value):
+        value = _arrays.to_device("load_state_dict", value, "cpu")
     _, array = _arrays.backend("load_state_dict", key, value)
     if array.dtype.kind not in ("f" if own.dtype.kind == "f" else "iu"):
         expected = "floats" if own.dtype.kind == "f" else "integers"

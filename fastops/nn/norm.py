@@ -19,7 +19,7 @@ class _BatchNorm(Module):
 
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
-        track_running_stats: bool = True, *, bias: bool = True, dtype: Any = np.float32,
+        track_running_stats: bool = True, *, bias: bool = True, dtype: Any = np.float32, device: Any = None,
     ) -> None:  # fmt: skip
         op = type(self).__name__
         self.num_features = features = _shapes.integer(op, "num_features", num_features, 1)
@@ -34,6 +34,8 @@ class _BatchNorm(Module):
         self.running_mean: Array | None = np.zeros(features, dtype) if track else None
         self.running_var: Array | None = np.ones(features, dtype) if track else None
         self.num_batches_tracked: Array | None = np.array(0, np.int64) if track else None
+        if device is not None:
+            self.to(device=device)
 
     def reset_running_stats(self) -> None:
         """Set the running statistics back to mean 0 and variance 1 of no batches."""
@@ -51,8 +53,8 @@ class _BatchNorm(Module):
         return {
             "running_mean": self.running_mean if running else None,
             "running_var": self.running_var if running else None,
-            "weight": None if self.weight is None else self.weight.data,
-            "bias": None if self.bias is None else self.bias.data,
+            "weight": None if self.weight is None else self.weight.peek(),
+            "bias": None if self.bias is None else self.bias.peek(),
             "training": of_batch,
             "eps": self.eps,
         }
@@ -108,6 +110,8 @@ class BatchNorm1d(_BatchNorm):
     bias : bool
         False leaves out ``bias`` alone.
     dtype : float32 or float64
+    device : {'cpu', 'cuda', 'cuda:0', ...}, optional
+        Where parameters and running statistics are; see `Module.to`.
 
     Attributes
     ----------
@@ -115,6 +119,7 @@ class BatchNorm1d(_BatchNorm):
         (C,).
     running_mean, running_var : (C,) array or None
     num_batches_tracked : 0-d int64 array or None
+        On the host, whatever the device.
 
     Examples
     --------
@@ -136,7 +141,7 @@ class BatchNorm2d(_BatchNorm):
 
     Parameters
     ----------
-    num_features, eps, momentum, affine, track_running_stats, bias, dtype
+    num_features, eps, momentum, affine, track_running_stats, bias, dtype, device
         As `BatchNorm1d` has them.
 
     Examples

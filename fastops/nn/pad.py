@@ -9,7 +9,7 @@ def pad(
     dilation: tuple[int, int], mode: str,
 ) -> tuple[Array, _shapes.Padding]:  # fmt: skip
     """The input with a margin of its own rows and columns, and where each of them came from."""
-    _, x = _arrays.enter("Conv2d", input=input)
+    x = _arrays.native(_arrays.enter("Conv2d", input=input)[1])
     step = _shapes.padding_indices("Conv2d", x.shape, kernel_size, stride, padding, dilation, mode)
     return x.take(step.rows, axis=-2).take(step.columns, axis=-1), step
 

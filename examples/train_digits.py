@@ -80,13 +80,23 @@ def batches(count: int, size: int, rng: np.random.Generator) -> Iterator[np.ndar
         yield order[start : start + size]
 
 
-def accuracy(model: nn.Module, digits: Digits) -> float:
-    return float((predictions(model, digits) == digits.labels).mean())
+def on(device: str, array: np.ndarray) -> Any:
+    """The array where the model is: itself, or a copy on the GPU."""
+    if device == "cpu":
+        return array
+    import cupy  # of the extras cuda12 and cuda13
+
+    return cupy.asarray(array)
 
 
-def predictions(model: nn.Module, digits: Digits) -> np.ndarray:
+def accuracy(model: nn.Module, digits: Digits, device: str) -> float:
+    return float((predictions(model, digits, device) == digits.labels).mean())
+
+
+def predictions(model: nn.Module, digits: Digits, device: str) -> np.ndarray:
     model.eval()
-    return model(digits.images).argmax(axis=1)
+    classes = model(on(device, digits.images)).argmax(axis=1)
+    return classes if device == "cpu" else classes.get()
 
 
 class History(NamedTuple):
@@ -99,7 +109,7 @@ class History(NamedTuple):
 
 def train(
     model: nn.Module, training: Digits, test: Digits, rng: np.random.Generator, epochs: int, batch_size: int,
-    learning_rate: float,
+    learning_rate: float, device: str = "cpu",
 ) -> History:  # fmt: skip
     """Minimise the cross-entropy of `training`; the learning rate falls along a cosine.  `test` is only looked at."""
     history, criterion, optimiser = History([], [], []), nn.CrossEntropyLoss(), MomentumSGD(model)
@@ -110,15 +120,15 @@ def train(
         for _ in range(epochs):
             model.train()
             for batch in batches(len(training.labels), batch_size, rng):
-                loss = criterion(model(training.images[batch]), training.labels[batch])
+                loss = criterion(model(on(device, training.images[batch])), on(device, training.labels[batch]))
                 model.zero_grad()
                 model.backward(criterion.backward())
                 optimiser.step(learning_rate * (1 + math.cos(math.pi * len(history.losses) / steps)) / 2)
                 history.losses.append(float(loss))
                 progress.advance(task)
-            history.training.append(accuracy(model, training))
-            history.test.append(accuracy(model, test))
-            progress.update(task, description=f"loss {loss:.4f}, test accuracy {history.test[-1]:.3f}")
+            history.training.append(accuracy(model, training, device))
+            history.test.append(accuracy(model, test, device))
+            progress.update(task, description=f"loss {float(loss):.4f}, test accuracy {history.test[-1]:.3f}")
     return history
 
 
@@ -192,17 +202,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the split, the weights, the batches and the dropout")
     parser.add_argument("--learning-rate", type=positive(float), default=0.05, help="at the start")
     parser.add_argument("--output-dir", type=Path, default=Path(), help="where the pictures go")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda needs CuPy and a GPU")
     options = parser.parse_args(arguments)
     if not 0 <= options.seed < 2**32:
         parser.error(f"argument --seed: expects a number from 0 to 2**32 - 1, got {options.seed}")
 
     training, test = load(options.seed)
     rng = np.random.default_rng(options.seed)
-    model = network(rng)
-    history = train(model, training, test, rng, options.epochs, options.batch_size, options.learning_rate)
+    device = options.device
+    model = network(rng).to(device=device)
+    history = train(model, training, test, rng, options.epochs, options.batch_size, options.learning_rate, device)
     options.output_dir.mkdir(parents=True, exist_ok=True)
     draw_learning_curve(history, options.output_dir / "learning_curve.png")
-    draw_predictions(test, predictions(model, test), options.output_dir / "predictions.png")
+    draw_predictions(test, predictions(model, test, device), options.output_dir / "predictions.png")
     print(f"pictures: {options.output_dir / 'learning_curve.png'}, {options.output_dir / 'predictions.png'}")
     print(f"test accuracy: {history.test[-1]:.3f}")
 

@@ -95,7 +95,7 @@ def may_import(module: str) -> tuple[set[str], set[str]]:
     if module == "__main__":
         return {"", *every["cli"]}, set()
     if room == "cli":
-        return {"", "_jit", *every["cli"]}, {"numpy", *OPTIONAL}
+        return {"", "_jit", *every["cli"], *({"cuda"} if name == "info" else ())}, {"numpy", *OPTIONAL}
     raise AssertionError(f"{module} has no place in the plan")
 
 
@@ -135,7 +135,7 @@ def test_imports_stand_at_the_top(module):
     """Save those of fastops.cuda and CuPy, when somebody uses CUDA, and of packages that the command line may lack."""
     for each in IMPORTS[module]:
         if each.inside:
-            late = (module, each.module) in {("_arrays", "cuda"), ("cuda._libraries", "cupy")}
+            late = (module, each.module) in {("_arrays", "cuda"), ("cuda._libraries", "cupy"), ("cli.info", "cuda")}
             optional = module.startswith("cli.") and not each.ours and each.module.split(".")[0] in OPTIONAL
             assert late or optional, f"{module} imports {each.module or 'fastops'} in a function"
         else:

@@ -362,6 +362,7 @@ def test_asv_times_every_case(benchmarks):
     names = [name for each in timed for name in each.params[1]]
     assert sorted(names) == sorted(case.name for case in SUITE)
     assert {each.params[0] for each in timed} == {("fastops", "torch")}
+    assert {each.params[2] for each in timed} == {("cpu", "cuda")}
 
 
 @pytest.mark.parametrize("library", ["fastops", "torch"])
@@ -372,8 +373,8 @@ def test_an_asv_benchmark_runs(benchmarks, library, name):
         c for c in classes(benchmarks) if name in getattr(c, "params", ((), ()))[1] and hasattr(c, "time_call")
     )
     benchmark = chosen()
-    benchmark.setup(library, name)
-    benchmark.time_call(library, name)
+    benchmark.setup(library, name, "cpu")
+    benchmark.time_call(library, name, "cpu")
     assert benchmark.result is not None
 
 
@@ -408,6 +409,9 @@ def test_the_machine_has_limits(benchmarks, monkeypatch):
 
 def test_asv_skips_what_is_missing(benchmarks, monkeypatch):
     benchmark = benchmarks.operator("relu")()
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(NotImplementedError, match="no CUDA device"):
+        benchmark.setup("fastops", "relu on 1x3x32x32", "cuda")
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(NotImplementedError, match="torch lacks it"):
         benchmark.setup("torch", "relu on 1x3x32x32")

@@ -103,7 +103,7 @@ LARGE = [each for each in suite.OPERATORS if each.family == "large"]
 class Arithmetic(on([each for each in CONVOLUTIONS if each.dtype == "float32"])):
     """A convolution's multiplications and additions, by the definition: Winograd may come out above 1."""
 
-    def track_share_of_peak_gflops(self, library, name):
+    def track_share_of_peak_gflops(self, library, name, device="cpu"):
         x, weight, _ = self.arrays
         result = np.asarray(self.result)
         places = x if self.cases[name].case.operator == "conv_transpose2d" else result
@@ -116,7 +116,7 @@ class Arithmetic(on([each for each in CONVOLUTIONS if each.dtype == "float32"]))
 class Bandwidth(on(LARGE)):
     """The bytes of the arguments and of the result, each once; the result is a new array each time."""
 
-    def track_share_of_copy_gbs(self, library, name):
+    def track_share_of_copy_gbs(self, library, name, device="cpu"):
         results = self.result if isinstance(self.result, tuple) else (self.result,)
         moved = sum(a.nbytes for a in self.arrays) + np.asarray(results[0]).nbytes
         return moved / seconds(self.call) / peak_bytes()
@@ -127,5 +127,5 @@ class Bandwidth(on(LARGE)):
 class Memory(on(LARGE)):
     """The most that the process has held, the making of the arrays included; torch's line holds fastops, too."""
 
-    def peakmem_call(self, library, name):
+    def peakmem_call(self, library, name, device="cpu"):
         self.call()

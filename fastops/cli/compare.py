@@ -17,6 +17,7 @@ from fastops import _jit
 from fastops.cli import EXTRA, UsageError, onnx_models
 from fastops.cli.cases import CASES, Array, Case
 from fastops.cli.chart import draw
+from fastops.cli.devices import CPU, Device, cuda
 from fastops.cli.info import machine, versions
 from fastops.cli.measure import EFFORT, HEAD, ONNX, TOLERANCE, Row, measure
 from fastops.cli.pages import PAGES, start_again_with
@@ -76,6 +77,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="fresh: large outputs on pages new from the system; recycled: on pages used before "
         "(default: as malloc does)",
     )
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cpu", help="cuda: CuPy's arrays, beside torch on the same GPU"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the ratios as a bar chart into FILE.png")
 
@@ -83,6 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     if arguments.pages:
         start_again_with(arguments.pages)
+    device = on_device(arguments.device)
     dtype = None if arguments.suite else arguments.dtype or "float32"
     torch = optional("torch")
     picture, jobs = of_the_suite(arguments) if arguments.suite else on_the_photograph(arguments, str(dtype))
@@ -98,13 +103,14 @@ def run(arguments: argparse.Namespace) -> int:
         "threading_layer": _jit.threading_layer(),
         "size": arguments.size,
         "dtype": dtype,
+        "device": arguments.device,
         "precision": arguments.precision,
         "pages": arguments.pages,
         "suite": arguments.suite,
         "picture": picture,
     }
     onnx = partial(onnx_models.session, threads=report["threads"]) if arguments.suite else None
-    if onnx and not onnx_models.installed():
+    if onnx and (device is not CPU or not onnx_models.installed()):
         onnx = None
     print(introduction(report))
     print(HEAD + ONNX.format("onnx") if arguments.suite else HEAD)
@@ -114,7 +120,9 @@ def run(arguments: argparse.Namespace) -> int:
             show(number, str(job))
             effort = EFFORT[arguments.size]
             with torch.inference_mode(not job.backward) if torch else nullcontext():
-                row = measure(job.case, job.batch, job.input(), torch, effort, job.backward, arguments.precision, onnx)
+                row = measure(
+                    job.case, job.batch, job.input(), torch, effort, job.backward, arguments.precision, onnx, device
+                )
             rows.append(replace(row, family=job.family))
             print(coloured(rows[-1]), flush=True)
     report["summary"] = summarise(rows)
@@ -153,6 +161,24 @@ def of_the_suite(arguments: argparse.Namespace) -> tuple[None, list[Job]]:
     if not found:
         raise UsageError(f"no case of {' or '.join(arguments.op)} is in {' or '.join(arguments.suite)}")
     return None, [Job(each.case, each.batch, each.input, each.backward, each.family) for each in found]
+
+
+def on_device(name: str) -> Device:
+    """The device to run on; torch's float32 there means float32, as fastops's does."""
+    if name == "cpu":
+        return CPU
+    cupy, torch = optional("cupy"), optional("torch")
+    if cupy is None:
+        raise UsageError('--device cuda needs CuPy, to install: pip install "fastops[cuda13]" (or cuda12)')
+    try:
+        cupy.zeros(1)
+    except Exception as trouble:  # no driver, no device, or a broken toolkit
+        raise UsageError(f"--device cuda: CuPy finds no device ({type(trouble).__name__}: {trouble})") from None
+    if torch:
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+        if not torch.cuda.is_available():
+            raise UsageError("--device cuda: torch finds no device; a torch built for CUDA is its peer")
+    return cuda(cupy)
 
 
 def optional(module: str) -> Any:
@@ -198,6 +224,8 @@ def introduction(report: dict[str, Any]) -> str:
     torch = f"torch {versions['torch']}" if optional("torch") else "no torch"
     onnx = f", onnxruntime {versions['onnxruntime']}" if suite and onnx_models.installed() else ""
     what = [f"{report['threads']} threads ({report['threading_layer']})"]
+    if report["device"] != "cpu":
+        what = [f"device {report['device']}"]
     what += [f"pages {report['pages']}"] if report["pages"] else []
     what += [f"precision {report['precision']}"] if suite or report["precision"] != "exact" else []
     what += [report["dtype"]] if report["dtype"] else []
@@ -207,7 +235,7 @@ def introduction(report: dict[str, Any]) -> str:
     missing = [package for module, package in packages.items() if not optional(module)]
     if missing:
         lines += [f"Not installed: {', '.join(missing)}. To install: {EXTRA}"]
-    if suite and not onnx:
+    if suite and not onnx and report["device"] == "cpu":
         lines += [f"Without ONNX Runtime, which is not installed. To install: {onnx_models.EXTRA}"]
     if load and load > 1:
         lines += [f"This machine was busy in the last minute (load average {load:.1f}): read the times with care."]

@@ -8,7 +8,15 @@ from pathlib import Path
 import fastops
 from fastops import _jit
 
-PACKAGES = ("numpy", "numba", "llvmlite", "torch")  # asked for by metadata: torch takes seconds to import
+PACKAGES = (
+    "numpy",
+    "numba",
+    "llvmlite",
+    "numba-cuda",
+    "cupy-cuda12x",
+    "cupy-cuda13x",
+    "torch",
+)  # asked for by metadata: torch takes seconds to import
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +38,7 @@ def facts() -> dict[str, str]:
         "threads": str(_jit.threads()),
         "threading layer": _jit.threading_layer(),
         "cache": cache(),
-        "cuda": "no: not in this version of fastops",
+        "cuda": gpu(),
     }
 
 
@@ -71,3 +79,12 @@ def cache() -> str:
         return "none (FASTOPS_CACHE=0, or no folder that can be written to): kernels compile anew in every process"
     sizes = [file.stat().st_size for file in folder.rglob("*") if file.is_file()]
     return f"{folder} ({len(sizes)} files, {sum(sizes) / 1e6:.1f} MB)"
+
+
+def gpu() -> str:
+    """The CUDA devices, or why there are none: their packages may be missing, or broken in ways of their own."""
+    try:
+        from fastops import cuda
+    except Exception as trouble:
+        return f"no: {type(trouble).__name__}: {trouble}".splitlines()[0]
+    return cuda.found()

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastops.cli.cases import Array, Case
+from fastops.cli.devices import CPU, Device
 from fastops.cli.work import Call, of_gradient, of_operator, with_precision
 
 Peer = Callable[[Case, Sequence[Array]], Call | None]  # another library's call for a case, where it has the operator
@@ -92,6 +93,7 @@ def measure(
     backward: bool = False,
     precision: str = "exact",
     onnx: Peer | None = None,
+    device: Device = CPU,
 ) -> Row:
     """Check the case's first result, or its gradients, then time it.
 
@@ -102,9 +104,9 @@ def measure(
     rounds: list[tuple[float, ...]] = []
     onnx_seconds: list[float] = []
     try:
-        work = (of_gradient if backward else of_operator)(case, arrays, torch, with_precision(precision))
+        work = (of_gradient if backward else of_operator)(case, arrays, torch, with_precision(precision), device)
         want = work.want() if work.want else None
-        result = work.ours()
+        result = device.take_all(work.ours())
     except Exception as exception:  # one broken operator must not hide what the others do
         verdict = Verdict(None, None, f"raised {type(exception).__name__}: {exception}".splitlines()[0])
     else:
@@ -112,7 +114,7 @@ def measure(
             want = work.expected(result)
         if want is not None:
             verdict = judge(result, want, work.exact)
-        rounds = list(timings((work.ours, work.theirs), effort))
+        rounds = list(timings((work.ours, work.theirs), effort, device.wait))
         # After the others: beside a session's threads, even idle, parallel regions stalled for 8 ms (seen here).
         third = onnx(case, arrays) if onnx and not backward else None
         onnx_seconds = [seconds for (seconds,) in timings((third,), effort)] if third else []
@@ -163,23 +165,28 @@ def judge_array(got: Array, due: Array, exact: bool) -> Verdict:
     return Verdict(float(difference.max() / size.max()), share, problem)
 
 
-def timings(calls: Sequence[Call | None], effort: Effort) -> Iterator[tuple[float, ...]]:
+def timings(calls: Sequence[Call | None], effort: Effort, wait: Call | None = None) -> Iterator[tuple[float, ...]]:
     """Seconds per call of each, taken in turn: at least three rounds, and as many more as the effort has time for."""
     end = time.perf_counter() + effort.case
     done = 0
     while done < 3 or time.perf_counter() < end:
-        yield tuple(seconds_per_call(call, effort) if call else math.nan for call in calls)
+        yield tuple(seconds_per_call(call, effort, wait) if call else math.nan for call in calls)
         done += 1
 
 
-def seconds_per_call(call: Call, effort: Effort) -> float:
+def seconds_per_call(call: Call, effort: Effort, wait: Call | None = None) -> float:
+    """The mean time of a call; `wait`, for the device that it runs on, counts as part of it."""
     time.sleep(QUIET)
     calls, start = 0, time.perf_counter()
     while not calls or time.perf_counter() < start + effort.untimed:
         call()
         calls += 1
+    if wait:
+        wait()
     calls = max(1, round(calls * effort.timed / (time.perf_counter() - start)))
     start = time.perf_counter()
     for _ in range(calls):
         call()
+    if wait:
+        wait()
     return (time.perf_counter() - start) / calls

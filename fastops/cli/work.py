@@ -13,6 +13,7 @@ import numpy as np
 import fastops
 
 from .cases import Array, Case
+from .devices import CPU, Device
 
 Call = Callable[[], Any]
 
@@ -42,17 +43,19 @@ def with_precision(precision: str) -> Any:
     return SimpleNamespace(**{**functions, **told})
 
 
-def of_operator(case: Case, arrays: Sequence[Array], torch: Any, ops: Any = fastops) -> Work:
+def of_operator(case: Case, arrays: Sequence[Array], torch: Any, ops: Any = fastops, device: Device = CPU) -> Work:
     """The case's operator; `ops` is fastops, or what with_precision makes of it."""
-    theirs, expected = None, case.expected
+    theirs, want, expected = None, None, case.expected
     if torch is not None and case.in_torch:
-        tensors = [tensor(a, torch) for a in arrays]
-        theirs = partial(case.torch or case.call, torch.nn.functional, *tensors)
+        call = partial(case.torch or case.call, torch.nn.functional)
+        theirs = want = partial(call, *(device.tensor(a, torch) for a in arrays))
+        if device is not CPU:
+            want = partial(call, *(CPU.tensor(a, torch) for a in arrays))
     check = None if expected is None else lambda result: expected(result, *arrays)
-    return Work(partial(case.call, ops, *arrays), theirs, theirs, check, case.exact)
+    return Work(partial(case.call, ops, *device.put_all(arrays)), theirs, want, check, case.exact)
 
 
-def of_gradient(case: Case, arrays: Sequence[Array], torch: Any, ops: Any = fastops) -> Work:
+def of_gradient(case: Case, arrays: Sequence[Array], torch: Any, ops: Any = fastops, device: Device = CPU) -> Work:
     """The gradients of the case's operator; what the calls take of the operator itself is made here."""
     operator, noted = case.operator, Noted(case, arrays)
     first, *rest = noted.args
@@ -62,10 +65,12 @@ def of_gradient(case: Case, arrays: Sequence[Array], torch: Any, ops: Any = fast
     result, *indices = values if isinstance(values, tuple) else (values,)
     grad_output = np.asarray(np.random.default_rng(5).standard_normal(np.shape(result)), first.dtype)
     given = (result,) if operator in FROM_RESULT else () if operator == "dropout" else (first, *indices)
-    ours = partial(getattr(ops, f"{operator}_backward"), grad_output, *given, *rest, **options)
+    args = device.put_all((grad_output, *given, *rest))
+    options = dict(zip(options, device.put_all(options.values()), strict=True))
+    ours = partial(getattr(ops, f"{operator}_backward"), *args, **options)
     theirs, want, expected = None, None, case.gradient
     if torch is not None and case.in_torch:
-        theirs = autograd(case, arrays, grad_output, torch)
+        theirs = autograd(case, arrays, grad_output, torch, device)
         want = partial(in_float64, case, arrays, grad_output, torch)
     check = None if expected is None else lambda _: expected(grad_output, result, *arrays)
     return Work(ours, theirs, want, check, operator in COPIES)
@@ -88,18 +93,13 @@ class Noted:
         self.options = options
 
 
-def tensor(a: Array, torch: Any) -> Any:
-    """A copy, of the same layout: batch_norm writes into its running statistics."""
-    return torch.from_numpy(a).clone()
-
-
-def autograd(case: Case, arrays: Sequence[Array], grad_output: Array, torch: Any) -> Call:
+def autograd(case: Case, arrays: Sequence[Array], grad_output: Array, torch: Any, device: Device = CPU) -> Call:
     """A call that computes torch's gradients, over and over, on a graph that is made here."""
-    tensors = [tensor(a, torch) for a in arrays]
+    tensors = [device.tensor(a, torch) for a in arrays]
     leaves = [tensors[i].requires_grad_() for i in DIFFERENTIATED.get(case.operator, (0,))]
     result = (case.torch or case.call)(torch.nn.functional, *tensors)
     result = result[0] if isinstance(result, tuple) else result
-    return partial(torch.autograd.grad, result, leaves, torch.tensor(grad_output), retain_graph=True)
+    return partial(torch.autograd.grad, result, leaves, device.tensor(grad_output, torch), retain_graph=True)
 
 
 def in_float64(case: Case, arrays: Sequence[Array], grad_output: Array, torch: Any) -> tuple[Array, ...]:

@@ -8,7 +8,7 @@ from . import _launch, arithmetic, check, elementwise, sums
 from ._launch import Operand
 from ._libraries import Place, place_of, to_cupy, to_numpy
 
-__all__ = ["Backend", "backend_of", "to_cupy", "to_numpy"]
+__all__ = ["Backend", "backend_of", "found", "to_cupy", "to_numpy"]
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -111,10 +111,12 @@ class Backend:
 
 def backend_of(op: str, name: str, array: Any) -> Backend:
     """The backend for a CUDA array, or a TypeError that says what is missing."""
-    place = place_of(array)
     trouble = _launch.available()
-    if trouble or place is None:
-        refuse(op, name, trouble or "it is of no library that fastops knows")
+    if trouble:
+        refuse(op, name, trouble)
+    place = place_of(array)
+    if place is None:
+        refuse(op, name, "it is of no library that fastops knows")
     key = type(place), place.device, place.own_stream
     if key not in _backends:
         _backends[key] = Backend(place)
@@ -122,6 +124,11 @@ def backend_of(op: str, name: str, array: Any) -> Backend:
 
 
 _backends: dict[Any, Backend] = {}
+
+
+def found() -> str:
+    """What CUDA there is, or "no:" and what is missing, for people."""
+    return _launch.found()
 
 
 def refuse(op: str, name: str, trouble: str) -> NoReturn:

@@ -125,6 +125,7 @@ def kernel(function: Any = None, *, float64: bool = False) -> Any:
 # ----------------------------------------------------------------------------------------- what needs a driver
 
 
+@functools.lru_cache(maxsize=1)
 def available() -> str:
     """Why no kernel can run here, or nothing."""
     if SIMULATED:
@@ -135,6 +136,18 @@ def available() -> str:
             return "" if cuda.is_available() else "numba finds no CUDA driver or no device"
     except Exception as trouble:  # a broken toolkit may raise anything
         return f"numba.cuda fails: {trouble}"
+
+
+def found() -> str:
+    """What CUDA there is, or "no:" and what is missing."""
+    by = "numba-cuda" if NVIDIA else "numba.cuda"
+    if SIMULATED:
+        return f"numba's simulator ({by})"
+    trouble = available()
+    if trouble:
+        return f"no: {trouble}".splitlines()[0]
+    devices = [f"{gpu.name.decode() if isinstance(gpu.name, bytes) else gpu.name}" for gpu in cuda.gpus]
+    return f"{', '.join(devices)} (by {by})"
 
 
 def enqueue(kernel: Kernel, place: Place, blocks: int, threads: int, arguments: list[Any]) -> None:

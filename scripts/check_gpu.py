@@ -18,7 +18,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-
 from fastops.cli import UsageError
 from fastops.cli.cases import Case
 from fastops.cli.compare import on_device

@@ -35,9 +35,9 @@ def flatten(input: Array, start_dim: int = 0, end_dim: int = -1) -> Array:
     >>> fastops.flatten(np.array([[[1, 2], [3, 4]], [[5, 6], [7, 8]]]))
     array([1, 2, 3, 4, 5, 6, 7, 8])
     """
-    _, array = _arrays.backend("flatten", "input", input)
+    on, array = _arrays.backend("flatten", "input", input)
     shape = _shapes.flatten("flatten", array.shape, start_dim, end_dim)
-    return input if shape == array.shape else array.reshape(shape)
+    return input if shape == array.shape else on.reshaped(array, shape)
 
 
 def flatten_backward(grad_output: Array, input: Array, start_dim: int = 0, end_dim: int = -1) -> Array:
@@ -76,8 +76,8 @@ def flatten_backward(grad_output: Array, input: Array, start_dim: int = 0, end_d
            [2., 3.]])
     """
     op = "flatten_backward"
-    _, go = _arrays.backend(op, "grad_output", grad_output)
+    on, go = _arrays.backend(op, "grad_output", grad_output)
     _, array = _arrays.backend(op, "input", input)
     _arrays.same_dtype(op, "grad_output", go, array)
     _shapes.same(op, "grad_output", go.shape, _shapes.flatten(op, array.shape, start_dim, end_dim))
-    return grad_output if go.shape == array.shape else go.reshape(array.shape)
+    return grad_output if go.shape == array.shape else on.reshaped(go, array.shape)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from . import check, conv, conv_weight, elementwise, loss, loss_grad, norm, pool, pool_grad, roi_pool, softmax
+from .contiguous import Memory, contiguous
 
 __all__ = [
     "canonical",
@@ -33,12 +34,22 @@ def canonical(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
     A read-only array is lent to the kernels under a writable view of the same memory; they never write to an input.
     """
-    array = np.require(array, requirements=["C", "A"])
+    array = np.require(contiguous(array), requirements=["C", "A"])
     if array.flags.writeable:
         return array
     view = dict(array.__array_interface__)
     view["data"] = (view["data"][0], False)
-    return np.asarray(_Memory(view, array))
+    return np.asarray(Memory(view, array))
+
+
+def reshaped(array: np.ndarray[Any, Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """A view of another shape where the strides allow it, else a copy."""
+    if array.flags.c_contiguous:
+        return array.reshape(shape)
+    try:
+        return array.reshape(shape, copy=False)
+    except (ValueError, TypeError):  # it needs a copy, or this NumPy does not know the argument
+        return contiguous(array).reshape(shape)
 
 
 def broadcast(array: np.ndarray[Any, Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
@@ -99,11 +110,3 @@ def is_finite_positive(number: float, dtype: np.dtype[Any]) -> bool:
 def writeable(array: np.ndarray[Any, Any]) -> bool:
     """Whether the array may be written to."""
     return bool(array.flags.writeable)
-
-
-class _Memory:
-    """What NumPy needs to make a view of memory; keeps the memory's owner alive."""
-
-    def __init__(self, interface: dict[str, Any], owner: np.ndarray[Any, Any]) -> None:
-        self.__array_interface__ = interface
-        self.owner = owner

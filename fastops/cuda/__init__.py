@@ -84,6 +84,12 @@ class Backend:
         """A contiguous array of ``shape`` with the elements of ``array`` repeated."""
         return array if array.shape == shape else self.place.operand(array.native, shape)
 
+    def reshaped(self, array: Any, shape: tuple[int, ...]) -> Any:
+        """A view of another shape of a contiguous array, else of a copy."""
+        if not self.place.memory(array).contiguous():
+            array = self.place.operand(array).native
+        return array.reshape(shape)
+
     def float64(self, array: Operand) -> Any:
         """The array in float64."""
         return arithmetic.cast(array, arithmetic.FLOAT64)

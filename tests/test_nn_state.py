@@ -117,8 +117,8 @@ BAD_STATES = [
     (lambda s: s.update({"6.bias": np.ones(5, complex)}), TypeError, "6.bias expects floats, got dtype complex128"),
     (lambda s: s.update({"6.bias": np.array(["x"] * 5)}), TypeError, "6.bias expects floats, got dtype <U1"),
     (lambda s: s.update({"1.num_batches_tracked": np.array(1.0)}), TypeError, "tracked expects integers, got dtype fl"),
-    (lambda s: s.update({"6.bias": [1.0] * 5}), TypeError, "6.bias expects a NumPy array, got list"),
-    (lambda s: s.update({"6.bias": None}), TypeError, "6.bias expects a NumPy array, got NoneType"),
+    (lambda s: s.update({"6.bias": [1.0] * 5}), TypeError, "6.bias expects a NumPy or CUDA array, got list"),
+    (lambda s: s.update({"6.bias": None}), TypeError, "6.bias expects a NumPy or CUDA array, got NoneType"),
 ]
 
 
@@ -141,7 +141,7 @@ def test_a_bad_entry_leaves_the_layer_unchanged_where_names_may_differ():
 
 def test_a_tensor_is_refused():
     torch = pytest.importorskip("torch")
-    with pytest.raises(TypeError, match=r"weight expects a NumPy array, got torch.Tensor; call .numpy\(\) on it first"):
+    with pytest.raises(TypeError, match=r"weight expects a NumPy or CUDA array, got torch.Tensor; call .numpy\(\) on it first"):
         nn.Linear(2, 2).load_state_dict(torch.nn.Linear(2, 2).state_dict())
 
 

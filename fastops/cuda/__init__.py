@@ -4,7 +4,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from . import _launch, arithmetic, check, elementwise, sums
+from ..cpu.check import is_finite_positive
+from . import _launch, arithmetic, check, elementwise, pool, sums
 from ._launch import Operand
 from ._libraries import Place, place_of, to_cupy, to_numpy
 
@@ -18,6 +19,8 @@ class Backend:
 
     check = check
     elementwise = elementwise
+    is_finite_positive = staticmethod(is_finite_positive)
+    pool = pool
 
     def __init__(self, place: Place) -> None:
         self.place = place

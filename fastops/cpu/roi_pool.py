@@ -1,5 +1,7 @@
 """roi_pool and its gradient on the CPU."""
 
+import math
+
 import numpy as np
 from numba import prange
 
@@ -14,8 +16,8 @@ def rounded(x):
     limit, half = type(x)(2**30), type(x)(0.5)
     size = abs(x)
     size = size if size < limit else limit
-    whole = np.floor(size)
-    nearest = np.int64(whole) + (size - whole >= half)
+    whole = math.floor(size)
+    nearest = np.int64(whole) + (size - type(x)(whole) >= half)
     return -nearest if x < 0 else nearest
 
 
@@ -30,8 +32,8 @@ def clipped(place, size):
 def roi_bin(index, start, extent, bins, size, like):
     """(begin, end) of a bin on the map, by torchvision's rule, in the arithmetic of the type of ``like``."""
     width = type(like)(extent) / type(like)(bins)
-    begin = np.int64(np.floor(type(like)(index) * width)) + start
-    end = np.int64(np.ceil(type(like)(index + 1) * width)) + start
+    begin = np.int64(math.floor(type(like)(index) * width)) + start
+    end = np.int64(math.ceil(type(like)(index + 1) * width)) + start
     return clipped(begin, size), clipped(end, size)
 
 

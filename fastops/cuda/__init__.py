@@ -5,7 +5,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ..cpu.check import is_finite_positive
-from . import _launch, arithmetic, check, elementwise, pool, sums
+from . import _launch, arithmetic, check, elementwise, pool, pool_grad, roi_pool, sums
 from ._launch import Operand
 from ._libraries import Place, place_of, to_cupy, to_numpy
 
@@ -21,6 +21,8 @@ class Backend:
     elementwise = elementwise
     is_finite_positive = staticmethod(is_finite_positive)
     pool = pool
+    pool_grad = pool_grad
+    roi_pool = roi_pool
 
     def __init__(self, place: Place) -> None:
         self.place = place

@@ -4,7 +4,6 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from ..cpu.check import is_finite_positive
 from . import _launch, arithmetic, check, elementwise, pool, pool_grad, roi_pool, sums
 from ._launch import Operand
 from ._libraries import Place, place_of, to_cupy, to_numpy
@@ -19,7 +18,7 @@ class Backend:
 
     check = check
     elementwise = elementwise
-    is_finite_positive = staticmethod(is_finite_positive)
+    is_finite_positive = staticmethod(check.is_finite_positive)
     pool = pool
     pool_grad = pool_grad
     roi_pool = roi_pool

@@ -42,9 +42,10 @@ def unravelled(i, middle, inner):
 
 @device
 def nearest(place, size):
-    """The place in [0, size) that is nearest."""
-    place = place if place > 0 else 0
-    return place if place < size else size - 1
+    """The place in [0, size) that is nearest, of the type of ``place``."""
+    kind = type(place)
+    place = place if place > 0 else kind(0)
+    return place if place < size else kind(size - 1)
 
 
 @device
@@ -85,7 +86,7 @@ def _inside(lane, o, count, oh, ow, h, w, kh, kw, sh, sw, ph, pw, dh, dw, across
 
 @functools.cache
 def _max_pool2d_small(kh, kw, sh, sw, places, kind):
-    """The kernel for a window of constant size and stride, with places (of type ``kind``) or without."""
+    """The kernel for a window of constant size and stride, with places or without; they are of type ``kind``."""
     shared = kh - sh if kh > sh else 0
 
     def _max_pool2d(out, indices, x, planes, groups, rows, oh, ow, h, w, ph, pw):
@@ -94,22 +95,22 @@ def _max_pool2d_small(kh, kw, sh, sw, places, kind):
         plane, group, ox = unravelled(cuda.grid(1), groups, ow)
         if plane < planes:
             best, where = cuda.local.array(kh, x.dtype), cuda.local.array(kh, kind)
-            base, ix0 = plane * h * w, ox * sw - pw
+            base, ix0 = plane * (h * w), kind(ox * sw - pw)
             oy = group * rows
             end = oy + rows if oy + rows < oh else oh
             to, begin = (plane * oh + oy) * ow + ox, 0
             while oy < end:
                 for ky in range(kh):
                     if ky >= begin:
-                        line = nearest(oy * sh - ph + ky, h) * w
-                        column = nearest(ix0, w)
-                        value = x[index(base + line + column)]
+                        line = kind(nearest(kind(oy * sh - ph + ky), h) * w)
+                        place = kind(line + nearest(ix0, w))
+                        value = x[index(base + place)]
                         for kx in range(1, kw):
-                            ix = nearest(ix0 + kx, w)
-                            other = x[index(base + line + ix)]
+                            there = kind(line + nearest(kind(ix0 + kx), w))
+                            other = x[index(base + there)]
                             take = wins(other, value)
-                            value, column = other if take else value, ix if take else column
-                        best[ky], where[ky] = value, line + column
+                            value, place = other if take else value, there if take else place
+                        best[ky], where[ky] = value, place
                 value, place = best[0], where[0]
                 for ky in range(1, kh):
                     take = wins(best[ky], value)
@@ -121,13 +122,12 @@ def _max_pool2d_small(kh, kw, sh, sw, places, kind):
                     best[ky], where[ky] = best[ky + sh], where[ky + sh]
                 oy, to, begin = oy + 1, to + ow, shared
 
-    _max_pool2d.__name__ += f"_{kh}x{kw}_by_{sh}x{sw}"
-    return kernel(_max_pool2d)
+    return named(_max_pool2d, kh, kw, sh, sw)
 
 
 @functools.cache
-def _avg_pool2d_small(kh, kw, sh, sw):
-    """The kernel for a window of constant size and stride."""
+def _avg_pool2d_small(kh, kw, sh, sw, kind):
+    """The kernel for a window of constant size and stride; places are of type ``kind``."""
     shared = kh - sh if kh > sh else 0
 
     def _avg_pool2d(out, x, planes, groups, rows, oh, ow, h, w, ph, pw, include_pad, divisor):
@@ -136,20 +136,20 @@ def _avg_pool2d_small(kh, kw, sh, sw):
         if plane < planes:
             zero = x.dtype.type(0)
             sums = cuda.local.array(kh, x.dtype)
-            base, ix0 = plane * h * w, ox * sw - pw
+            base, ix0 = plane * (h * w), kind(ox * sw - pw)
             across = divisor if divisor != zero else x.dtype.type(window_part(include_pad, ix0, kw, pw, w))
             oy = group * rows
             end = oy + rows if oy + rows < oh else oh
             to, begin = (plane * oh + oy) * ow + ox, 0
             while oy < end:
-                iy0 = oy * sh - ph
+                iy0 = kind(oy * sh - ph)
                 for ky in range(kh):
                     if ky >= begin:
-                        line = base + nearest(iy0 + ky, h) * w
+                        line = kind(nearest(kind(iy0 + ky), h) * w)
                         total = zero
                         for kx in range(kw):
-                            ix = nearest(ix0 + kx, w)
-                            value = x[index(line + ix)]
+                            ix = nearest(kind(ix0 + kx), w)
+                            value = x[index(base + kind(line + ix))]
                             total += value if ix == ix0 + kx else zero
                         sums[ky] = total if 0 <= iy0 + ky < h else zero
                 total = zero
@@ -161,8 +161,7 @@ def _avg_pool2d_small(kh, kw, sh, sw):
                     sums[ky] = sums[ky + sh]
                 oy, to, begin = oy + 1, to + ow, shared
 
-    _avg_pool2d.__name__ += f"_{kh}x{kw}_by_{sh}x{sw}"
-    return kernel(_avg_pool2d)
+    return named(_avg_pool2d, kh, kw, sh, sw)
 
 
 @kernel
@@ -302,11 +301,25 @@ def rows_of_thread(count, height):
     return max(1, min(ROWS, height, count // FILLED))
 
 
-def _columns(g):
-    """(threads, the arguments that tell them their outputs)."""
+def constants(g):
+    """What is compiled into the kernels of small windows: the window's size, its stride, the type of places."""
+    # numbers of 32 bits take half the instructions
+    larger = max(g.height + 8, g.out_height * g.stride_h) * max(g.width + 8, g.out_width * g.stride_w)
+    kind = np.int32 if larger < 2**31 else np.int64
+    return (g.kernel_height, g.kernel_width, g.stride_h, g.stride_w), kind
+
+
+def named(function, kh, kw, sh, sw):
+    """The kernel of a window, which bears its numbers in its name."""
+    function.__name__ += f"_{kh}x{kw}_stride_{sh}x{sw}"
+    return kernel(function)
+
+
+def _columns(g, kind):
+    """(threads, what tells them their outputs: planes, groups of rows, rows in a group, sizes and padding)."""
     rows = rows_of_thread(g.planes * g.out_height * g.out_width, g.out_height)
     groups = -(-g.out_height // rows)
-    return g.planes * groups * g.out_width, (g.planes, groups, rows)
+    return g.planes * groups * g.out_width, (g.planes, groups, rows, *map(kind, (*g[2:6], *g[10:12])))
 
 
 def _team(g):
@@ -330,10 +343,9 @@ def max_pool2d(out, indices, input, g):
     arrays = out, indices if with_indices else out, input
     team, across = _team(g)
     if is_small(g):
-        kind = np.int32 if g.height * g.width < 2**31 else np.int64
-        window = g.kernel_height, g.kernel_width, g.stride_h, g.stride_w
-        count, owned = _columns(g)
-        _max_pool2d_small(*window, with_indices, kind).threads(place, count, *arrays, *owned, *g[2:6], *g[10:12])
+        window, kind = constants(g)
+        count, owned = _columns(g, kind)
+        _max_pool2d_small(*window, with_indices, kind).threads(place, count, *arrays, *owned)
     elif team:
         blocks = -(-place.lend(out).size // (THREADS // team))
         _max_pool2d_large.blocks(place, blocks, THREADS, *arrays, with_indices, team, across, *g[2:])
@@ -345,9 +357,9 @@ def avg_pool2d(out, input, g, count_include_pad, divisor):
     place, dividing = input.place, (count_include_pad, input.dtype.type(divisor))
     team, across = _team(g)
     if is_small(g):
-        window = g.kernel_height, g.kernel_width, g.stride_h, g.stride_w
-        count, owned = _columns(g)
-        _avg_pool2d_small(*window).threads(place, count, out, input, *owned, *g[2:6], *g[10:12], *dividing)
+        window, kind = constants(g)
+        count, owned = _columns(g, kind)
+        _avg_pool2d_small(*window, kind).threads(place, count, out, input, *owned, *dividing)
     elif team:
         blocks = -(-place.lend(out).size // (THREADS // team))
         _avg_pool2d_large.blocks(place, blocks, THREADS, out, input, team, across, *dividing, *g[2:12])

@@ -9,11 +9,10 @@ import functools
 
 from numba import int32, int64
 
-from ..cpu.pool import window_part
 from . import arithmetic
 from ._launch import THREADS, cuda, device, fetch, kernel
 from .check import NOWHERE
-from .pool import divided, index, is_small, nearest, rows_of_thread, unravelled
+from .pool import constants, divided, index, is_small, named, nearest, rows_of_thread, unravelled, window_part
 
 CHUNK = 8  # most rows of a cell that a thread owns
 SLOTS = 128 if THREADS == 32 else 2048  # of a block's table of turns, a power of two
@@ -59,8 +58,8 @@ def add_in_order(out, turns, where, share):
 
 
 @functools.cache
-def _max_pool2d_small(kh, kw, sh, sw):
-    """The kernel for a window of constant size and stride."""
+def _max_pool2d_small(kh, kw, sh, sw, kind):
+    """The kernel for a window of constant size and stride; places are of type ``kind``."""
     high, wide = -(-kh // sh), -(-kw // sw)
     held = high * wide
 
@@ -70,45 +69,46 @@ def _max_pool2d_small(kh, kw, sh, sw):
         plane, group, column = unravelled(cuda.grid(1), groups, w + pw)
         if plane < planes:
             shares = cuda.local.array(held, out.dtype)
-            places = cuda.local.array(held, int64)
+            places = cuda.local.array(held, kind)
             ox, jx = divided(column, sw)
-            ix = column - pw
+            ox, ix, newest = kind(ox), kind(column - pw), int64(-1)
+            to, base = plane * (h * w), plane * (oh * ow)
             q, begin = group * rows, 0
             end = q + rows if q + rows < cells else cells
             while q < end:
                 for m in range(high):
                     if m >= begin:
-                        oy = q - (high - 1) + m
-                        line = (plane * oh + nearest(oy, oh)) * ow
+                        oy = kind(q - (high - 1) + m)
+                        line = kind(nearest(oy, oh) * ow)
                         for n in range(wide):
-                            x = ox - (wide - 1) + n
-                            i = index(line + nearest(x, ow))
-                            place = indices[i]
+                            x = kind(ox - (wide - 1) + n)
+                            i = index(base + kind(line + nearest(x, ow)))
+                            newest = indices[i]
                             shares[m * wide + n] = gradient[i]
-                            places[m * wide + n] = place if 0 <= oy < oh and 0 <= x < ow else -1
+                            newest = newest if 0 <= oy < oh and 0 <= x < ow else -1
+                            places[m * wide + n] = kind(newest)
                 if jx == 0:
-                    _note(worst, places[held - 1], q, ox, h, w, kh, kw, sh, sw, ph, pw)
+                    _note(worst, newest, q, ox, h, w, kh, kw, sh, sw, ph, pw)
                 for jy in range(sh):
-                    iy = q * sh + jy - ph
-                    place, total = iy * w + ix, out.dtype.type(0)
+                    iy = kind(q * sh + jy - ph)
+                    place, total = kind(iy * w + ix), out.dtype.type(0)
                     for m in range(high):
                         if jy + (high - 1 - m) * sh < kh:
                             for n in range(wide):
                                 share = shares[m * wide + n]
                                 total = total + share if places[m * wide + n] == place else total
                     if 0 <= iy < h and ix >= 0:
-                        out[index(plane * h * w + place)] = total
+                        out[index(to + place)] = total
                 for k in range(held - wide):
                     shares[k], places[k] = shares[k + wide], places[k + wide]
                 q, begin = q + 1, high - 1
 
-    _max_pool2d_grad.__name__ += f"_{kh}x{kw}_by_{sh}x{sw}"
-    return kernel(_max_pool2d_grad)
+    return named(_max_pool2d_grad, kh, kw, sh, sw)
 
 
 @functools.cache
-def _avg_pool2d_small(kh, kw, sh, sw):
-    """The kernel for a window of constant size and stride."""
+def _avg_pool2d_small(kh, kw, sh, sw, kind):
+    """The kernel for a window of constant size and stride; places are of type ``kind``."""
     high, wide = -(-kh // sh), -(-kw // sw)
 
     def _avg_pool2d_grad(out, gradient, planes, groups, rows, cells, oh, ow, h, w, ph, pw, include_pad, divisor):
@@ -120,8 +120,10 @@ def _avg_pool2d_small(kh, kw, sh, sw):
             sums = cuda.local.array(high, out.dtype)
             parts = cuda.local.array(wide, out.dtype)
             ox, jx = divided(ix + pw, sw)
+            ox, ix = kind(ox), kind(ix)
+            to, base = plane * (h * w), plane * (oh * ow)
             for n in range(wide):
-                x = ox - (wide - 1) + n
+                x = kind(ox - (wide - 1) + n)
                 count = divisor if divisor != zero else out.dtype.type(window_part(include_pad, x * sw - pw, kw, pw, w))
                 parts[n] = one / count if 0 <= x < ow and jx + (wide - 1 - n) * sw < kw else zero
             q, begin = group * rows, 0
@@ -129,28 +131,28 @@ def _avg_pool2d_small(kh, kw, sh, sw):
             while q < end:
                 for m in range(high):
                     if m >= begin:
-                        oy = q - (high - 1) + m
-                        line = (plane * oh + nearest(oy, oh)) * ow
+                        oy = kind(q - (high - 1) + m)
+                        line = kind(nearest(oy, oh) * ow)
                         total = zero
                         for n in range(wide):
-                            share = gradient[index(line + nearest(ox - (wide - 1) + n, ow))]
-                            total += share * parts[n] if parts[n] != zero else zero
+                            share = gradient[index(base + kind(line + nearest(kind(ox - (wide - 1) + n), ow)))]
+                            share = share if parts[n] != zero else zero
+                            total += share * parts[n]
                         down = 1 if divisor != zero else window_part(include_pad, oy * sh - ph, kh, ph, h)
                         sums[m] = total / out.dtype.type(down) if 0 <= oy < oh else zero
                 for jy in range(sh):
-                    iy = q * sh + jy - ph
+                    iy = kind(q * sh + jy - ph)
                     total = zero
                     for m in range(high):
                         if jy + (high - 1 - m) * sh < kh:
                             total += sums[m]
                     if 0 <= iy < h:
-                        out[index((plane * h + iy) * w + ix)] = total
+                        out[index(to + kind(iy * w + ix))] = total
                 for k in range(high - 1):
                     sums[k] = sums[k + 1]
                 q, begin = q + 1, high - 1
 
-    _avg_pool2d_grad.__name__ += f"_{kh}x{kw}_by_{sh}x{sw}"
-    return kernel(_avg_pool2d_grad)
+    return named(_avg_pool2d_grad, kh, kw, sh, sw)
 
 
 @kernel
@@ -218,7 +220,7 @@ def _avg_pool2d_grad(
 
 
 @kernel
-def scatter_in_order(out, gradient, places, order, starts, listed, channels, plane, bins):
+def _scatter_in_order(out, gradient, places, order, starts, listed, channels, plane, bins):
     # A block owns a plane, and adds the bins of each box on its image, box by box, where their maxima are.  The boxes
     # of an image stand in ``order`` from its ``starts`` on; if they are not listed, box i is the one of image i.
     turns = cuda.shared.array(SLOTS, int32)
@@ -249,12 +251,12 @@ def _cells(g):
     return -(-(g.height + g.pad_h) // g.stride_h)
 
 
-def _groups(g, width):
-    """(threads, (planes, groups, rows of cells in a group, cells)) for columns of cells."""
+def _groups(g, width, kind):
+    """(threads, what tells them their cells: planes, groups of rows, rows in a group, rows, sizes and padding)."""
     cells = _cells(g)
     rows = rows_of_thread(g.planes * cells * width, cells)
     groups = -(-cells // rows)
-    return g.planes * groups * width, (g.planes, groups, rows, cells)
+    return g.planes * groups * width, (g.planes, groups, rows, cells, *map(kind, (*g[2:6], *g[10:12])))
 
 
 def _chunks(g, width):
@@ -262,6 +264,15 @@ def _chunks(g, width):
     rows = min(g.stride_h, CHUNK)
     chunks = -(-g.stride_h // rows)
     return g.planes * _cells(g) * chunks * width, (g.planes, _cells(g), chunks, rows)
+
+
+def scatter_in_order(out, grad_output, places, order, starts, listed, images, channels, g):
+    """Add each element of grad_output at its place, from -1 nowhere; see ``_scatter_in_order``."""
+    arithmetic.fill(grad_output.place.lend(out), 0)
+    _scatter_in_order.blocks(
+        grad_output.place, images * channels, THREADS, out, grad_output, places, order, starts, listed, channels,
+        g.height * g.width, g.out_height * g.out_width,
+    )  # fmt: skip
 
 
 def max_pool2d_backward(out, grad_output, indices, g):
@@ -272,30 +283,27 @@ def max_pool2d_backward(out, grad_output, indices, g):
     """
     place = grad_output.place
     worst = arithmetic.full(place, 1, NOWHERE, arithmetic.INT64)
-    arrays, size = (out, worst, grad_output, indices), g[2:6]
-    width = g.width + g.pad_w
+    arrays, width = (out, worst, grad_output, indices), g.width + g.pad_w
     if is_small(g):
-        window = g.kernel_height, g.kernel_width, g.stride_h, g.stride_w
-        count, owned = _groups(g, width)
-        _max_pool2d_small(*window).threads(place, count, *arrays, *owned, *size, *g[10:12])
+        window, kind = constants(g)
+        count, owned = _groups(g, width, kind)
+        _max_pool2d_small(*window, kind).threads(place, count, *arrays, *owned)
     else:
         extent = (g.kernel_height - 1) * g.dilation_h + 1, (g.kernel_width - 1) * g.dilation_w + 1
         count, owned = _chunks(g, width)
-        _max_pool2d_grad.threads(place, count, *arrays, *owned, *size, *extent, *g[8:12])
+        _max_pool2d_grad.threads(place, count, *arrays, *owned, *g[2:6], *extent, *g[8:12])
     found = int(fetch(place, worst)[0])
     if found == OFF_WINDOW:
-        arithmetic.fill(place.lend(out), 0)
-        scatter_in_order.blocks(place, g.planes, THREADS, out, grad_output, indices, worst, worst, False, 1,
-                                g.height * g.width, g.out_height * g.out_width)  # fmt: skip
+        scatter_in_order(out, grad_output, indices, worst, worst, False, g.planes, 1, g)
     return found != OFF_MAP
 
 
 def avg_pool2d_backward(out, grad_output, g, count_include_pad, divisor):
     place, dividing = grad_output.place, (count_include_pad, grad_output.dtype.type(divisor))
     if is_small(g):
-        window = g.kernel_height, g.kernel_width, g.stride_h, g.stride_w
-        count, owned = _groups(g, g.width)
-        _avg_pool2d_small(*window).threads(place, count, out, grad_output, *owned, *g[2:6], *g[10:12], *dividing)
+        window, kind = constants(g)
+        count, owned = _groups(g, g.width, kind)
+        _avg_pool2d_small(*window, kind).threads(place, count, out, grad_output, *owned, *dividing)
     else:
         count, owned = _chunks(g, g.width)
         _avg_pool2d_grad.threads(place, count, out, grad_output, *owned, *g[2:12], *dividing)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..cpu.roi_pool import roi_bin, rounded
 from . import arithmetic
-from ._launch import THREADS, cuda, fetch, kernel
+from ._launch import cuda, fetch, kernel
 from .check import NOWHERE
 from .pool import divided, index, nearest
 from .pool_grad import scatter_in_order
@@ -120,16 +120,15 @@ def roi_pool(out, input, boxes, g, scale):
 
 def roi_pool_backward(out, grad_output, input, boxes, g, scale):
     place = input.place
-    arithmetic.fill(place.lend(out), 0)
     if not grad_output.size:
+        arithmetic.fill(place.lend(out), 0)
         return
     kind = np.dtype(np.int32 if g.height * g.width < 2**31 else np.int64)
     places = place.empty(g.output, kind)
     _pool(places, input, boxes, g, scale, placed=True)
     order, starts = place.empty(g.boxes, arithmetic.INT64), place.empty(g.images + 1, arithmetic.INT64)
     _box_order.threads(place, g.boxes + g.images + 1, order, starts, boxes, g.images)
-    scatter_in_order.blocks(place, g.images * g.channels, THREADS, out, grad_output, places, order, starts, True,
-                            g.channels, g.height * g.width, g.out_height * g.out_width)  # fmt: skip
+    scatter_in_order(out, grad_output, places, order, starts, True, g.images, g.channels, g)
 
 
 def first_bad_box(boxes, images):

@@ -81,6 +81,34 @@ def test_the_gradient_goes_where_the_indices_say(backend, dtype, kind):
     assert not backend("max_pool2d_backward", grad_output, np.ones((1, 4, 4), dtype), none, 2).any()
 
 
+@pytest.mark.parametrize("bad", [16, -2, 2**40, -(2**62)])
+@pytest.mark.parametrize("window", [dict(kernel_size=2), dict(kernel_size=2, dilation=2, stride=2)], ids=str)
+def test_an_index_off_the_map_is_refused(backend, normal, bad, window):
+    size = 1 if "dilation" in window else 2
+    grad_output, indices = normal(3, size, size), np.zeros((3, size, size), np.int64)
+    indices[1, 0, 0] = bad
+    with pytest.raises(ValueError, match=rf"^max_pool2d_backward: indices expects .* from 0 to 15, or -1, got {bad}$"):
+        backend("max_pool2d_backward", grad_output, normal(3, 4, 4), indices, **window)
+
+
+@pytest.mark.parametrize("window", [dict(kernel_size=3, stride=1, padding=1), dict(kernel_size=5, stride=1, padding=2)])
+@pytest.mark.parametrize("indices", ["of the forward", "anywhere", "in one place"])
+def test_sums_run_in_the_order_of_the_windows(backend, rng, dtype, window, indices):
+    """Numbers so different that every other order has other bits."""
+    grad_output = (rng.standard_normal((2, 9, 8)) * 10.0 ** rng.integers(-6, 7, (2, 9, 8))).astype(dtype)
+    input = rng.integers(0, 3, (2, 9, 8)).astype(dtype)
+    places = backend("max_pool2d", input, return_indices=True, **window)[1]
+    if indices != "of the forward":
+        places = rng.integers(-1, 72, places.shape) if indices == "anywhere" else np.full(places.shape, 17)
+    expected = np.zeros((2, 72), dtype)
+    for plane in range(2):
+        for share, place in zip(grad_output[plane].ravel(), places[plane].ravel(), strict=True):
+            if place >= 0:
+                expected[plane, place] += share
+    gradient = backend("max_pool2d_backward", grad_output, input, places, **window)
+    np.testing.assert_array_equal(gradient.reshape(2, 72), expected)
+
+
 # avg_pool2d
 
 
@@ -150,6 +178,18 @@ def test_roi_pool_of_what_is_not_finite(backend, rng, normal, dtype, value, shar
     boxes = np.array([[0, 0, 0, 16, 12], [1, 3, 2, 9, 12], [1, 5, 5, 6, 6]], dtype)
     gradient = check(backend, rng, "roi_pool", input, boxes, (3, 4))["input"]
     assert gradient.any() == (share < 1 or value == np.inf)
+
+
+def test_boxes_are_added_in_their_order(backend, rng, dtype):
+    """Numbers so different that every other order has other bits."""
+    grad_output = (rng.standard_normal((60, 1, 2, 2)) * 10.0 ** rng.integers(-6, 7, (60, 1, 2, 2))).astype(dtype)
+    boxes = np.column_stack([rng.integers(0, 2, 60), np.tile([2, 2, 2, 2], (60, 1))]).astype(dtype)
+    gradient = backend("roi_pool_backward", grad_output, np.ones((2, 1, 5, 5), dtype), boxes, 2)
+    expected = np.zeros((2, 1, 5, 5), dtype)
+    for share, image in zip(grad_output.reshape(60, 4), boxes[:, 0].astype(int), strict=True):
+        for each in share:
+            expected[image, 0, 2, 2] += each
+    np.testing.assert_array_equal(gradient, expected)
 
 
 def test_many_boxes(backend, rng, normal, dtype):

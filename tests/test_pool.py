@@ -155,3 +155,29 @@ def test_bins_of_random_boxes(agrees, rng, normal, dtype):
     corners = rng.uniform(-10, 60, (40, 4))
     boxes = np.column_stack([rng.integers(0, 2, 40), corners]).astype(dtype)
     agrees("roi_pool", normal(2, 1, 37, 29), boxes, (5, 3), spatial_scale=0.6180339)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        [2, 0, 0, 1, 1],
+        [-1, 0, 0, 1, 1],
+        [0.5, 0, 0, 1, 1],
+        [np.nan, 0, 0, 1, 1],
+        [0, 0, np.inf, 1, 1],
+        [1, 0, 0, 0, np.nan],
+    ],
+    ids=str,
+)
+def test_a_box_that_is_nowhere_is_refused(backend, normal, dtype, bad):
+    boxes = np.array([[1, 0, 0, 1, 1], bad, [9, 0, 0, 1, 1]], dtype)
+    for op, arrays in (("roi_pool", []), ("roi_pool_backward", [normal(3, 1, 2, 2)])):
+        with pytest.raises(ValueError, match=f"^{op}: boxes expects .* image number from 0 to 1, got .* in row 1$"):
+            backend(op, *arrays, normal(2, 1, 4, 4), boxes, 2)
+
+
+@pytest.mark.parametrize("scale", [0, -1.0, np.nan, np.inf, 1e300])
+def test_a_scale_that_is_none_is_refused(backend, scale):
+    """1e300 is infinite in float32."""
+    with pytest.raises(ValueError, match="^roi_pool: spatial_scale expects a number greater than 0 and finite"):
+        backend("roi_pool", np.ones((1, 1, 4, 4), np.float32), np.zeros((1, 5), np.float32), 2, scale)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from . import check, conv, conv_weight, elementwise, loss, loss_grad, norm, pool, pool_grad, roi_pool, softmax
+from .check import is_finite_positive
 from .contiguous import Memory, contiguous
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "elementwise",
     "empty",
     "full",
+    "is_finite_positive",
     "loss",
     "loss_grad",
     "norm",
@@ -99,12 +101,6 @@ def quotient(a: float, b: float) -> float:
     """a / b in floating-point rules: x / 0 is infinite, 0 / 0 NaN."""
     with np.errstate(all="ignore"):
         return float(np.float64(a) / np.float64(b))
-
-
-def is_finite_positive(number: float, dtype: np.dtype[Any]) -> bool:
-    """Whether the number, rounded to dtype, is finite and greater than 0."""
-    with np.errstate(all="ignore"):
-        return bool(0 < dtype.type(number) < np.inf)
 
 
 def writeable(array: np.ndarray[Any, Any]) -> bool:

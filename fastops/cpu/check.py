@@ -50,3 +50,9 @@ def first_outside(values, count, exempt=None):
 def value_at(values, place):
     """The number at a place (in C order)."""
     return int(values.reshape(-1)[place])
+
+
+def is_finite_positive(number, dtype):
+    """Whether the number, rounded to dtype, is finite and greater than 0."""
+    with np.errstate(all="ignore"):
+        return bool(0 < dtype.type(number) < np.inf)

@@ -59,13 +59,15 @@ def first_inside(start, step):
 @scalar
 def end_inside(start, step, size, count):
     """The end of the k < count with start + k * step < size (0 when there are none)."""
-    return max(0, min(count, (size - 1 - start) // step + 1))
+    end = (size - 1 - start) // step + 1
+    end = end if end < count else count
+    return end if end > 0 else 0
 
 
 @scalar
 def window_size(start, extent, pad, size):
     """How many rows (or columns) of a window that starts at ``start`` lie in the input and its padding."""
-    return min(start + extent, size + pad) - start
+    return extent if start + extent < size + pad else size + pad - start
 
 
 @scalar
@@ -73,7 +75,8 @@ def window_part(include_pad, start, extent, pad, size):
     """How many rows (or columns) of a window count, with the padding or without."""
     if include_pad:
         return window_size(start, extent, pad, size)
-    return max(1, end_inside(start, 1, size, extent) - first_inside(start, 1))
+    part = end_inside(start, 1, size, extent) - first_inside(start, 1)
+    return part if part > 1 else 1
 
 
 @scalar

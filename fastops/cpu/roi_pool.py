@@ -1,5 +1,7 @@
 """roi_pool and its gradient on the CPU."""
 
+import math
+
 import numpy as np
 from numba import prange
 
@@ -12,19 +14,27 @@ from .._jit import index, kernel, routine, scalar
 def rounded(x):
     """The nearest integer, halves away from zero; beyond 2^30, which no map reaches, cut off."""
     limit, half = type(x)(2**30), type(x)(0.5)
-    size = min(abs(x), limit)
-    whole = np.floor(size)
-    nearest = np.int64(whole) + (size - whole >= half)
+    size = abs(x)
+    size = size if size < limit else limit
+    whole = math.floor(size)
+    nearest = np.int64(whole) + (size - type(x)(whole) >= half)
     return -nearest if x < 0 else nearest
+
+
+@scalar
+def clipped(place, size):
+    """The nearest number from 0 to ``size``."""
+    place = place if place > 0 else 0
+    return place if place < size else size
 
 
 @scalar
 def roi_bin(index, start, extent, bins, size, like):
     """(begin, end) of a bin on the map, by torchvision's rule, in the arithmetic of the type of ``like``."""
     width = type(like)(extent) / type(like)(bins)
-    begin = np.int64(np.floor(type(like)(index) * width)) + start
-    end = np.int64(np.ceil(type(like)(index + 1) * width)) + start
-    return min(max(begin, 0), size), min(max(end, 0), size)
+    begin = np.int64(math.floor(type(like)(index) * width)) + start
+    end = np.int64(math.ceil(type(like)(index + 1) * width)) + start
+    return clipped(begin, size), clipped(end, size)
 
 
 # ------------------------------------------------------------------------------------------------ routines

@@ -4,7 +4,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from . import _launch, arithmetic, check, elementwise, sums
+from . import _launch, arithmetic, check, elementwise, pool, pool_grad, roi_pool, sums
 from ._launch import Operand
 from ._libraries import Place, place_of, to_cupy, to_numpy
 
@@ -18,6 +18,10 @@ class Backend:
 
     check = check
     elementwise = elementwise
+    is_finite_positive = staticmethod(check.is_finite_positive)
+    pool = pool
+    pool_grad = pool_grad
+    roi_pool = roi_pool
 
     def __init__(self, place: Place) -> None:
         self.place = place

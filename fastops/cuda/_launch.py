@@ -181,11 +181,12 @@ def new_array(shape: tuple[int, ...], dtype: Any, stream: int) -> Any:
 
 def fetch(place: Place, array: Any) -> np.ndarray[Any, Any]:
     """A copy on the host, after everything on the stream: the one wait that operators have."""
+    flat = (array if type(array) is Operand else place.lend(array)).flat
     if SIMULATED:
-        return np.asarray(place.lend(array).flat.copy_to_host())
+        return np.asarray(flat.copy_to_host())
     with on_device(place.device):
         stream = _stream(place.stream())
-        copied = place.lend(array).flat.copy_to_host(stream=stream)
+        copied = flat.copy_to_host(stream=stream)
         stream.synchronize()
         return np.asarray(copied)
 

@@ -55,8 +55,12 @@ def _quotient(out, a, b):
 
 def full(place, shape, value, dtype):
     """An array of one value."""
-    out = place.lend(place.empty(shape, dtype))
-    _fill.threads(place, out.size, out, out.dtype.type(value))
+    return fill(place.lend(place.empty(shape, dtype)), value)
+
+
+def fill(out, value):
+    """The array, every element of which becomes ``value``."""
+    _fill.threads(out.place, out.size, out, out.dtype.type(value))
     return out
 
 

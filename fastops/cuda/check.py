@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..cpu.check import is_finite_positive as is_finite_positive
 from ..cpu.check import outside
 from ._launch import cuda, fetch, kernel
 

@@ -4,7 +4,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from . import _launch, arithmetic, check, elementwise, sums
+from . import _launch, arithmetic, check, elementwise, loss, loss_grad, norm, softmax, sums
 from ._launch import Operand
 from ._libraries import Place, place_of
 
@@ -16,6 +16,10 @@ class Backend:
 
     check = check
     elementwise = elementwise
+    loss = loss
+    loss_grad = loss_grad
+    norm = norm
+    softmax = softmax
 
     def __init__(self, place: Place) -> None:
         self.place = place

@@ -4,7 +4,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from . import _launch, arithmetic, check, elementwise, pool, pool_grad, roi_pool, sums
+from . import _launch, arithmetic, check, elementwise, loss, loss_grad, norm, pool, pool_grad, roi_pool, softmax, sums
 from ._launch import Operand
 from ._libraries import Place, place_of, to_cupy, to_numpy
 
@@ -22,6 +22,10 @@ class Backend:
     pool = pool
     pool_grad = pool_grad
     roi_pool = roi_pool
+    loss = loss
+    loss_grad = loss_grad
+    norm = norm
+    softmax = softmax
 
     def __init__(self, place: Place) -> None:
         self.place = place

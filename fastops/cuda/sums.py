@@ -7,6 +7,7 @@ from ._launch import THREADS, cuda, device, kernel
 
 BLOCKS = 4 if THREADS == 32 else 1024
 """How many parts a sum over a whole array has in its first pass."""
+FEW = 4 if THREADS == 32 else 16  # slots that a thread adds by itself
 
 # ------------------------------------------------------------------------------------------------- routines
 
@@ -26,6 +27,52 @@ def block_sum(partial, value):
     total = partial[0]
     cuda.syncthreads()
     return total
+
+
+@device
+def group_sum(partial, value, slot, group):
+    """The sum over each group of so many neighbouring slots, a power of two, for all of its threads.
+
+    Every thread of the block has a slot of its own in ``partial``, which is shared.
+    """
+    if group == 1:
+        return value
+    partial[slot] = value
+    cuda.syncthreads()
+    lane = slot & (group - 1)
+    first, few = slot - lane, group if group < FEW else FEW
+    if group > FEW:
+        if lane < FEW:
+            for other in range(slot + FEW, first + group, FEW):
+                value += partial[other]
+            partial[slot] = value
+        cuda.syncthreads()
+    value = partial[first]
+    for other in range(first + 1, first + few):
+        value += partial[other]
+    cuda.syncthreads()
+    return value
+
+
+@device
+def group_max(partial, value, slot, group):
+    """The maximum over each group of slots, as in ``group_sum``; NaN is passed over."""
+    if group == 1:
+        return value
+    partial[slot] = value
+    cuda.syncthreads()
+    lane = slot & (group - 1)
+    first, few = slot - lane, group if group < FEW else FEW
+    if group > FEW:
+        if lane < FEW:
+            for other in range(slot + FEW, first + group, FEW):
+                value = partial[other] if partial[other] > value else value
+            partial[slot] = value
+        cuda.syncthreads()
+    for other in range(first, first + few):
+        value = partial[other] if partial[other] > value else value
+    cuda.syncthreads()
+    return value
 
 
 # ------------------------------------------------------------------------------------------------- kernels

@@ -1,0 +1,217 @@
+"""cross_entropy and mse_loss on CUDA.
+
+A kernel finds the losses and, block by block, their sum and that of their weights; a second one adds these in order
+and divides: the bits are the same every run, and nobody waits.  Logits are seen as in softmax.py; class weights are an
+empty array where all are 1.
+"""
+
+import numpy as np
+from numba import float64
+
+from ..cpu.log import log
+from ..cpu.loss import smoothed, squared_error
+from ..cpu.softmax import log_probability
+from . import arithmetic
+from ._launch import THREADS, cuda, device, kernel
+from .arithmetic import FLOAT64
+from .softmax import MOST, beginning, group_online, online, position, shares
+from .sums import BLOCKS, block_sum, group_sum
+from .vectors import load4, quads, store4, wide
+
+# ------------------------------------------------------------------------------------------------- routines
+
+
+@device
+def class_weight(weight, c):
+    """The weight of a class."""
+    return weight[c] if weight.size > 0 else weight.dtype.type(1)
+
+
+# ------------------------------------------------------------------------------------------------- kernels
+
+
+@kernel(float64=True)
+def _cross_entropy(out, sums, x, target, weight, size, inner, places, share, width, ignore_index, smoothing):
+    # 2^share threads own a place, then one a grid further; out (where not empty) takes the losses, sums the block's sum
+    # and that of the weights.
+    partial, totals = cuda.shared.array(MOST, x.dtype), cuda.shared.array(MOST, float64)
+    at, part = position(inner, share, width)
+    slot, group, step = (at << share) + part, 1 << share, inner << share
+    loss_sum, weight_sum = 0.0, 0.0
+    first = cuda.blockIdx.x << width
+    while first < places:
+        place = first + at
+        start = beginning(place, size, inner)
+        end = start + size * inner if place < places else start
+        top, sum = online(x, start + part * inner, end, step)
+        top, sum = group_online(partial, top, sum, slot, group)
+        log_sum, spread = log(sum), 0.0
+        if smoothing > 0:
+            c = part
+            for i in range(start + part * inner, end, step):
+                spread += float64(log_probability(x[i], top, log_sum) * class_weight(weight, c))
+                c += group
+            spread = group_sum(totals, spread, slot, group)
+        if part == 0 and place < places:
+            label, loss = target[place], 0.0
+            if label != ignore_index:
+                w = class_weight(weight, label)
+                loss = -float64(log_probability(x[start + label * inner], top, log_sum) * w)
+                if smoothing > 0:
+                    loss = (1.0 - smoothing) * loss - smoothing / size * spread
+                loss_sum += loss
+                weight_sum += float64(w)
+            if out.size > 0:
+                out[place] = loss
+        first += cuda.gridDim.x << width
+    loss_sum, weight_sum = block_sum(totals, loss_sum), block_sum(totals, weight_sum)
+    if cuda.threadIdx.x == 0:
+        sums[cuda.blockIdx.x], sums[cuda.gridDim.x + cuda.blockIdx.x] = loss_sum, weight_sum
+
+
+@kernel(float64=True)
+def _cross_entropy_probabilities(out, sums, x, target, weight, size, inner, places, share, width, smoothing):
+    # As in _cross_entropy; there are no sums of weights.
+    partial, totals = cuda.shared.array(MOST, x.dtype), cuda.shared.array(MOST, float64)
+    at, part = position(inner, share, width)
+    slot, group, step = (at << share) + part, 1 << share, inner << share
+    loss_sum = 0.0
+    first = cuda.blockIdx.x << width
+    while first < places:
+        place = first + at
+        start = beginning(place, size, inner)
+        end = start + size * inner if place < places else start
+        top, sum = online(x, start + part * inner, end, step)
+        top, sum = group_online(partial, top, sum, slot, group)
+        log_sum, loss, c = log(sum), 0.0, part
+        for i in range(start + part * inner, end, step):
+            q = smoothed(target[i], smoothing, size) * class_weight(weight, c)
+            loss -= float64(log_probability(x[i], top, log_sum) * q)
+            c += group
+        loss = group_sum(totals, loss, slot, group)
+        if part == 0 and place < places:
+            loss_sum += loss
+            if out.size > 0:
+                out[place] = loss
+        first += cuda.gridDim.x << width
+    loss_sum = block_sum(totals, loss_sum)
+    if cuda.threadIdx.x == 0:
+        sums[cuda.blockIdx.x], sums[cuda.gridDim.x + cuda.blockIdx.x] = loss_sum, 0.0
+
+
+@kernel
+def _mse_loss(out, x, target, weight, weighted, wide):
+    # A thread owns four neighbouring elements.
+    i, one = 4 * cuda.grid(1), x.dtype.type(1)
+    if wide and i + 4 <= x.size:
+        a, b, c, d = load4(x, i)
+        p, q, r, s = load4(target, i)
+        e, f, g, h = load4(weight, i) if weighted else (one, one, one, one)
+        store4(out, i, squared_error(a, p) * e, squared_error(b, q) * f,
+               squared_error(c, r) * g, squared_error(d, s) * h)  # fmt: skip
+    else:
+        for j in range(i, i + 4):
+            if j < x.size:
+                out[j] = squared_error(x[j], target[j]) * (weight[j] if weighted else one)
+
+
+@kernel(float64=True)
+def _mse_loss_sums(sums, x, target, weight, weighted, wide):
+    # A thread owns four neighbouring elements, then four a grid further; sums are as in _cross_entropy.
+    totals = cuda.shared.array(THREADS, float64)
+    total, weights, one = 0.0, 0.0, x.dtype.type(1)
+    i = 4 * cuda.grid(1)
+    while i < x.size:
+        if wide and i + 4 <= x.size:
+            a, b, c, d = load4(x, i)
+            p, q, r, s = load4(target, i)
+            e, f, g, h = load4(weight, i) if weighted else (one, one, one, one)
+            total += ((float64(squared_error(a, p) * e) + float64(squared_error(b, q) * f))
+                      + (float64(squared_error(c, r) * g) + float64(squared_error(d, s) * h)))  # fmt: skip
+            if weighted:
+                weights += (float64(e) + float64(f)) + (float64(g) + float64(h))
+        else:
+            for j in range(i, i + 4):
+                if j < x.size:
+                    w = weight[j] if weighted else one
+                    total += float64(squared_error(x[j], target[j]) * w)
+                    weights += float64(w)
+        i += 4 * THREADS * cuda.gridDim.x
+    total, weights = block_sum(totals, total), block_sum(totals, weights)
+    if cuda.threadIdx.x == 0:
+        sums[cuda.blockIdx.x], sums[cuda.gridDim.x + cuda.blockIdx.x] = total, weights
+
+
+@kernel(float64=True)
+def _scalar_loss(out, sums, number, by_weights):
+    # One block; the first half of sums belongs to the losses, the second one to the weights.
+    totals = cuda.shared.array(THREADS, float64)
+    total, weights, half = 0.0, 0.0, sums.size // 2
+    for i in range(cuda.threadIdx.x, half, THREADS):
+        total += sums[i]
+        weights += sums[half + i]
+    total, weights = block_sum(totals, total), block_sum(totals, weights)
+    if cuda.threadIdx.x == 0:
+        out[0] = total / (weights if by_weights else number)
+
+
+# ------------------------------------------------------------------------------------------------- entries
+
+
+def cross_entropy(out, logits, target, weight, view, ignore_index, smoothing):
+    """Fill ``out`` (empty: do not) with the losses of class numbers; twice their sums for ``scalar_loss``."""
+    if not logits.size:
+        return (_nothing(out, logits),) * 2
+    (blocks, *cut), sums = _parts(logits, view)
+    _cross_entropy.blocks(logits.place, blocks, cut[0], out, sums, logits, target, weight, view.size, view.inner,
+                          view.outer * view.inner, *cut[1:], ignore_index, float(smoothing))  # fmt: skip
+    return sums, sums
+
+
+def cross_entropy_probabilities(out, logits, target, weight, view, smoothing):
+    """Fill ``out`` (empty: do not) with the losses of class probabilities; (their sums, their number)."""
+    places = view.outer * view.inner
+    if not logits.size:
+        return _nothing(out, logits), float(places)
+    (blocks, *cut), sums = _parts(logits, view)
+    _cross_entropy_probabilities.blocks(logits.place, blocks, cut[0], out, sums, logits, target, weight, view.size,
+                                        view.inner, places, *cut[1:], float(smoothing))  # fmt: skip
+    return sums, float(places)
+
+
+def mse_loss(out, input, target, weight):
+    """Fill ``out`` with the (weighted) squared errors."""
+    arrays, weighted = (out, input, target, input if weight is None else weight), weight is not None
+    *arrays, by_four = wide(input.place, *arrays)
+    _mse_loss.threads(input.place, quads(input), *arrays, weighted, by_four)
+
+
+def mse_loss_sums(input, target, weight):
+    """(the sums of the (weighted) squared errors, their number or again the sums), for ``scalar_loss``."""
+    place, weighted = input.place, weight is not None
+    blocks = max(1, min(-(-quads(input) // THREADS), BLOCKS))
+    sums = place.lend(place.empty((2, blocks), FLOAT64))
+    *arrays, by_four = wide(place, input, target, weight if weighted else input)
+    _mse_loss_sums.blocks(place, blocks, THREADS, sums, *arrays, weighted, by_four)
+    return sums, sums if weighted else float(input.size)
+
+
+def scalar_loss(total, divisor, dtype):
+    """The sum of the losses over a number, or over the sum of the weights, as a native array of shape ()."""
+    place, number = total.place, isinstance(divisor, float)
+    out = place.empty((), dtype)
+    _scalar_loss.blocks(place, 1, THREADS, out, total, divisor if number else 1.0, not number)
+    return out
+
+
+def _parts(logits, view):
+    """(how the places are shared out, an array for the sums of each block)."""
+    cut = shares(view, BLOCKS)
+    return cut, logits.place.lend(logits.place.empty((2, cut[0]), FLOAT64))
+
+
+def _nothing(out, logits):
+    """Sums of losses that are 0, as no class or no place is there."""
+    losses = logits.place.lend(out)
+    arithmetic._fill.threads(logits.place, losses.size, losses, losses.dtype.type(0))
+    return arithmetic.full(logits.place, (2, 1), 0, np.dtype(np.float64))

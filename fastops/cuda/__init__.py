@@ -4,7 +4,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from . import _launch, arithmetic, check, elementwise, sums
+from . import _launch, arithmetic, check, conv, elementwise, sums
 from ._launch import Operand
 from ._libraries import Place, place_of
 
@@ -15,6 +15,7 @@ class Backend:
     """The kernels, and what else the families ask of a backend, for one library's arrays on one device."""
 
     check = check
+    conv = conv
     elementwise = elementwise
 
     def __init__(self, place: Place) -> None:

@@ -4,7 +4,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from . import _launch, arithmetic, check, conv, elementwise, sums
+from . import _launch, arithmetic, check, conv, conv_weight, elementwise, sums
 from ._launch import Operand
 from ._libraries import Place, place_of
 
@@ -16,6 +16,7 @@ class Backend:
 
     check = check
     conv = conv
+    conv_weight = conv_weight
     elementwise = elementwise
 
     def __init__(self, place: Place) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from ._launch import cuda, kernel
 from .conv_window import axes, divide, layout, window_sum
 
+PRODUCTS = 256  # of a sum that needs no second one to be exact enough
 ROWS = 4  # output rows of a thread
 FEW = 8  # outputs that share their inputs, up to which a tile is not worth its loads
 
@@ -98,7 +99,9 @@ _kernels = {(size, stride): _depthwise(size, stride) for size in (3, 5) for stri
 
 def suits(g, transposed):
     """Whether so few outputs share their inputs that tiles are not worth while."""
-    return g.groups > 1 and layout(g, transposed).out_channels <= FEW
+    weights = layout(g, transposed)
+    elements = weights.channels * g.kernel_height * g.kernel_width
+    return g.groups > 1 and weights.out_channels <= FEW and elements <= PRODUCTS
 
 
 def convolve(out, input, weight, bias, g, transposed):

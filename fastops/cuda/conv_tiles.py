@@ -17,7 +17,7 @@ BLOCK = 32 if SIMULATED else 256  # threads
 MANY, FEW = (4, 4) if SIMULATED else (8, 4)
 """Threads across a tile's channels, 8 channels each; a block's other threads lie along the pixels, 4 pixels each."""
 
-CHUNK = 256
+CHUNK = 8 if SIMULATED else 256
 """Products of a sum in registers; such sums join in a second one, which keeps the error near that of pairwise sums."""
 ARRANGED = 8 if SIMULATED else 32
 FAR = 2**30  # farther from an image than any kernel reaches
@@ -202,6 +202,7 @@ def _tiles(name: str, across: int) -> Any:
         if t == 0:
             later[0], later[1], later[2], later[3] = pixel0, channel0, group, split
             later[4], later[5], later[6], later[7] = rows_y, rows_x, phase_y, phase_x
+        cuda.syncthreads()
         class_y, taps_y, first_y = phase_class(vertical, phase_y)
         class_x, taps_x, first_x = phase_class(horizontal, phase_x)
         elements = int32(taps_y * taps_x * channels)

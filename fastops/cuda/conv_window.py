@@ -55,10 +55,10 @@ def axes(g: Any, transposed: bool) -> tuple[Axis, Axis]:
 
 def pads(axis: Axis) -> bool:
     """Whether a window may reach beyond the input."""
-    far = (axis.out - 1) * axis.step + (axis.kernel - 1) * axis.tap + axis.first
-    if axis.divide == 1:
-        return axis.first < 0 or far >= axis.size or far < 0
-    return axis.first > 0 or (1 - axis.kernel) * axis.tap >= axis.divide or axis.out > axis.size * axis.divide
+    extent = (axis.kernel - 1) * axis.tap
+    least = axis.first + min(extent, 0)
+    most = axis.first + (axis.out - 1) * axis.step + max(extent, 0)
+    return least <= -axis.divide or most >= axis.size * axis.divide
 
 
 class Layout(NamedTuple):

@@ -4,7 +4,22 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from . import _launch, arithmetic, check, elementwise, loss, loss_grad, norm, pool, pool_grad, roi_pool, softmax, sums
+from . import (
+    _launch,
+    arithmetic,
+    check,
+    conv,
+    conv_weight,
+    elementwise,
+    loss,
+    loss_grad,
+    norm,
+    pool,
+    pool_grad,
+    roi_pool,
+    softmax,
+    sums,
+)
 from ._launch import Operand
 from ._libraries import Place, place_of, to_cupy, to_numpy
 
@@ -17,6 +32,8 @@ class Backend:
     """The kernels, and what else the families ask of a backend, for one library's arrays on one device."""
 
     check = check
+    conv = conv
+    conv_weight = conv_weight
     elementwise = elementwise
     is_finite_positive = staticmethod(check.is_finite_positive)
     pool = pool

@@ -1,0 +1,315 @@
+"""The gradients of a convolution's weight and bias on CUDA.
+
+    grad_weight[m, e] = sum over pixels p of all maps of map[m, p] * image[the pixel that p sees through e]
+
+for conv2d (the map is grad_output) and conv_transpose2d (the map is the input) alike; e is an element (channel, ky, kx).
+The pixels are split over blocks.  Sums of up to 4096 products are made in the arrays' dtype and joined in float64, all
+in an order that depends on the sizes alone.
+"""
+
+import numpy as np
+from numba import float64
+
+from . import conv_exact
+from ._launch import SIMULATED, THREADS, cuda, kernel
+from .conv_tiles import FAR, WANTED, multiply_add, no_sums
+from .conv_window import axes, divide, int32, int64, routine
+from .conv_window import pads as reaches_beyond
+from .sums import block_sum
+from .vectors import load4
+
+ACROSS = 2 if SIMULATED else 8  # threads across a tile's maps, 8 each; the others lie along its elements, 4 each
+BLOCK = 4 * ACROSS * ACROSS
+STEP = ACROSS  # pixels that a block reads at once
+CHUNK = 8 if SIMULATED else 1024  # pixels of a sum in a tile
+MOST = 4096  # pixels of a thread's sum
+FEW = 8  # maps that share their images, up to which a tile is not worth its loads
+
+TILE_MAPS, TILE_ELEMENTS = 8 * ACROSS, 16 * ACROSS
+PITCH_MAPS, PITCH_ELEMENTS = TILE_MAPS + 4, TILE_ELEMENTS + 4  # the threads of a warp write to different banks
+ROWS = BLOCK // STEP
+_MAPS_ROOM, _ELEMENTS_ROOM = 2 * STEP * PITCH_MAPS, 2 * STEP * PITCH_ELEMENTS
+
+# ------------------------------------------------------------------------------------------------- routines
+
+
+@routine
+def pixel_after(at, count, height, width):
+    """The pixel (image, y, x) that comes so many after another."""
+    n, y, x = at
+    x = int32(x + count)
+    while x >= width:
+        x = int32(x - width)
+        y = int32(y + 1)
+        if y == height:
+            y = int32(0)
+            n = int32(n + 1)
+    return n, y, x
+
+
+@routine
+def element_of(e, elements, kernels, pads, dilations, image_size):
+    """(where element e lies from a window's first pixel on, rows to it, columns to it), far away beyond the last."""
+    height, width = image_size
+    channel, tap = divide(e, kernels[0] * kernels[1])
+    ky, kx = divide(tap, kernels[1])
+    dy, dx = int32(ky * dilations[0] - pads[0]), int32(kx * dilations[1] - pads[1])
+    return (int64(channel) * height + dy) * width + dx, dy if e < elements else int32(-FAR), dx
+
+
+@routine
+def seen(image, known, at, y, x, element, image_size):
+    """The value that the pixel whose window begins at (y, x), place ``at``, sees through an element; 0 outside."""
+    place, dy, dx = element
+    iy, ix = int32(y + dy), int32(x + dx)
+    inside = known & (0 <= iy) & (iy < image_size[0]) & (0 <= ix) & (ix < image_size[1])
+    return image[np.uint64(at + place)] if inside else image.dtype.type(0)
+
+
+@routine
+def join_row(totals, begins, row, known, e, elements, a, b, c, d):
+    """Add four neighbouring sums to the totals, or put them there."""
+    if known:
+        at = row * elements + e
+        if e < elements:
+            totals[np.uint64(at)] = a if begins else totals[np.uint64(at)] + a
+        if e + 1 < elements:
+            totals[np.uint64(at + 1)] = b if begins else totals[np.uint64(at + 1)] + b
+        if e + 2 < elements:
+            totals[np.uint64(at + 2)] = c if begins else totals[np.uint64(at + 2)] + c
+        if e + 3 < elements:
+            totals[np.uint64(at + 3)] = d if begins else totals[np.uint64(at + 3)] + d
+
+
+# ------------------------------------------------------------------------------------------------- kernels
+
+
+@kernel(float64=True)
+def _grad_weight(totals, map, image, groups, maps, channels, map_size, image_size, kernels, strides, pads, dilations,
+                 pixels, per_split):  # fmt: skip
+    # A block owns a tile of maps times elements of a group, and a split of the pixels.  A thread reads two maps and
+    # four elements at one pixel for the next step while it multiplies those of this one.
+    map_tile = cuda.shared.array(_MAPS_ROOM, map.dtype)
+    element_tile = cuda.shared.array(_ELEMENTS_ROOM, map.dtype)
+    zero = map.dtype.type(0)
+    t = int32(cuda.threadIdx.x)
+    map_height, map_width = map_size
+    plane, image_plane = map_height * map_width, image_size[0] * image_size[1]
+    elements = int32(channels * kernels[0] * kernels[1])
+    rest, e0 = divide(cuda.blockIdx.x, (elements + TILE_ELEMENTS - 1) // TILE_ELEMENTS)
+    rest, m0 = divide(rest, (maps + TILE_MAPS - 1) // TILE_MAPS)
+    split, group = divide(rest, groups)
+    begin = int64(split) * per_split
+    count = int32(per_split if begin + per_split <= pixels else pixels - begin)
+    steps = int32((count + STEP - 1) // STEP)
+
+    # What a thread reads.
+    column, row = t % STEP, t // STEP
+    pixel = begin + column
+    n = pixel // plane
+    y, x = divide(pixel - n * plane, map_width)
+    at = int32(n), y, x
+    m, e = m0 * TILE_MAPS + row, e0 * TILE_ELEMENTS + row
+    map_row = (int64(group) * maps + m) * plane
+    element0 = element_of(e, elements, kernels, pads, dilations, image_size)
+    element1 = element_of(e + ROWS, elements, kernels, pads, dilations, image_size)
+    element2 = element_of(e + 2 * ROWS, elements, kernels, pads, dilations, image_size)
+    element3 = element_of(e + 3 * ROWS, elements, kernels, pads, dilations, image_size)
+    image_group = int64(group) * channels * image_plane
+    map_to, element_to = column * PITCH_MAPS + row, column * PITCH_ELEMENTS + row
+
+    # What it adds up.
+    across_at, along_at = int32(t // (4 * ACROSS) * 4), int32(t % (4 * ACROSS) * 4)
+    first_row = (int64(split) * groups + group) * maps
+    m_sum, e_sum = m0 * TILE_MAPS + across_at, e0 * TILE_ELEMENTS + along_at
+    none = no_sums(zero)
+    s = none
+    begins = True
+    u0 = u1 = v0 = v1 = v2 = v3 = zero
+    for step in range(int32(0), int32(steps + 1)):
+        if step < steps:
+            known = step * STEP + column < count
+            n, y, x = at
+            map_at = int64(n) * groups * maps * plane + map_row + y * map_width + x
+            u0 = map[np.uint64(map_at)] if known and m < maps else zero
+            u1 = map[np.uint64(map_at + ROWS * plane)] if known and m + ROWS < maps else zero
+            y, x = int32(y * strides[0]), int32(x * strides[1])
+            from_ = int64(n) * groups * channels * image_plane + image_group + y * image_size[1] + x
+            v0 = seen(image, known, from_, y, x, element0, image_size)
+            v1 = seen(image, known, from_, y, x, element1, image_size)
+            v2 = seen(image, known, from_, y, x, element2, image_size)
+            v3 = seen(image, known, from_, y, x, element3, image_size)
+            at = pixel_after(at, STEP, map_height, map_width)
+        if step > 0:
+            half = ~step & 1
+            map_from = half * (STEP * PITCH_MAPS) + across_at
+            element_from = half * (STEP * PITCH_ELEMENTS) + along_at
+            for k in range(STEP):
+                low = load4(map_tile, map_from + k * PITCH_MAPS)
+                high = load4(map_tile, map_from + k * PITCH_MAPS + 4 * ACROSS)
+                s = multiply_add(s, low + high, load4(element_tile, element_from + k * PITCH_ELEMENTS))
+            if step & (CHUNK // STEP - 1) == 0 or step == steps:
+                for half in range(2):
+                    r = m_sum + 4 * ACROSS * half
+                    if half:
+                        s = s[16:32] + s[0:16]
+                    join_row(totals, begins, first_row + r, r < maps, e_sum, elements, s[0], s[1], s[2], s[3])
+                    r += 1
+                    join_row(totals, begins, first_row + r, r < maps, e_sum, elements, s[4], s[5], s[6], s[7])
+                    r += 1
+                    join_row(totals, begins, first_row + r, r < maps, e_sum, elements, s[8], s[9], s[10], s[11])
+                    r += 1
+                    join_row(totals, begins, first_row + r, r < maps, e_sum, elements, s[12], s[13], s[14], s[15])
+                s = none
+                begins = False
+        if step < steps:
+            map_at, element_at = (step & 1) * (STEP * PITCH_MAPS) + map_to, (step & 1) * (
+                STEP * PITCH_ELEMENTS) + element_to  # fmt: skip
+            map_tile[np.uint64(map_at)] = u0
+            map_tile[np.uint64(map_at + ROWS)] = u1
+            element_tile[np.uint64(element_at)] = v0
+            element_tile[np.uint64(element_at + ROWS)] = v1
+            element_tile[np.uint64(element_at + 2 * ROWS)] = v2
+            element_tile[np.uint64(element_at + 3 * ROWS)] = v3
+        cuda.syncthreads()
+
+
+@kernel(float64=True)
+def _grad_weight_few_maps(totals, map, image, groups, maps, channels, map_size, image_size, kernels, strides, pads,
+                          dilations, pixels, per_split):  # fmt: skip
+    # A block owns up to four weights of a kernel's row, and a split of the pixels; a thread every so many-th of these.
+    partial = cuda.shared.array(THREADS, float64)
+    map_height, map_width = map_size
+    height, width = image_size
+    plane, image_plane = map_height * map_width, height * width
+    fours = (kernels[1] + 3) // 4
+    rest, four = divide(cuda.blockIdx.x, fours)
+    rest, ky = divide(rest, kernels[0])
+    rest, c = divide(rest, channels)
+    split, m = divide(rest, groups * maps)
+    group = divide(m, maps)[0]
+    first = ((int64(split) * groups * maps + m) * channels + c) * kernels[0] * kernels[1] + ky * kernels[1] + four * 4
+    kx = four * 4
+    begin = int64(split) * per_split
+    end = begin + per_split if begin + per_split <= pixels else pixels
+    dilation = int32(dilations[1])
+    dy, dx = int32(ky * dilations[0] - pads[0]), int32(kx * dilations[1] - pads[1])
+    zero = map.dtype.type(0)
+    s0 = s1 = s2 = s3 = zero
+    pixel = begin + cuda.threadIdx.x
+    n = pixel // plane
+    y, x = divide(pixel - n * plane, map_width)
+    at = int32(n), y, x
+    while pixel < end:
+        n, y, x = at
+        iy, ix = int32(y * strides[0] + dy), int32(x * strides[1] + dx)
+        if 0 <= iy and iy < height:
+            value = map[np.uint64((int64(n) * groups * maps + m) * plane + y * map_width + x)]
+            image_at = (int64(n) * groups * channels + group * channels + c) * image_plane + iy * width + ix
+            if 0 <= ix and ix < width:
+                s0 += value * image[np.uint64(image_at)]
+            ix = int32(ix + dilation)
+            if 0 <= ix and ix < width and kx + 1 < kernels[1]:
+                s1 += value * image[np.uint64(image_at + dilation)]
+            ix = int32(ix + dilation)
+            if 0 <= ix and ix < width and kx + 2 < kernels[1]:
+                s2 += value * image[np.uint64(image_at + 2 * dilation)]
+            ix = int32(ix + dilation)
+            if 0 <= ix and ix < width and kx + 3 < kernels[1]:
+                s3 += value * image[np.uint64(image_at + 3 * dilation)]
+        at = pixel_after(at, THREADS, map_height, map_width)
+        pixel += THREADS
+    t0, t1 = block_sum(partial, float64(s0)), block_sum(partial, float64(s1))
+    t2, t3 = block_sum(partial, float64(s2)), block_sum(partial, float64(s3))
+    if cuda.threadIdx.x == 0:
+        totals[first] = t0
+        if kx + 1 < kernels[1]:
+            totals[first + 1] = t1
+        if kx + 2 < kernels[1]:
+            totals[first + 2] = t2
+        if kx + 3 < kernels[1]:
+            totals[first + 3] = t3
+
+
+@kernel(float64=True)
+def _grad_bias(totals, x, channels, plane, pixels, per_split):
+    # A block owns a split of a channel's pixels.
+    partial = cuda.shared.array(THREADS, float64)
+    split, channel = divide(cuda.blockIdx.x, channels)
+    pixel = int64(split) * per_split + cuda.threadIdx.x
+    end = (int64(split) + 1) * per_split
+    end = end if end < pixels else pixels
+    n = pixel // plane
+    rest = pixel - n * plane
+    s = 0.0
+    while pixel < end:
+        s += float64(x[np.uint64((n * channels + channel) * plane + rest)])
+        pixel += THREADS
+        rest += THREADS
+        while rest >= plane:
+            rest -= plane
+            n += 1
+    s = block_sum(partial, s)
+    if cuda.threadIdx.x == 0:
+        totals[cuda.blockIdx.x] = s
+
+
+@kernel(float64=True)
+def _join(out, totals, splits):
+    # A thread owns a gradient: the splits join in their order.
+    i = cuda.grid(1)
+    if i < out.size:
+        s = 0.0
+        for split in range(splits):
+            s += totals[split * out.size + i]
+        out[i] = s
+
+
+# ------------------------------------------------------------------------------------------------- entries
+
+
+def grad_weight(out, map, image, g):
+    """The gradient of a weight of shape (map channels, image channels / groups, height, width)."""
+    place = map.place
+    maps, channels = g.map_channels // g.groups, g.image_channels // g.groups
+    pixels = g.batch * g.map_height * g.map_width
+    size = g.map_channels * channels * g.kernel_height * g.kernel_width
+    if maps <= FEW:
+        run, threads, step = _grad_weight_few_maps, THREADS, THREADS
+        blocks = g.map_channels * channels * g.kernel_height * -(-g.kernel_width // 4)
+        longest = MOST * THREADS
+    else:
+        run, threads, step = _grad_weight, BLOCK, STEP
+        blocks = g.groups * -(-maps // TILE_MAPS) * -(-channels * g.kernel_height * g.kernel_width // TILE_ELEMENTS)
+        longest = 2**30
+    per_split = _split(pixels, blocks, step, 16 * step, longest)
+    splits = -(-pixels // per_split)  # none without images
+    totals = place.empty(max(splits, 1) * size, np.dtype(np.float64))
+    sizes = (g.map_height, g.map_width), (g.image_height, g.image_width), (g.kernel_height, g.kernel_width)
+    steps = (g.stride_h, g.stride_w), (g.pad_top, g.pad_left), (g.dilation_h, g.dilation_w)
+    run.blocks(place, blocks * splits, threads, totals, map, image, g.groups, maps, channels, *sizes, *steps, pixels,
+               per_split)  # fmt: skip
+    _join.threads(place, size, out, totals, splits)
+    if maps > FEW and any(reaches_beyond(axis) for axis in axes(g, False)):
+        conv_exact.grad_weight(out, map, image, g)
+
+
+def grad_bias(out, grad_output, batch):
+    """The sum over images and pixels."""
+    place = grad_output.place
+    channels = place.lend(out).size
+    plane = grad_output.size // max(1, batch * channels)
+    pixels = batch * plane
+    per_split = _split(pixels, channels, THREADS, 16 * THREADS, 2**40)
+    splits = -(-pixels // per_split)
+    totals = place.empty(max(splits, 1) * channels, np.dtype(np.float64))
+    _grad_bias.blocks(
+        place, splits * channels, THREADS, totals, grad_output, channels, max(plane, 1), pixels, per_split
+    )
+    _join.threads(place, channels, out, totals, splits)
+
+
+def _split(pixels, blocks, step, least, most):
+    """How many pixels, in whole steps, a block has, so that there are enough blocks."""
+    splits = max(1, min(2 * WANTED // max(blocks, 1), pixels // least), -(-pixels // most))
+    return max(1, -(-pixels // (splits * step))) * step

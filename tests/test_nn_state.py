@@ -141,7 +141,9 @@ def test_a_bad_entry_leaves_the_layer_unchanged_where_names_may_differ():
 
 def test_a_tensor_is_refused():
     torch = pytest.importorskip("torch")
-    with pytest.raises(TypeError, match=r"weight expects a NumPy or CUDA array, got torch.Tensor; call .numpy\(\) on it first"):
+    with pytest.raises(
+        TypeError, match=r"weight expects a NumPy or CUDA array, got torch.Tensor; call .numpy\(\) on it first"
+    ):
         nn.Linear(2, 2).load_state_dict(torch.nn.Linear(2, 2).state_dict())
 
 

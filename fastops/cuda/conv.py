@@ -6,12 +6,12 @@ from .conv_window import axes, pads
 # ------------------------------------------------------------------------------------------------- entries
 
 
-def conv2d(out, input, weight, bias, g, fast=False):
+def conv2d(out, input, weight, bias, g, fast=False, kept=None):
     """Map from image; ``fast`` changes nothing."""
     _convolve(out, input, weight, bias, g, False)
 
 
-def conv_transpose2d(out, input, weight, bias, g, fast=False):
+def conv_transpose2d(out, input, weight, bias, g, fast=False, kept=None):
     """Image from map; ``fast`` changes nothing."""
     _convolve(out, input, weight, bias, g, True)
 

@@ -10,7 +10,8 @@ import functools
 import numpy as np
 from numba import int64
 
-from ..cpu.pool import end_inside, first_inside, window_part, wins
+from ..cpu.pool import end_inside, first_inside, wins
+from ..cpu.pool import window_part as window_part
 from ._launch import SIMULATED, THREADS, cuda, device, kernel
 from .check import NOWHERE
 

@@ -166,6 +166,7 @@ FORWARD = [
     Call("avg_pool2d", (normal(2, 3, 9, 10),), dict(kernel_size=(9, 10), divisor_override=-2)),
     Call("max_pool2d", (normal(2, 3, 9, 10),), dict(kernel_size=(9, 8), padding=(2, 1), return_indices=True)),
     Call("avg_pool2d", (normal(2, 3, 9, 10),), dict(kernel_size=(4, 3), stride=2, padding=1)),
+    Call("roi_pool", (normal(1, 2, 40, 60), boxes(1, 2)), dict(output_size=1, spatial_scale=4.0)),
     Call("roi_pool", (normal(2, 3, 10, 10), listed_boxes(2, 4)), dict(output_size=7, spatial_scale=0.8)),
     Call("batch_norm", (normal(8, 5, 20, 21), *statistics(5)), dict(training=True, momentum=0.7)),
     Call("batch_norm", (normal(5000, 5), *statistics(5)), dict(training=True)),

@@ -190,5 +190,6 @@ def test_kernel_names_begin_with_an_underscore():
                 kernels[f"{module}.{node.name}"] = node.name
     pytest.importorskip("fastops.cuda", reason="numba.cuda cannot be imported", exc_type=Exception)
     known = [*_jit.kernels, *fastops.cuda._launch.kernels]
-    assert sorted(kernels) == sorted(kernel.name for kernel in known)
-    assert [name for name in kernels.values() if not name.startswith("_")] == []
+    names = {kernel.name for kernel in known}  # some more are made for constants, when they are needed
+    assert set(kernels) <= names
+    assert [name for name in names if not name.rpartition(".")[2].startswith("_")] == []

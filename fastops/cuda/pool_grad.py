@@ -2,7 +2,8 @@
 
 The map is seen in cells of a stride's size, cell q from where window q starts: the elements of a cell lie in the
 windows of a few cells before it and its own.  A thread goes down the elements of a column and adds up what their
-windows give, always in the windows' order: no atomics, and the same bits every run.
+windows give.  Where too many windows overlap, or max_pool2d's indices are others than its own, a block goes through a
+plane's windows instead.  Sums run in the windows' order either way: the same bits every run.
 """
 
 import functools
@@ -11,9 +12,10 @@ from numba import int32, int64
 
 from . import arithmetic
 from ._launch import THREADS, cuda, device, fetch, kernel
-from .check import NOWHERE
-from .pool import constants, divided, index, is_small, named, nearest, rows_of_thread, unravelled, window_part
+from .check import NOWHERE, first_outside
+from .pool import FILLED, constants, divided, index, is_small, named, nearest, rows_of_thread, unravelled, window_part
 
+OVERLAP = 16  # windows over an element from which on it is cheaper to go from windows to elements
 CHUNK = 8  # most rows of a cell that a thread owns
 SLOTS = 128 if THREADS == 32 else 2048  # of a block's table of turns, a power of two
 OFF_WINDOW, OFF_MAP = 1, 0  # what is known of the worst index; NOWHERE if all are in their windows
@@ -282,6 +284,12 @@ def max_pool2d_backward(out, grad_output, indices, g):
     second one adds them.
     """
     place = grad_output.place
+    high, wide = (g.kernel_height - 1) * g.dilation_h + 1, (g.kernel_width - 1) * g.dilation_w + 1
+    if -(-high // g.stride_h) * -(-wide // g.stride_w) > OVERLAP and 1024 * g.planes >= FILLED:
+        if first_outside(indices, g.height * g.width, -1) >= 0:
+            return False
+        scatter_in_order(out, grad_output, indices, indices, indices, False, g.planes, 1, g)
+        return True
     worst = arithmetic.full(place, 1, NOWHERE, arithmetic.INT64)
     arrays, width = (out, worst, grad_output, indices), g.width + g.pad_w
     if is_small(g):
@@ -289,9 +297,8 @@ def max_pool2d_backward(out, grad_output, indices, g):
         count, owned = _groups(g, width, kind)
         _max_pool2d_small(*window, kind).threads(place, count, *arrays, *owned)
     else:
-        extent = (g.kernel_height - 1) * g.dilation_h + 1, (g.kernel_width - 1) * g.dilation_w + 1
         count, owned = _chunks(g, width)
-        _max_pool2d_grad.threads(place, count, *arrays, *owned, *g[2:6], *extent, *g[8:12])
+        _max_pool2d_grad.threads(place, count, *arrays, *owned, *g[2:6], high, wide, *g[8:12])
     found = int(fetch(place, worst)[0])
     if found == OFF_WINDOW:
         scatter_in_order(out, grad_output, indices, worst, worst, False, g.planes, 1, g)

@@ -7,21 +7,39 @@ import functools
 import math
 
 import numpy as np
+from numba import int64
 
 from ..cpu.roi_pool import roi_bin, rounded
 from . import arithmetic
-from ._launch import cuda, fetch, kernel
+from ._launch import SIMULATED, THREADS, cuda, device, fetch, kernel
 from .check import NOWHERE
-from .pool import divided, index, nearest
+from .pool import FILLED, divided, index, nearest
 from .pool_grad import scatter_in_order
 
 CHANNELS = 4  # of a thread, which finds the bounds of its bin once
+
+TEAM = 8 if SIMULATED else 32  # threads that share a large bin
+LARGE = 64 if SIMULATED else 1024  # elements of such a bin
+
+# ------------------------------------------------------------------------------------------------- routines
+
+
+@device
+def _bin(boxes, k, scale, py, px, h, w, oh, ow):
+    """(image, first row, end of rows, first column, end of columns) of a bin of box k."""
+    x0, y0 = rounded(boxes[index(5 * k + 1)] * scale), rounded(boxes[index(5 * k + 2)] * scale)
+    width = rounded(boxes[index(5 * k + 3)] * scale) - x0 + 1
+    height = rounded(boxes[index(5 * k + 4)] * scale) - y0 + 1
+    iy0, iy1 = roi_bin(py, y0, height if height > 1 else 1, oh, h, scale)
+    ix0, ix1 = roi_bin(px, x0, width if width > 1 else 1, ow, w, scale)
+    return np.int64(boxes[index(5 * k)]), iy0, iy1, ix0, ix1
+
 
 # ------------------------------------------------------------------------------------------------- kernels
 
 
 @functools.cache
-def _roi_pool_kernel(placed):
+def _bins(placed):
     """The kernel that writes the maxima, or if ``placed`` their places: -1 where a bin has none."""
 
     def _roi_pool(out, x, boxes, scale, quads, channels, h, w, oh, ow):
@@ -30,12 +48,7 @@ def _roi_pool_kernel(placed):
         rest, py = divided(rest, oh)
         k, quad = divided(rest, quads)
         if 5 * k < boxes.size:
-            image = np.int64(boxes[index(5 * k)])
-            x0, y0 = rounded(boxes[index(5 * k + 1)] * scale), rounded(boxes[index(5 * k + 2)] * scale)
-            width = rounded(boxes[index(5 * k + 3)] * scale) - x0 + 1
-            height = rounded(boxes[index(5 * k + 4)] * scale) - y0 + 1
-            iy0, iy1 = roi_bin(py, y0, height if height > 1 else 1, oh, h, scale)
-            ix0, ix1 = roi_bin(px, x0, width if width > 1 else 1, ow, w, scale)
+            image, iy0, iy1, ix0, ix1 = _bin(boxes, k, scale, py, px, h, w, oh, ow)
             best = cuda.local.array(CHANNELS, x.dtype)
             places = cuda.local.array(CHANNELS, np.int64)
             bases = cuda.local.array(CHANNELS, np.int64)
@@ -56,6 +69,50 @@ def _roi_pool_kernel(placed):
 
     _roi_pool.__name__ += "_places" if placed else ""
     return kernel(_roi_pool)
+
+
+@functools.cache
+def _large_bins(placed):
+    """The kernel for few bins that may be large."""
+
+    def _roi_pool_large(out, x, boxes, scale, channels, h, w, oh, ow):
+        # A team owns a bin of a channel; each of its threads has columns, TEAM apart.
+        values = cuda.shared.array(THREADS, x.dtype)
+        places = cuda.shared.array(THREADS, int64)
+        t = cuda.threadIdx.x
+        lane = t % TEAM
+        bin = cuda.grid(1) // TEAM
+        rest, px = divided(bin, ow)
+        rest, py = divided(rest, oh)
+        k, c = divided(rest, channels)
+        best, place, empty = x.dtype.type(-np.inf), NOWHERE, True
+        if bin < out.size:
+            image, iy0, iy1, ix0, ix1 = _bin(boxes, k, scale, py, px, h, w, oh, ow)
+            empty = iy0 >= iy1 or ix0 >= ix1
+            base = (image * channels + c) * (h * w)
+            for iy in range(iy0, iy1):
+                for ix in range(ix0 + lane, ix1, TEAM):
+                    value = x[index(base + iy * w + ix)]
+                    take = value > best
+                    best, place = value if take else best, iy * w + ix if take else place
+        values[t], places[t] = best, place
+        cuda.syncthreads()
+        step = TEAM // 2
+        while step > 0:
+            if lane < step:
+                other, there = values[t + step], places[t + step]
+                if other > values[t] or (other == values[t] and there < places[t]):
+                    values[t], places[t] = other, there
+            cuda.syncthreads()
+            step //= 2
+        if lane == 0 and bin < out.size:
+            if placed:
+                out[index(bin)] = places[t] if places[t] < NOWHERE else -1
+            else:
+                out[index(bin)] = x.dtype.type(0) if empty else values[t]
+
+    _roi_pool_large.__name__ += "_places" if placed else ""
+    return kernel(_roi_pool_large)
 
 
 @kernel
@@ -111,7 +168,12 @@ def _pool(out, input, boxes, g, scale, placed):
     size = g.channels, g.height, g.width, g.out_height, g.out_width
     with np.errstate(all="ignore"):
         scale = input.dtype.type(scale)
-    _roi_pool_kernel(placed).threads(input.place, count, out, input, boxes, scale, quads, *size)
+    few = SIMULATED or CHANNELS * count < FILLED
+    if few and g.height * g.width >= LARGE * g.out_height * g.out_width:
+        count = g.boxes * g.channels * g.out_height * g.out_width
+        _large_bins(placed).threads(input.place, TEAM * count, out, input, boxes, scale, *size)
+    else:
+        _bins(placed).threads(input.place, count, out, input, boxes, scale, quads, *size)
 
 
 def roi_pool(out, input, boxes, g, scale):

@@ -5,6 +5,8 @@ into the cache, and joined in a fixed order (Chan, Golub, LeVeque 1979): memory 
 |mean| >> std, and the bits do not depend on the number of threads.
 """
 
+import math
+
 import numpy as np
 from numba import prange
 
@@ -40,6 +42,22 @@ def updated(running, observed, momentum):
 def remainder(mean, high):
     """What ``high``, the mean rounded, lacks of it; 0 where that is not finite."""
     return mean - high if abs(high) < np.inf else 0.0
+
+
+@scalar
+def inverse_deviation(var, eps):
+    """1 / sqrt(var + eps)."""
+    return 1.0 / math.sqrt(np.float64(var) + eps)
+
+
+@scalar
+def gradient_line(inverse, factor, sum, deviation, count):
+    """(slope, shift): in training grad_input = g * factor + (x - mean) * slope + shift.
+
+    With z = (x - mean) / std over ``count`` values and weight w that is w / std * (g - sum(g) / count - z * sum(g * z)
+    / count); ``deviation`` is sum(g * (x - mean)), ``inverse`` 1 / std and ``factor`` w / std.
+    """
+    return -factor * inverse * inverse * deviation / count, -factor * sum / count
 
 
 @scalar
@@ -95,7 +113,7 @@ def _scales(parts, mean, var, weight, has_weight, eps):
     """parts[:, c] = the mean in two parts and weight / sqrt(var + eps) of channel c, in the type of the input."""
     for c in range(mean.size):
         high = parts.dtype.type(mean[c])
-        scale = 1.0 / np.sqrt(np.float64(var[c]) + eps)
+        scale = inverse_deviation(var[c], eps)
         parts[0, c] = high
         parts[1, c] = remainder(np.float64(mean[c]), np.float64(high))
         parts[2, c] = scale * weight[c] if has_weight else scale
@@ -103,20 +121,15 @@ def _scales(parts, mean, var, weight, has_weight, eps):
 
 @routine
 def _gradient_scales(parts, grad_weight, grad_bias, sums, var, weight, has_weight, with_weight, with_bias, eps, count):
-    """The rest of what channel c needs: grad_input = g * parts[2] + (x - mean) * parts[3] + parts[4] in training.
-
-    With z = (x - mean) / std over ``count`` values and weight w that is w / std * (g - sum(g) / count - z * sum(g * z)
-    / count); grad_weight = sum(g * z), grad_bias = sum(g).
-    """
+    """The rest of what channel c needs: grad_input = g * parts[2] + (x - mean) * parts[3] + parts[4] in training."""
     for c in range(var.size):
-        inverse = 1.0 / np.sqrt(np.float64(var[c]) + eps)
+        inverse = inverse_deviation(var[c], eps)
         factor = inverse * weight[c] if has_weight else inverse
         if with_weight:
             grad_weight[c] = sums[1, c] * inverse
         if with_bias:
             grad_bias[c] = sums[0, c]
-        parts[3, c] = -factor * inverse * inverse * sums[1, c] / count
-        parts[4, c] = -factor * sums[0, c] / count
+        parts[3, c], parts[4, c] = gradient_line(inverse, factor, sums[0, c], sums[1, c], count)
 
 
 @routine

@@ -34,7 +34,8 @@ def class_weight(weight, c):
 def _cross_entropy(out, sums, x, target, weight, size, inner, places, share, width, ignore_index, smoothing):
     # 2^share threads own a place, then one a grid further; out (where not empty) takes the losses, sums the block's sum
     # and that of the weights.
-    partial, totals = cuda.shared.array(MOST, x.dtype), cuda.shared.array(MOST, float64)
+    partial = cuda.shared.array(MOST, x.dtype)
+    totals = cuda.shared.array(MOST, float64)
     at, part = position(inner, share, width)
     slot, group, step = (at << share) + part, 1 << share, inner << share
     loss_sum, weight_sum = 0.0, 0.0
@@ -72,7 +73,8 @@ def _cross_entropy(out, sums, x, target, weight, size, inner, places, share, wid
 @kernel(float64=True)
 def _cross_entropy_probabilities(out, sums, x, target, weight, size, inner, places, share, width, smoothing):
     # As in _cross_entropy; there are no sums of weights.
-    partial, totals = cuda.shared.array(MOST, x.dtype), cuda.shared.array(MOST, float64)
+    partial = cuda.shared.array(MOST, x.dtype)
+    totals = cuda.shared.array(MOST, float64)
     at, part = position(inner, share, width)
     slot, group, step = (at << share) + part, 1 << share, inner << share
     loss_sum = 0.0

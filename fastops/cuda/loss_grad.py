@@ -67,7 +67,8 @@ def _cross_entropy_grad(out, scales, x, target, weight, weight_total, size, inne
 @kernel(float64=True)
 def _cross_entropy_probabilities_grad(out, scales, x, target, weight, size, inner, places, share, width, smoothing):
     # As in _cross_entropy_grad.
-    partial, totals = cuda.shared.array(MOST, x.dtype), cuda.shared.array(MOST, float64)
+    partial = cuda.shared.array(MOST, x.dtype)
+    totals = cuda.shared.array(MOST, float64)
     at, part = position(inner, share, width)
     place, slot, group = (cuda.blockIdx.x << width) + at, (at << share) + part, 1 << share
     start = beginning(place, size, inner)

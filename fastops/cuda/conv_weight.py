@@ -2,7 +2,7 @@
 
     grad_weight[m, e] = sum over pixels p of all maps of map[m, p] * image[the pixel that p sees through e]
 
-for conv2d (the map is grad_output) and conv_transpose2d (the map is the input) alike; e is an element (channel, ky, kx).
+for conv2d (the map is grad_output) and conv_transpose2d (the map is the input) alike; e stands for (channel, ky, kx).
 The pixels are split over blocks.  Sums of up to 4096 products are made in the arrays' dtype and joined in float64, all
 in an order that depends on the sizes alone.
 """
@@ -10,12 +10,11 @@ in an order that depends on the sizes alone.
 import numpy as np
 from numba import float64
 
-from . import conv_exact
-from ._launch import SIMULATED, THREADS, cuda, kernel
+from ._launch import SIMULATED, THREADS, cuda, device, kernel
+from .conv_exact import BLOCKS
 from .conv_tiles import FAR, WANTED, multiply_add, no_sums
 from .conv_window import axes, divide, int32, int64, routine
 from .conv_window import pads as reaches_beyond
-from .sums import block_sum
 from .vectors import load4
 
 ACROSS = 2 if SIMULATED else 8  # threads across a tile's maps, 8 each; the others lie along its elements, 4 each
@@ -28,6 +27,7 @@ FEW = 8  # maps that share their images, up to which a tile is not worth its loa
 TILE_MAPS, TILE_ELEMENTS = 8 * ACROSS, 16 * ACROSS
 PITCH_MAPS, PITCH_ELEMENTS = TILE_MAPS + 4, TILE_ELEMENTS + 4  # the threads of a warp write to different banks
 ROWS = BLOCK // STEP
+SUMS_ROOM = 4 * THREADS
 _MAPS_ROOM, _ELEMENTS_ROOM = 2 * STEP * PITCH_MAPS, 2 * STEP * PITCH_ELEMENTS
 
 # ------------------------------------------------------------------------------------------------- routines
@@ -79,6 +79,24 @@ def join_row(totals, begins, row, known, e, elements, a, b, c, d):
             totals[np.uint64(at + 2)] = c if begins else totals[np.uint64(at + 2)] + c
         if e + 3 < elements:
             totals[np.uint64(at + 3)] = d if begins else totals[np.uint64(at + 3)] + d
+
+
+@device
+def four_sums(partial, a, b, c, d):
+    """The sums of every thread's four values, for all threads of a block; ``partial`` is shared."""
+    t = cuda.threadIdx.x
+    partial[t], partial[THREADS + t], partial[2 * THREADS + t], partial[3 * THREADS + t] = a, b, c, d
+    cuda.syncthreads()
+    step = THREADS // 2
+    while step > 0:
+        if t < step:
+            for at in range(t, 4 * THREADS, THREADS):
+                partial[at] += partial[at + step]
+        cuda.syncthreads()
+        step //= 2
+    a, b, c, d = partial[0], partial[THREADS], partial[2 * THREADS], partial[3 * THREADS]
+    cuda.syncthreads()
+    return a, b, c, d
 
 
 # ------------------------------------------------------------------------------------------------- kernels
@@ -178,7 +196,7 @@ def _grad_weight(totals, map, image, groups, maps, channels, map_size, image_siz
 def _grad_weight_few_maps(totals, map, image, groups, maps, channels, map_size, image_size, kernels, strides, pads,
                           dilations, pixels, per_split):  # fmt: skip
     # A block owns up to four weights of a kernel's row, and a split of the pixels; a thread every so many-th of these.
-    partial = cuda.shared.array(THREADS, float64)
+    partial = cuda.shared.array(SUMS_ROOM, float64)
     map_height, map_width = map_size
     height, width = image_size
     plane, image_plane = map_height * map_width, height * width
@@ -219,8 +237,7 @@ def _grad_weight_few_maps(totals, map, image, groups, maps, channels, map_size, 
                 s3 += value * image[np.uint64(image_at + 3 * dilation)]
         at = pixel_after(at, THREADS, map_height, map_width)
         pixel += THREADS
-    t0, t1 = block_sum(partial, float64(s0)), block_sum(partial, float64(s1))
-    t2, t3 = block_sum(partial, float64(s2)), block_sum(partial, float64(s3))
+    t0, t1, t2, t3 = four_sums(partial, float64(s0), float64(s1), float64(s2), float64(s3))
     if cuda.threadIdx.x == 0:
         totals[first] = t0
         if kx + 1 < kernels[1]:
@@ -232,9 +249,35 @@ def _grad_weight_few_maps(totals, map, image, groups, maps, channels, map_size, 
 
 
 @kernel(float64=True)
+def _grad_weight_exact(grad, map, image, batch, groups, maps, channels, map_size, image_size, kernels, strides, pads,
+                       dilations):  # fmt: skip
+    # A block owns every so many-th weight, and a thread every so many-th pixel of the map.
+    partial = cuda.shared.array(SUMS_ROOM, float64)
+    map_height, map_width = map_size
+    height, width = image_size
+    size = kernels[0] * kernels[1]
+    for weight in range(cuda.blockIdx.x, grad.size, cuda.gridDim.x):
+        if grad[weight] * grad.dtype.type(0) != 0:
+            m, rest = weight // (channels * size), weight % (channels * size)
+            c, ky, kx = rest // size, rest % size // kernels[1], rest % kernels[1]
+            channel = m // maps * channels + c
+            s = 0.0
+            for pixel in range(cuda.threadIdx.x, batch * map_height * map_width, THREADS):
+                n, y, x = pixel // (map_height * map_width), pixel // map_width % map_height, pixel % map_width
+                iy = y * strides[0] - pads[0] + ky * dilations[0]
+                ix = x * strides[1] - pads[1] + kx * dilations[1]
+                if 0 <= iy and iy < height and 0 <= ix and ix < width:
+                    value = map[((n * groups * maps + m) * map_height + y) * map_width + x]
+                    s += float64(value) * float64(image[((n * groups * channels + channel) * height + iy) * width + ix])
+            s = four_sums(partial, s, 0.0, 0.0, 0.0)[0]
+            if cuda.threadIdx.x == 0:
+                grad[weight] = s
+
+
+@kernel(float64=True)
 def _grad_bias(totals, x, channels, plane, pixels, per_split):
     # A block owns a split of a channel's pixels.
-    partial = cuda.shared.array(THREADS, float64)
+    partial = cuda.shared.array(SUMS_ROOM, float64)
     split, channel = divide(cuda.blockIdx.x, channels)
     pixel = int64(split) * per_split + cuda.threadIdx.x
     end = (int64(split) + 1) * per_split
@@ -249,7 +292,7 @@ def _grad_bias(totals, x, channels, plane, pixels, per_split):
         while rest >= plane:
             rest -= plane
             n += 1
-    s = block_sum(partial, s)
+    s = four_sums(partial, s, 0.0, 0.0, 0.0)[0]
     if cuda.threadIdx.x == 0:
         totals[cuda.blockIdx.x] = s
 
@@ -290,8 +333,9 @@ def grad_weight(out, map, image, g):
     run.blocks(place, blocks * splits, threads, totals, map, image, g.groups, maps, channels, *sizes, *steps, pixels,
                per_split)  # fmt: skip
     _join.threads(place, size, out, totals, splits)
-    if maps > FEW and any(reaches_beyond(axis) for axis in axes(g, False)):
-        conv_exact.grad_weight(out, map, image, g)
+    if maps > FEW and any(reaches_beyond(axis) for axis in axes(g, False)):  # a zero outside may have met an infinity
+        _grad_weight_exact.blocks(place, min(BLOCKS, size), THREADS, out, map, image, g.batch, g.groups, maps, channels,
+                                  *sizes, *steps)  # fmt: skip
 
 
 def grad_bias(out, grad_output, batch):

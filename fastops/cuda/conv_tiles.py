@@ -389,8 +389,8 @@ def convolve(out, input, weight, bias, g, transposed):
     longest = -(-vertical.kernel // vertical.classes) * -(-horizontal.kernel // horizontal.classes) * channels
     all_steps = -(-longest // across)
     splits = max(1, min(WANTED // blocks, longest // CHUNK))
-    split_steps = -(-all_steps // splits)
-    splits = -(-all_steps // split_steps)
+    split_steps = max(1, -(-all_steps // splits))
+    splits = max(1, -(-all_steps // split_steps))
     out = place.lend(out)
     plane = vertical.out * horizontal.out
     to = place.lend(place.empty(splits * out.size, kind)) if splits > 1 else out

@@ -196,14 +196,14 @@ def _grad_weight(totals, map, image, groups, maps, channels, map_size, image_siz
                 s = none
                 begins = False
         if step < steps:
-            map_at, element_at = (step & 1) * (STEP * PITCH_MAPS) + map_to, (step & 1) * (
-                STEP * PITCH_ELEMENTS) + element_to  # fmt: skip
-            map_tile[np.uint64(map_at)] = u0
-            map_tile[np.uint64(map_at + ROWS)] = u1
-            element_tile[np.uint64(element_at)] = v0
-            element_tile[np.uint64(element_at + ROWS)] = v1
-            element_tile[np.uint64(element_at + 2 * ROWS)] = v2
-            element_tile[np.uint64(element_at + 3 * ROWS)] = v3
+            to = int32((step & 1) * (STEP * PITCH_MAPS) + map_to)
+            map_tile[np.uint64(to)] = u0
+            map_tile[np.uint64(to + ROWS)] = u1
+            to = int32((step & 1) * (STEP * PITCH_ELEMENTS) + element_to)
+            element_tile[np.uint64(to)] = v0
+            element_tile[np.uint64(to + ROWS)] = v1
+            element_tile[np.uint64(to + 2 * ROWS)] = v2
+            element_tile[np.uint64(to + 3 * ROWS)] = v3
         cuda.syncthreads()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ._launch import cuda, kernel
-from .conv_window import axes, divide, layout, window_sum
+from .conv_window import axes, divide, layout, window_sum, within
 
 PRODUCTS = 256  # of a sum that needs no second one to be exact enough
 ROWS = 4  # output rows of a thread
@@ -70,11 +70,11 @@ def _depthwise(size: int, stride: int) -> Any:
                 s[o] = zero
             for kx in range(size):
                 ix = ix0 + kx
-                across = 0 <= ix and ix < width
+                across = within(ix, width)
                 for r in range(rows_in):
                     iy = iy0 + r
                     value = zero
-                    if across and 0 <= iy and iy < height:
+                    if across and within(iy, height):
                         value = x[np.uint64(x_at + iy * width + ix)]
                     for o in range(ROWS):
                         if 0 <= r - o * stride and r - o * stride < size:

@@ -5,11 +5,9 @@ again, as on the CPU; nobody waits to hear whether there is any.
 """
 
 import numpy as np
-from numba import float64
 
 from ._launch import SIMULATED, THREADS, cuda, kernel
 from .conv_window import axes, layout, window_sum
-from .sums import block_sum
 
 BLOCKS = 2 if SIMULATED else 1024
 
@@ -39,33 +37,6 @@ def _convolve_exact(out, x, w, bias, biased, flags, groups, vertical, horizontal
             out[i] = s + bias[channel] if biased else s
 
 
-@kernel(float64=True)
-def _grad_weight_exact(grad, map, image, batch, groups, maps, channels, map_size, image_size, kernels, strides, pads,
-                       dilations):  # fmt: skip
-    # A block owns every so many-th weight, and a thread every so many-th pixel of the map.
-    partial = cuda.shared.array(THREADS, float64)
-    map_height, map_width = map_size
-    height, width = image_size
-    size = kernels[0] * kernels[1]
-    for weight in range(cuda.blockIdx.x, grad.size, cuda.gridDim.x):
-        if grad[weight] * grad.dtype.type(0) != 0:
-            m, rest = weight // (channels * size), weight % (channels * size)
-            c, ky, kx = rest // size, rest % size // kernels[1], rest % kernels[1]
-            channel = m // maps * channels + c
-            s = 0.0
-            for pixel in range(cuda.threadIdx.x, batch * map_height * map_width, THREADS):
-                n, y, x = pixel // (map_height * map_width), pixel // map_width % map_height, pixel % map_width
-                iy = y * strides[0] - pads[0] + ky * dilations[0]
-                ix = x * strides[1] - pads[1] + kx * dilations[1]
-                if 0 <= iy and iy < height and 0 <= ix and ix < width:
-                    value = map[((n * groups * maps + m) * map_height + y) * map_width + x]
-                    s += float64(value) * float64(image[((n * groups * channels + channel) * height + iy) * width + ix])
-            s = block_sum(partial, s)
-            if cuda.threadIdx.x == 0:
-                grad[weight] = s
-            cuda.syncthreads()
-
-
 # ------------------------------------------------------------------------------------------------- entries
 
 
@@ -77,13 +48,3 @@ def convolve(out, input, weight, bias, flags, g, transposed):
     vertical, horizontal = axes(g, transposed)
     _convolve_exact.blocks(input.place, blocks, THREADS, out, input, weight, bias if biased else weight, biased, flags,
                            g.groups, tuple(vertical), tuple(horizontal), tuple(layout(g, transposed)))  # fmt: skip
-
-
-def grad_weight(out, map, image, g):
-    """Make the gradients of weights again that are not finite."""
-    out = map.place.lend(out)
-    steps = (g.stride_h, g.stride_w), (g.pad_top, g.pad_left), (g.dilation_h, g.dilation_w)
-    sizes = (g.map_height, g.map_width), (g.image_height, g.image_width), (g.kernel_height, g.kernel_width)
-    maps, channels = g.map_channels // g.groups, g.image_channels // g.groups
-    _grad_weight_exact.blocks(map.place, min(BLOCKS, out.size), THREADS, out, map, image, g.batch, g.groups, maps,
-                              channels, *sizes, *steps)  # fmt: skip

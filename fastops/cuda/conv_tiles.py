@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ._launch import SIMULATED, THREADS, compiler, cuda, kernel
-from .conv_window import axes, class_size, class_start, divide, int32, int64, layout, phase_class, routine
+from .conv_window import axes, class_size, class_start, divide, int32, int64, layout, phase_class, routine, within
 from .vectors import load4, store4
 
 BLOCK = 32 if SIMULATED else 256  # threads
@@ -73,7 +73,7 @@ def element_place(window, channel, j, i):
     """(where element (channel, j, i) of a pixel's window lies, whether it is inside the image)."""
     first, y0, x0, taps_y, _, tap_y, tap_x, height, width, _ = window
     y, x = int32(y0 + j * tap_y), int32(x0 + i * tap_x)
-    inside = (j < taps_y) & (0 <= y) & (y < height) & (0 <= x) & (x < width)
+    inside = (j < taps_y) & within(y, height) & within(x, width)
     return first + (int64(channel) * height + y) * width + x, inside
 
 
@@ -389,8 +389,8 @@ def convolve(out, input, weight, bias, g, transposed):
     longest = -(-vertical.kernel // vertical.classes) * -(-horizontal.kernel // horizontal.classes) * channels
     all_steps = -(-longest // across)
     splits = max(1, min(WANTED // blocks, longest // CHUNK))
-    split_steps = -(-all_steps // splits)
-    splits = -(-all_steps // split_steps)
+    split_steps = max(1, -(-all_steps // splits))
+    splits = max(1, -(-all_steps // split_steps))
     out = place.lend(out)
     plane = vertical.out * horizontal.out
     to = place.lend(place.empty(splits * out.size, kind)) if splits > 1 else out

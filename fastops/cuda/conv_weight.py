@@ -2,7 +2,7 @@
 
     grad_weight[m, e] = sum over pixels p of all maps of map[m, p] * image[the pixel that p sees through e]
 
-for conv2d (the map is grad_output) and conv_transpose2d (the map is the input) alike; e is an element (channel, ky, kx).
+for conv2d (the map is grad_output) and conv_transpose2d (the map is the input) alike; e stands for (channel, ky, kx).
 The pixels are split over blocks.  Sums of up to 4096 products are made in the arrays' dtype and joined in float64, all
 in an order that depends on the sizes alone.
 """
@@ -10,17 +10,17 @@ in an order that depends on the sizes alone.
 import numpy as np
 from numba import float64
 
-from . import conv_exact
-from ._launch import SIMULATED, THREADS, cuda, kernel
+from ._launch import SIMULATED, THREADS, cuda, device, kernel
+from .conv_exact import BLOCKS
 from .conv_tiles import FAR, WANTED, multiply_add, no_sums
-from .conv_window import axes, divide, int32, int64, routine
+from .conv_window import axes, divide, int32, int64, routine, within
 from .conv_window import pads as reaches_beyond
-from .sums import block_sum
 from .vectors import load4
 
 ACROSS = 2 if SIMULATED else 8  # threads across a tile's maps, 8 each; the others lie along its elements, 4 each
 BLOCK = 4 * ACROSS * ACROSS
 STEP = ACROSS  # pixels that a block reads at once
+UNROLLED = 2 if SIMULATED else 4
 CHUNK = 8 if SIMULATED else 1024  # pixels of a sum in a tile
 MOST = 4096  # pixels of a thread's sum
 FEW = 8  # maps that share their images, up to which a tile is not worth its loads
@@ -28,6 +28,7 @@ FEW = 8  # maps that share their images, up to which a tile is not worth its loa
 TILE_MAPS, TILE_ELEMENTS = 8 * ACROSS, 16 * ACROSS
 PITCH_MAPS, PITCH_ELEMENTS = TILE_MAPS + 4, TILE_ELEMENTS + 4  # the threads of a warp write to different banks
 ROWS = BLOCK // STEP
+SUMS_ROOM = 4 * THREADS
 _MAPS_ROOM, _ELEMENTS_ROOM = 2 * STEP * PITCH_MAPS, 2 * STEP * PITCH_ELEMENTS
 
 # ------------------------------------------------------------------------------------------------- routines
@@ -58,12 +59,11 @@ def element_of(e, elements, kernels, pads, dilations, image_size):
 
 
 @routine
-def seen(image, known, at, y, x, element, image_size):
-    """The value that the pixel whose window begins at (y, x), place ``at``, sees through an element; 0 outside."""
-    place, dy, dx = element
-    iy, ix = int32(y + dy), int32(x + dx)
-    inside = known & (0 <= iy) & (iy < image_size[0]) & (0 <= ix) & (ix < image_size[1])
-    return image[np.uint64(at + place)] if inside else image.dtype.type(0)
+def seen(image, known, place, y, x, element, height, width):
+    """The value that the pixel whose window begins at (y, x), at a place, sees through an element; 0 outside."""
+    more, dy, dx = element
+    inside = known & within(y + dy, height) & within(x + dx, width)
+    return image[np.uint64(place + more)] if inside else image.dtype.type(0)
 
 
 @routine
@@ -81,6 +81,24 @@ def join_row(totals, begins, row, known, e, elements, a, b, c, d):
             totals[np.uint64(at + 3)] = d if begins else totals[np.uint64(at + 3)] + d
 
 
+@device
+def four_sums(partial, a, b, c, d):
+    """The sums of every thread's four values, for all threads of a block; ``partial`` is shared."""
+    t = cuda.threadIdx.x
+    partial[t], partial[THREADS + t], partial[2 * THREADS + t], partial[3 * THREADS + t] = a, b, c, d
+    cuda.syncthreads()
+    step = THREADS // 2
+    while step > 0:
+        if t < step:
+            for at in range(t, 4 * THREADS, THREADS):
+                partial[at] += partial[at + step]
+        cuda.syncthreads()
+        step //= 2
+    a, b, c, d = partial[0], partial[THREADS], partial[2 * THREADS], partial[3 * THREADS]
+    cuda.syncthreads()
+    return a, b, c, d
+
+
 # ------------------------------------------------------------------------------------------------- kernels
 
 
@@ -91,10 +109,12 @@ def _grad_weight(totals, map, image, groups, maps, channels, map_size, image_siz
     # four elements at one pixel for the next step while it multiplies those of this one.
     map_tile = cuda.shared.array(_MAPS_ROOM, map.dtype)
     element_tile = cuda.shared.array(_ELEMENTS_ROOM, map.dtype)
+    later = cuda.shared.array(3, int64)  # for the end of a chunk, rather than in every thread's registers
     zero = map.dtype.type(0)
     t = int32(cuda.threadIdx.x)
     map_height, map_width = map_size
-    plane, image_plane = map_height * map_width, image_size[0] * image_size[1]
+    height, width = image_size
+    plane, image_plane = map_height * map_width, height * width
     elements = int32(channels * kernels[0] * kernels[1])
     rest, e0 = divide(cuda.blockIdx.x, (elements + TILE_ELEMENTS - 1) // TILE_ELEMENTS)
     rest, m0 = divide(rest, (maps + TILE_MAPS - 1) // TILE_MAPS)
@@ -108,7 +128,7 @@ def _grad_weight(totals, map, image, groups, maps, channels, map_size, image_siz
     pixel = begin + column
     n = pixel // plane
     y, x = divide(pixel - n * plane, map_width)
-    at = int32(n), y, x
+    n = int32(n)
     m, e = m0 * TILE_MAPS + row, e0 * TILE_ELEMENTS + row
     map_row = (int64(group) * maps + m) * plane
     element0 = element_of(e, elements, kernels, pads, dilations, image_size)
@@ -116,12 +136,17 @@ def _grad_weight(totals, map, image, groups, maps, channels, map_size, image_siz
     element2 = element_of(e + 2 * ROWS, elements, kernels, pads, dilations, image_size)
     element3 = element_of(e + 3 * ROWS, elements, kernels, pads, dilations, image_size)
     image_group = int64(group) * channels * image_plane
+    down, right, second = int32(strides[0]), int32(STEP * strides[1]), ROWS * plane
+    map_at = int64(n) * groups * maps * plane + map_row + y * map_width + x
+    top, left = int32(y * down), int32(x * strides[1])
+    image_at = int64(n) * groups * channels * image_plane + image_group + top * width + left
     map_to, element_to = column * PITCH_MAPS + row, column * PITCH_ELEMENTS + row
 
     # What it adds up.
     across_at, along_at = int32(t // (4 * ACROSS) * 4), int32(t % (4 * ACROSS) * 4)
-    first_row = (int64(split) * groups + group) * maps
-    m_sum, e_sum = m0 * TILE_MAPS + across_at, e0 * TILE_ELEMENTS + along_at
+    if t == 0:
+        later[0], later[1] = (int64(split) * groups + group) * maps, int64(m0 * TILE_MAPS)
+        later[2] = int64(e0 * TILE_ELEMENTS)
     none = no_sums(zero)
     s = none
     begins = True
@@ -129,28 +154,36 @@ def _grad_weight(totals, map, image, groups, maps, channels, map_size, image_siz
     for step in range(int32(0), int32(steps + 1)):
         if step < steps:
             known = step * STEP + column < count
-            n, y, x = at
-            map_at = int64(n) * groups * maps * plane + map_row + y * map_width + x
-            u0 = map[np.uint64(map_at)] if known and m < maps else zero
-            u1 = map[np.uint64(map_at + ROWS * plane)] if known and m + ROWS < maps else zero
-            y, x = int32(y * strides[0]), int32(x * strides[1])
-            from_ = int64(n) * groups * channels * image_plane + image_group + y * image_size[1] + x
-            v0 = seen(image, known, from_, y, x, element0, image_size)
-            v1 = seen(image, known, from_, y, x, element1, image_size)
-            v2 = seen(image, known, from_, y, x, element2, image_size)
-            v3 = seen(image, known, from_, y, x, element3, image_size)
-            at = pixel_after(at, STEP, map_height, map_width)
+            u0 = map[np.uint64(map_at)] if known & (m < maps) else zero
+            u1 = map[np.uint64(map_at + second)] if known & (m + ROWS < maps) else zero
+            v0 = seen(image, known, image_at, top, left, element0, height, width)
+            v1 = seen(image, known, image_at, top, left, element1, height, width)
+            v2 = seen(image, known, image_at, top, left, element2, height, width)
+            v3 = seen(image, known, image_at, top, left, element3, height, width)
+            x = int32(x + STEP)
+            map_at += STEP
+            left = int32(left + right)
+            image_at += right
+            if x >= map_width:
+                n, y, x = pixel_after((n, y, x), 0, map_height, map_width)
+                map_at = int64(n) * groups * maps * plane + map_row + y * map_width + x
+                top, left = int32(y * down), int32(x * strides[1])
+                image_at = int64(n) * groups * channels * image_plane + image_group + top * width + left
         if step > 0:
             half = ~step & 1
-            map_from = half * (STEP * PITCH_MAPS) + across_at
-            element_from = half * (STEP * PITCH_ELEMENTS) + along_at
-            for k in range(STEP):
-                low = load4(map_tile, map_from + k * PITCH_MAPS)
-                high = load4(map_tile, map_from + k * PITCH_MAPS + 4 * ACROSS)
-                s = multiply_add(s, low + high, load4(element_tile, element_from + k * PITCH_ELEMENTS))
+            map_from = int32(half * (STEP * PITCH_MAPS) + across_at)
+            element_from = int32(half * (STEP * PITCH_ELEMENTS) + along_at)
+            for _ in range(STEP // UNROLLED):
+                for k in range(UNROLLED):
+                    low = load4(map_tile, map_from + k * PITCH_MAPS)
+                    high = load4(map_tile, map_from + k * PITCH_MAPS + 4 * ACROSS)
+                    s = multiply_add(s, low + high, load4(element_tile, element_from + k * PITCH_ELEMENTS))
+                map_from = int32(map_from + UNROLLED * PITCH_MAPS)
+                element_from = int32(element_from + UNROLLED * PITCH_ELEMENTS)
             if step & (CHUNK // STEP - 1) == 0 or step == steps:
+                first_row, e_sum = later[0], later[2] + t % (4 * ACROSS) * 4
                 for half in range(2):
-                    r = m_sum + 4 * ACROSS * half
+                    r = later[1] + t // (4 * ACROSS) * 4 + 4 * ACROSS * half
                     if half:
                         s = s[16:32] + s[0:16]
                     join_row(totals, begins, first_row + r, r < maps, e_sum, elements, s[0], s[1], s[2], s[3])
@@ -163,14 +196,14 @@ def _grad_weight(totals, map, image, groups, maps, channels, map_size, image_siz
                 s = none
                 begins = False
         if step < steps:
-            map_at, element_at = (step & 1) * (STEP * PITCH_MAPS) + map_to, (step & 1) * (
-                STEP * PITCH_ELEMENTS) + element_to  # fmt: skip
-            map_tile[np.uint64(map_at)] = u0
-            map_tile[np.uint64(map_at + ROWS)] = u1
-            element_tile[np.uint64(element_at)] = v0
-            element_tile[np.uint64(element_at + ROWS)] = v1
-            element_tile[np.uint64(element_at + 2 * ROWS)] = v2
-            element_tile[np.uint64(element_at + 3 * ROWS)] = v3
+            to = int32((step & 1) * (STEP * PITCH_MAPS) + map_to)
+            map_tile[np.uint64(to)] = u0
+            map_tile[np.uint64(to + ROWS)] = u1
+            to = int32((step & 1) * (STEP * PITCH_ELEMENTS) + element_to)
+            element_tile[np.uint64(to)] = v0
+            element_tile[np.uint64(to + ROWS)] = v1
+            element_tile[np.uint64(to + 2 * ROWS)] = v2
+            element_tile[np.uint64(to + 3 * ROWS)] = v3
         cuda.syncthreads()
 
 
@@ -178,7 +211,7 @@ def _grad_weight(totals, map, image, groups, maps, channels, map_size, image_siz
 def _grad_weight_few_maps(totals, map, image, groups, maps, channels, map_size, image_size, kernels, strides, pads,
                           dilations, pixels, per_split):  # fmt: skip
     # A block owns up to four weights of a kernel's row, and a split of the pixels; a thread every so many-th of these.
-    partial = cuda.shared.array(THREADS, float64)
+    partial = cuda.shared.array(SUMS_ROOM, float64)
     map_height, map_width = map_size
     height, width = image_size
     plane, image_plane = map_height * map_width, height * width
@@ -203,24 +236,23 @@ def _grad_weight_few_maps(totals, map, image, groups, maps, channels, map_size, 
     while pixel < end:
         n, y, x = at
         iy, ix = int32(y * strides[0] + dy), int32(x * strides[1] + dx)
-        if 0 <= iy and iy < height:
+        if within(iy, height):
             value = map[np.uint64((int64(n) * groups * maps + m) * plane + y * map_width + x)]
             image_at = (int64(n) * groups * channels + group * channels + c) * image_plane + iy * width + ix
-            if 0 <= ix and ix < width:
+            if within(ix, width):
                 s0 += value * image[np.uint64(image_at)]
             ix = int32(ix + dilation)
-            if 0 <= ix and ix < width and kx + 1 < kernels[1]:
+            if within(ix, width) and kx + 1 < kernels[1]:
                 s1 += value * image[np.uint64(image_at + dilation)]
             ix = int32(ix + dilation)
-            if 0 <= ix and ix < width and kx + 2 < kernels[1]:
+            if within(ix, width) and kx + 2 < kernels[1]:
                 s2 += value * image[np.uint64(image_at + 2 * dilation)]
             ix = int32(ix + dilation)
-            if 0 <= ix and ix < width and kx + 3 < kernels[1]:
+            if within(ix, width) and kx + 3 < kernels[1]:
                 s3 += value * image[np.uint64(image_at + 3 * dilation)]
         at = pixel_after(at, THREADS, map_height, map_width)
         pixel += THREADS
-    t0, t1 = block_sum(partial, float64(s0)), block_sum(partial, float64(s1))
-    t2, t3 = block_sum(partial, float64(s2)), block_sum(partial, float64(s3))
+    t0, t1, t2, t3 = four_sums(partial, float64(s0), float64(s1), float64(s2), float64(s3))
     if cuda.threadIdx.x == 0:
         totals[first] = t0
         if kx + 1 < kernels[1]:
@@ -232,9 +264,35 @@ def _grad_weight_few_maps(totals, map, image, groups, maps, channels, map_size, 
 
 
 @kernel(float64=True)
+def _grad_weight_exact(grad, map, image, batch, groups, maps, channels, map_size, image_size, kernels, strides, pads,
+                       dilations):  # fmt: skip
+    # A block owns every so many-th weight, and a thread every so many-th pixel of the map.
+    partial = cuda.shared.array(SUMS_ROOM, float64)
+    map_height, map_width = map_size
+    height, width = image_size
+    size = kernels[0] * kernels[1]
+    for weight in range(cuda.blockIdx.x, grad.size, cuda.gridDim.x):
+        if grad[weight] * grad.dtype.type(0) != 0:
+            m, rest = weight // (channels * size), weight % (channels * size)
+            c, ky, kx = rest // size, rest % size // kernels[1], rest % kernels[1]
+            channel = m // maps * channels + c
+            s = 0.0
+            for pixel in range(cuda.threadIdx.x, batch * map_height * map_width, THREADS):
+                n, y, x = pixel // (map_height * map_width), pixel // map_width % map_height, pixel % map_width
+                iy = y * strides[0] - pads[0] + ky * dilations[0]
+                ix = x * strides[1] - pads[1] + kx * dilations[1]
+                if 0 <= iy and iy < height and 0 <= ix and ix < width:
+                    value = map[((n * groups * maps + m) * map_height + y) * map_width + x]
+                    s += float64(value) * float64(image[((n * groups * channels + channel) * height + iy) * width + ix])
+            s = four_sums(partial, s, 0.0, 0.0, 0.0)[0]
+            if cuda.threadIdx.x == 0:
+                grad[weight] = s
+
+
+@kernel(float64=True)
 def _grad_bias(totals, x, channels, plane, pixels, per_split):
     # A block owns a split of a channel's pixels.
-    partial = cuda.shared.array(THREADS, float64)
+    partial = cuda.shared.array(SUMS_ROOM, float64)
     split, channel = divide(cuda.blockIdx.x, channels)
     pixel = int64(split) * per_split + cuda.threadIdx.x
     end = (int64(split) + 1) * per_split
@@ -249,7 +307,7 @@ def _grad_bias(totals, x, channels, plane, pixels, per_split):
         while rest >= plane:
             rest -= plane
             n += 1
-    s = block_sum(partial, s)
+    s = four_sums(partial, s, 0.0, 0.0, 0.0)[0]
     if cuda.threadIdx.x == 0:
         totals[cuda.blockIdx.x] = s
 
@@ -290,8 +348,9 @@ def grad_weight(out, map, image, g):
     run.blocks(place, blocks * splits, threads, totals, map, image, g.groups, maps, channels, *sizes, *steps, pixels,
                per_split)  # fmt: skip
     _join.threads(place, size, out, totals, splits)
-    if maps > FEW and any(reaches_beyond(axis) for axis in axes(g, False)):
-        conv_exact.grad_weight(out, map, image, g)
+    if maps > FEW and any(reaches_beyond(axis) for axis in axes(g, False)):  # a zero outside may have met an infinity
+        _grad_weight_exact.blocks(place, min(BLOCKS, size), THREADS, out, map, image, g.batch, g.groups, maps, channels,
+                                  *sizes, *steps)  # fmt: skip
 
 
 def grad_bias(out, grad_output, batch):

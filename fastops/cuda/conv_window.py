@@ -91,6 +91,10 @@ if SIMULATED:
         """(a // b, a % b) for numbers from 0 to 2^31 - 1."""
         return divmod(a, b)
 
+    def within(i, size):
+        """Whether 0 <= i < size, for numbers below 2^31."""
+        return 0 <= i and i < size
+
 else:
     intrinsic, _, types = compiler
 
@@ -105,6 +109,16 @@ else:
             return context.make_tuple(builder, signature.return_type, [quotient, rest])
 
         return types.UniTuple(types.int32, 2)(types.int64, types.int64), codegen
+
+    @intrinsic
+    def within(typingctx, i, size):
+        """Whether 0 <= i < size, for numbers below 2^31: one comparison without signs."""
+
+        def codegen(context, builder, signature, args):
+            i, size = (builder.trunc(arg, context.get_value_type(types.int32)) for arg in args)
+            return builder.icmp_unsigned("<", i, size)
+
+        return types.boolean(types.int64, types.int64), codegen
 
 
 @routine
@@ -148,10 +162,10 @@ def window_sum(zero, x, w, x_at, w_at, y, x_, vertical, horizontal, weights):
     for c in range(channels):
         for j in range(taps_y):
             iy = top + j * pace_y
-            if 0 <= iy and iy < height:
+            if within(iy, height):
                 for i in range(taps_x):
                     ix = left + i * pace_x
-                    if 0 <= ix and ix < width:
+                    if within(ix, width):
                         place = x_at + (c * height + iy) * width + ix
                         weight = w_at + c * channel_step + (ky0 + j * classes_y) * kernel_width + kx0 + i * classes_x
                         s += type(zero)(x[np.uint64(place)]) * type(zero)(w[np.uint64(weight)])

@@ -93,7 +93,8 @@ def to_device(op: str, array: Array, device: Any) -> Array:
 
 def is_float(array: Array) -> bool:
     """Whether an argument that may hold integers or floats holds floats."""
-    return getattr(getattr(array, "dtype", None), "kind", None) == "f"
+    dtype = getattr(array, "dtype", None)
+    return getattr(dtype, "kind", None) == "f" or getattr(dtype, "is_floating_point", False) is True  # NumPy's, torch's
 
 
 def integers(op: str, name: str, array: Array, on: Any, first_name: str) -> Array:

@@ -170,6 +170,7 @@ FORWARD = [
     Call("roi_pool", (normal(2, 3, 10, 10), listed_boxes(2, 4)), dict(output_size=7, spatial_scale=0.8)),
     Call("batch_norm", (normal(8, 5, 20, 21), *statistics(5)), dict(training=True, momentum=0.7)),
     Call("batch_norm", (normal(5000, 5), *statistics(5)), dict(training=True)),
+    Call("batch_norm", (normal(2, 3, 33, 34), *statistics(3)), dict(training=True)),
     Call("batch_norm", (normal(2, 5, 3, 4, 2), *statistics(5)), dict(eps=0.1)),
     Call("relu", (normal(),)),
     Call("sigmoid", (normal(2, 3, 4, 5),)),

@@ -2,8 +2,6 @@
 
 import copy
 import os
-import sys
-import threading
 import zlib
 from collections import Counter
 from collections.abc import Callable
@@ -16,7 +14,6 @@ import numpy as np
 import oracle
 import pytest
 from calls import arrays_in, each
-from numba.cuda.simulator import kernelapi
 
 import fastops
 
@@ -42,7 +39,6 @@ def itself(value):
 
 
 SIMULATED = bool(numba.config.ENABLE_CUDASIM)
-ASKING = threading.Lock()
 IN_SIMULATOR = 2000
 """The most elements of an array in the simulator, which takes 0.1 ms for each thread."""
 
@@ -59,21 +55,13 @@ def to_host(value):
     return value.copy_to_host() if hasattr(value, "copy_to_host") else value
 
 
-def shared_array(self, shape, dtype):
-    """``cuda.shared.array`` in the simulator, whose own one may give two threads that ask at once two arrays."""
-    frame = sys._getframe(1)
-    kind = np.dtype(getattr(dtype, "name", dtype))
-    with ASKING:
-        return self._allocations.setdefault((frame.f_code, frame.f_lineno), np.empty(shape, kind))
-
-
 def kinds() -> list:
     """The kinds of arrays that this process can test: the simulator, if it is on, replaces the device."""
     if SIMULATED:
-        sys.setswitchinterval(1e-4)  # the simulator's threads wait for each other
-        kernelapi.FakeCUDAShared.array = shared_array
-        quiet = pytest.mark.filterwarnings("ignore:.*encountered in scalar:RuntimeWarning")  # inf - inf and the like
-        return [pytest.param(Backend(to_device, to_host), id="cudasim", marks=[pytest.mark.cudasim, quiet])]
+        import simulator
+
+        simulator.cure()
+        return [pytest.param(Backend(to_device, to_host), id="cudasim", marks=pytest.mark.cudasim)]
     found = [pytest.param(Backend(itself, itself), id="cpu")]
     if has_gpu():
         found.append(pytest.param(Backend(to_device, to_host), id="gpu", marks=pytest.mark.gpu))

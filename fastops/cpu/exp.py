@@ -23,6 +23,27 @@ _TERMS64 = (
 )  # fmt: skip
 
 
+def polynomial(name: str, coefficients: tuple[Any, ...]) -> Any:
+    """A scalar function: Horner's scheme, the coefficient of the highest power first.
+
+    Each step is a function of its own: libnvvm leaves a loop over a tuple a loop, with a choice among its elements.
+    """
+    *before, last = coefficients
+    if len(before) == 1:
+        lead = before[0]
+
+        def value(x):
+            return lead * x + last
+    else:
+        rest = polynomial(name, tuple(before))
+
+        def value(x):
+            return rest(x) * x + last
+
+    value.__qualname__ = f"polynomial.{name}.{len(before)}"
+    return scalar(value)
+
+
 def _exponential(float_type: Any, int_type: Any, mantissa: int, terms: tuple[float, ...], most: float) -> Any:
     """exp for one type; ``most`` is a little above the logarithm of the largest number."""
     bias = 1023 if mantissa == 52 else 127
@@ -37,7 +58,7 @@ def _exponential(float_type: Any, int_type: Any, mantissa: int, terms: tuple[flo
     # the lowest n becomes the exponent bits of 0
     least, most = float_type(-(bias - 0.75) * 0.6931471805599453), float_type(most)
     two = float_type(2)
-    c = tuple(float_type(2 * term) for term in reversed(terms))
+    twice = polynomial(f"exp.{float_type.__name__}", tuple(float_type(2 * term) for term in reversed(terms)))
 
     def exponential(x):
         x = least if x < least else x  # a NaN is neither less nor more, and so goes through
@@ -45,10 +66,7 @@ def _exponential(float_type: Any, int_type: Any, mantissa: int, terms: tuple[flo
         shifted = x * log2e + to_exponent
         n = shifted - to_exponent
         r = x - n * ln2_high - n * ln2_low
-        p = c[0]
-        for coefficient in c[1:]:
-            p = p * r + coefficient
-        p = (p * r + two) * r + two
+        p = (twice(r) * r + two) * r + two
         return p * int_type(float_type(shifted).view(int_type) << shift).view(float_type)
 
     exponential.__qualname__ += float_type.__name__

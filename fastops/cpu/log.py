@@ -11,6 +11,7 @@ from numba import types
 from numba.extending import overload
 
 from .._jit import scalar
+from .exp import polynomial
 
 _TERMS32 = (0.66666662693, 0.40000972152, 0.28498786688, 0.24279078841)
 _TERMS64 = (
@@ -27,7 +28,7 @@ def _logarithm(float_type: Any, int_type: Any, mantissa: int, terms: tuple[float
     root_half = float_type(0.7071067811865476).view(int_type)
     shift = int_type(mantissa)
     half, one, two, infinity = float_type(0.5), float_type(1), float_type(2), float_type(np.inf)
-    c = tuple(float_type(term) for term in reversed(terms))
+    series = polynomial(f"log.{float_type.__name__}", tuple(float_type(term) for term in reversed(terms)))
 
     def logarithm(x):
         bits = float_type(x).view(int_type)
@@ -35,9 +36,7 @@ def _logarithm(float_type: Any, int_type: Any, mantissa: int, terms: tuple[float
         f = int_type(bits - (k << shift)).view(float_type) - one
         s = f / (two + f)
         z = s * s
-        p = c[0]
-        for coefficient in c[1:]:
-            p = p * z + coefficient
+        p = series(z)
         h = half * f * f
         n = float_type(k)
         y = n * ln2_high - ((h - (s * (h + p * z) + n * ln2_low)) - f)

@@ -11,12 +11,16 @@ from numba import float64
 from ..cpu.log import log
 from ..cpu.loss import smoothed, squared_error
 from ..cpu.softmax import log_probability
-from . import arithmetic
-from ._launch import THREADS, cuda, device, kernel
+from . import arithmetic, sums
+from ._launch import SIMULATED, THREADS, cuda, device, kernel
 from .arithmetic import FLOAT64
 from .softmax import MOST, beginning, group_online, online, position, shares
 from .sums import BLOCKS, block_sum, group_sum
 from .vectors import load4, quads, store4, wide
+
+PARTS = 4 if SIMULATED else 512
+"""Parts that very many sums are added in first."""
+MANY = 16 * PARTS
 
 # ------------------------------------------------------------------------------------------------- routines
 
@@ -27,47 +31,48 @@ def class_weight(weight, c):
     return weight[c] if weight.size > 0 else weight.dtype.type(1)
 
 
+@device
+def _add(sums, totals, loss, weight):
+    """Put a block's sums of losses and weights in its column of ``sums``."""
+    t, threads = cuda.threadIdx.x, cuda.blockDim.x
+    loss, weight = group_sum(totals, loss, t, threads), group_sum(totals, weight, t, threads)
+    if t == 0:
+        sums[cuda.blockIdx.x], sums[cuda.gridDim.x + cuda.blockIdx.x] = loss, weight
+
+
 # ------------------------------------------------------------------------------------------------- kernels
 
 
 @kernel(float64=True)
 def _cross_entropy(out, sums, x, target, weight, size, inner, places, share, width, ignore_index, smoothing):
-    # 2^share threads own a place, then one a grid further; out (where not empty) takes the losses, sums the block's sum
-    # and that of the weights.
+    # 2^share threads own a place; out (where not empty) takes the losses, sums their sum over the block and that of the
+    # weights.
     partial = cuda.shared.array(MOST, x.dtype)
     totals = cuda.shared.array(MOST, float64)
     at, part = position(inner, share, width)
-    slot, group, step = (at << share) + part, 1 << share, inner << share
-    loss_sum, weight_sum = 0.0, 0.0
-    first = cuda.blockIdx.x << width
-    while first < places:
-        place = first + at
-        start = beginning(place, size, inner)
-        end = start + size * inner if place < places else start
-        top, sum = online(x, start + part * inner, end, step)
-        top, sum = group_online(partial, top, sum, slot, group)
-        log_sum, spread = log(sum), 0.0
-        if smoothing > 0:
-            c = part
-            for i in range(start + part * inner, end, step):
-                spread += float64(log_probability(x[i], top, log_sum) * class_weight(weight, c))
-                c += group
-            spread = group_sum(totals, spread, slot, group)
-        if part == 0 and place < places:
-            label, loss = target[place], 0.0
-            if label != ignore_index:
-                w = class_weight(weight, label)
-                loss = -float64(log_probability(x[start + label * inner], top, log_sum) * w)
-                if smoothing > 0:
-                    loss = (1.0 - smoothing) * loss - smoothing / size * spread
-                loss_sum += loss
-                weight_sum += float64(w)
-            if out.size > 0:
-                out[place] = loss
-        first += cuda.gridDim.x << width
-    loss_sum, weight_sum = block_sum(totals, loss_sum), block_sum(totals, weight_sum)
-    if cuda.threadIdx.x == 0:
-        sums[cuda.blockIdx.x], sums[cuda.gridDim.x + cuda.blockIdx.x] = loss_sum, weight_sum
+    place, slot, group = (cuda.blockIdx.x << width) + at, (at << share) + part, 1 << share
+    start = beginning(place, size, inner)
+    end = start + size * inner if place < places else start
+    first, step = start + part * inner, inner << share
+    top, sum = online(x, first, end, step)
+    top, sum = group_online(partial, top, sum, slot, group)
+    log_sum, spread, loss, w = log(sum), 0.0, 0.0, 0.0
+    if smoothing > 0:
+        c = part
+        for i in range(first, end, step):
+            spread += float64(log_probability(x[i], top, log_sum) * class_weight(weight, c))
+            c += group
+        spread = group_sum(totals, spread, slot, group)
+    if part == 0 and place < places:
+        label = target[place]
+        if label != ignore_index:
+            w = float64(class_weight(weight, label))
+            loss = -float64(log_probability(x[start + label * inner], top, log_sum) * class_weight(weight, label))
+            if smoothing > 0:
+                loss = (1.0 - smoothing) * loss - smoothing / size * spread
+        if out.size > 0:
+            out[place] = loss
+    _add(sums, totals, loss, w)
 
 
 @kernel(float64=True)
@@ -76,29 +81,21 @@ def _cross_entropy_probabilities(out, sums, x, target, weight, size, inner, plac
     partial = cuda.shared.array(MOST, x.dtype)
     totals = cuda.shared.array(MOST, float64)
     at, part = position(inner, share, width)
-    slot, group, step = (at << share) + part, 1 << share, inner << share
-    loss_sum = 0.0
-    first = cuda.blockIdx.x << width
-    while first < places:
-        place = first + at
-        start = beginning(place, size, inner)
-        end = start + size * inner if place < places else start
-        top, sum = online(x, start + part * inner, end, step)
-        top, sum = group_online(partial, top, sum, slot, group)
-        log_sum, loss, c = log(sum), 0.0, part
-        for i in range(start + part * inner, end, step):
-            q = smoothed(target[i], smoothing, size) * class_weight(weight, c)
-            loss -= float64(log_probability(x[i], top, log_sum) * q)
-            c += group
-        loss = group_sum(totals, loss, slot, group)
-        if part == 0 and place < places:
-            loss_sum += loss
-            if out.size > 0:
-                out[place] = loss
-        first += cuda.gridDim.x << width
-    loss_sum = block_sum(totals, loss_sum)
-    if cuda.threadIdx.x == 0:
-        sums[cuda.blockIdx.x], sums[cuda.gridDim.x + cuda.blockIdx.x] = loss_sum, 0.0
+    place, slot, group = (cuda.blockIdx.x << width) + at, (at << share) + part, 1 << share
+    start = beginning(place, size, inner)
+    end = start + size * inner if place < places else start
+    first, step = start + part * inner, inner << share
+    top, sum = online(x, first, end, step)
+    top, sum = group_online(partial, top, sum, slot, group)
+    log_sum, loss, c = log(sum), 0.0, part
+    for i in range(first, end, step):
+        q = smoothed(target[i], smoothing, size) * class_weight(weight, c)
+        loss -= float64(log_probability(x[i], top, log_sum) * q)
+        c += group
+    loss = group_sum(totals, loss, slot, group)
+    if part == 0 and place < places and out.size > 0:
+        out[place] = loss
+    _add(sums, totals, loss if part == 0 else 0.0, 0.0)
 
 
 @kernel
@@ -139,9 +136,7 @@ def _mse_loss_sums(sums, x, target, weight, weighted, wide):
                     total += float64(squared_error(x[j], target[j]) * w)
                     weights += float64(w)
         i += 4 * THREADS * cuda.gridDim.x
-    total, weights = block_sum(totals, total), block_sum(totals, weights)
-    if cuda.threadIdx.x == 0:
-        sums[cuda.blockIdx.x], sums[cuda.gridDim.x + cuda.blockIdx.x] = total, weights
+    _add(sums, totals, total, weights)
 
 
 @kernel(float64=True)
@@ -164,10 +159,10 @@ def cross_entropy(out, logits, target, weight, view, ignore_index, smoothing):
     """Fill ``out`` (empty: do not) with the losses of class numbers; twice their sums for ``scalar_loss``."""
     if not logits.size:
         return (_nothing(out, logits),) * 2
-    (blocks, *cut), sums = _parts(logits, view)
-    _cross_entropy.blocks(logits.place, blocks, cut[0], out, sums, logits, target, weight, view.size, view.inner,
+    (blocks, *cut), parts = _parts(logits, view)
+    _cross_entropy.blocks(logits.place, blocks, cut[0], out, parts, logits, target, weight, view.size, view.inner,
                           view.outer * view.inner, *cut[1:], ignore_index, float(smoothing))  # fmt: skip
-    return sums, sums
+    return parts, parts
 
 
 def cross_entropy_probabilities(out, logits, target, weight, view, smoothing):
@@ -175,10 +170,10 @@ def cross_entropy_probabilities(out, logits, target, weight, view, smoothing):
     places = view.outer * view.inner
     if not logits.size:
         return _nothing(out, logits), float(places)
-    (blocks, *cut), sums = _parts(logits, view)
-    _cross_entropy_probabilities.blocks(logits.place, blocks, cut[0], out, sums, logits, target, weight, view.size,
+    (blocks, *cut), parts = _parts(logits, view)
+    _cross_entropy_probabilities.blocks(logits.place, blocks, cut[0], out, parts, logits, target, weight, view.size,
                                         view.inner, places, *cut[1:], float(smoothing))  # fmt: skip
-    return sums, float(places)
+    return parts, float(places)
 
 
 def mse_loss(out, input, target, weight):
@@ -192,24 +187,29 @@ def mse_loss_sums(input, target, weight):
     """(the sums of the (weighted) squared errors, their number or again the sums), for ``scalar_loss``."""
     place, weighted = input.place, weight is not None
     blocks = max(1, min(-(-quads(input) // THREADS), BLOCKS))
-    sums = place.lend(place.empty((2, blocks), FLOAT64))
+    parts = place.lend(place.empty((2, blocks), FLOAT64))
     *arrays, by_four = wide(place, input, target, weight if weighted else input)
-    _mse_loss_sums.blocks(place, blocks, THREADS, sums, *arrays, weighted, by_four)
-    return sums, sums if weighted else float(input.size)
+    _mse_loss_sums.blocks(place, blocks, THREADS, parts, *arrays, weighted, by_four)
+    return parts, parts if weighted else float(input.size)
 
 
 def scalar_loss(total, divisor, dtype):
     """The sum of the losses over a number, or over the sum of the weights, as a native array of shape ()."""
     place, number = total.place, isinstance(divisor, float)
+    if total.size > 2 * MANY:
+        parts = place.lend(place.empty((2, PARTS), FLOAT64))
+        sums.row_sums(parts, total, 2 * PARTS)
+        total = parts
     out = place.empty((), dtype)
     _scalar_loss.blocks(place, 1, THREADS, out, total, divisor if number else 1.0, not number)
     return out
 
 
 def _parts(logits, view):
-    """(how the places are shared out, an array for the sums of each block)."""
-    cut = shares(view, BLOCKS)
-    return cut, logits.place.lend(logits.place.empty((2, cut[0]), FLOAT64))
+    """(how the places are shared out, an array for the sums of each block); many blocks are a multiple of PARTS."""
+    blocks, *cut = shares(view)
+    blocks = blocks if blocks <= MANY else -(-blocks // PARTS) * PARTS
+    return (blocks, *cut), logits.place.lend(logits.place.empty((2, blocks), FLOAT64))
 
 
 def _nothing(out, logits):

@@ -17,10 +17,8 @@ from ._launch import SIMULATED, THREADS, cuda, device, kernel
 from .arithmetic import FLOAT64
 from .vectors import load4, store4, wide
 
-HELD = 4 if SIMULATED else 16
+HELD = 4 if SIMULATED else 8
 """Elements whose mean a thread finds in its registers."""
-HELD_PAIRS = HELD // 2
-"""The same where there are two arrays."""
 COLUMNS = 6 if SIMULATED else 64
 """Planes shorter than this are columns of a matrix where means are found."""
 PLANE = 20 if SIMULATED else 1024
@@ -245,7 +243,7 @@ def _batch_norm_columns(out, x, mean, var, var_at, weight, bias, has_weight, has
 def _gradient_sums(out, g, x, means, training, n, width, span, pieces, size, rows, inner, lanes, apart, cells):
     # As in _moments, with the sums of g and of g * (x - mean); in evaluation the mean is given.
     parts = cuda.shared.array((5, THREADS), float64)
-    values, gradients = cuda.local.array(HELD_PAIRS, x.dtype), cuda.local.array(HELD_PAIRS, x.dtype)
+    values, gradients = cuda.local.array(HELD, x.dtype), cuda.local.array(HELD, x.dtype)
     at, steps, step, turns, turn, slot, group = _window(n, width, span, pieces, size, rows, lanes, apart)
     cell = _cell(n, width, span, pieces, size, rows, inner, lanes, apart)
     count, mean, m2, sum, deviation = 0.0, 0.0, 0.0, 0.0, 0.0
@@ -256,7 +254,7 @@ def _gradient_sums(out, g, x, means, training, n, width, span, pieces, size, row
         mean = float64(means[cell // (cells // (width // inner))])
     while turns > 0:
         amount = 0
-        for k in range(HELD_PAIRS):
+        for k in range(HELD):
             if turns > 0:
                 values[k], gradients[k] = x[at], g[at]
                 amount += 1
@@ -267,11 +265,11 @@ def _gradient_sums(out, g, x, means, training, n, width, span, pieces, size, row
         average, squares, s, d = mean, 0.0, 0.0, 0.0
         if training:
             average = 0.0
-            for k in range(HELD_PAIRS):
+            for k in range(HELD):
                 if k < amount:
                     average += float64(values[k])
             average /= amount
-        for k in range(HELD_PAIRS):
+        for k in range(HELD):
             if k < amount:
                 away = float64(values[k]) - average
                 squares += away * away
@@ -443,7 +441,7 @@ def batch_norm_backward(grad_input, grad_weight, grad_bias, grad_output, input, 
     has_weight, with_weight, with_bias = weight is not None, grad_weight is not None, grad_bias is not None
     mean, var = (x, x) if training else (mean, var)
     if training or with_weight or with_bias:
-        cut = _cut(g, HELD_PAIRS)
+        cut = _cut(g, HELD)
         sums = place.lend(place.empty((5, cut.cells), FLOAT64))
         _gradient_sums.blocks(place, cut.blocks, THREADS, sums, grad_output, x, mean, training, *cut[1:])
     else:

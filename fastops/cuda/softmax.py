@@ -14,10 +14,8 @@ from ..cpu.softmax import log_probability
 from ._launch import SIMULATED, THREADS, cuda, device, kernel
 from .sums import group_max, group_sum
 
-HELD = 4 if SIMULATED else 16
+HELD = 4 if SIMULATED else 8
 """Elements that a thread keeps in registers."""
-HELD_PAIRS = HELD // 2
-"""The same where there are two arrays."""
 MOST = 2 * THREADS
 """Threads of the largest block."""
 FULL = 64 if SIMULATED else 2**18
@@ -141,20 +139,20 @@ def _softmax_places(out, x, size, inner, places, share, width, logs):
 def _softmax_grad_rows(out, gradient, y, size, share, logs):
     # As in _softmax_rows, with two arrays.
     partial = cuda.shared.array(THREADS, y.dtype)
-    gradients, outputs = cuda.local.array(HELD_PAIRS, y.dtype), cuda.local.array(HELD_PAIRS, y.dtype)
+    gradients, outputs = cuda.local.array(HELD, y.dtype), cuda.local.array(HELD, y.dtype)
     t, group = cuda.threadIdx.x, 1 << share
     start = ((cuda.blockIdx.x * THREADS + t) >> share) * size
     end = start + size if start < y.size else start
     start += t & (group - 1)
-    for k in range(HELD_PAIRS):
+    for k in range(HELD):
         inside = start + (k << share) < end
         gradients[k] = gradient[start + (k << share)] if inside else y.dtype.type(0)
         outputs[k] = y[start + (k << share)] if inside else y.dtype.type(0)
     sum = y.dtype.type(0)
-    for k in range(HELD_PAIRS):
+    for k in range(HELD):
         sum += _term(gradients[k], outputs[k], logs)
     sum = group_sum(partial, sum, t, group)
-    for k in range(HELD_PAIRS):
+    for k in range(HELD):
         if start + (k << share) < end:
             out[start + (k << share)] = _grad(gradients[k], outputs[k], sum, logs)
 
@@ -211,7 +209,7 @@ def _softmax(out, x, view, logs):
 
 
 def _backward(out, gradient, y, view, logs):
-    share = row_share(view, HELD_PAIRS)
+    share = row_share(view, HELD)
     if share is not None:
         _softmax_grad_rows.threads(y.place, view.outer << share, out, gradient, y, view.size, share, logs)
     else:
@@ -230,7 +228,7 @@ def row_share(view, held):
     return max(min((view.size - 1).bit_length(), 3), (-(-view.size // held) - 1).bit_length())
 
 
-def shares(view, most_blocks=2**31 - 1):
+def shares(view):
     """(blocks, threads of a block, log2 of the threads of a place, log2 of the places of a block)."""
     places, size = view.outer * view.inner, view.size
     if view.inner == 1:
@@ -242,4 +240,4 @@ def shares(view, most_blocks=2**31 - 1):
             share += 1
     threads = max(THREADS, 1 << share)
     width = threads.bit_length() - 1 - share
-    return min(-(-places // (1 << width)), most_blocks), threads, share, width
+    return -(-places // (1 << width)), threads, share, width

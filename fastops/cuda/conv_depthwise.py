@@ -12,7 +12,7 @@ from ._launch import cuda, kernel
 from .conv_window import axes, divide, layout, window_sum, within
 
 PRODUCTS = 256  # of a sum that needs no second one to be exact enough
-ROWS = 4  # output rows of a thread
+ROWS = {3: 8, 5: 4}  # output rows of a thread, for each size of the kernel: as many as stay in registers
 FEW = 8  # outputs that share their inputs, up to which a tile is not worth its loads
 
 # ------------------------------------------------------------------------------------------------- kernels
@@ -38,20 +38,21 @@ def _convolve_few_channels(out, x, w, bias, biased, groups, vertical, horizontal
 
 def _depthwise(size: int, stride: int) -> Any:
     """The kernel for filters of size x size."""
-    rows_in, area = (ROWS - 1) * stride + size, size * size
+    rows, area = ROWS[size], size * size
+    rows_in = (rows - 1) * stride + size
 
     def depthwise(out, x, w, bias, biased, groups, filters, vertical, horizontal, weights):
-        # A thread owns ROWS rows of one column, and reads each input that they see once.
+        # A thread owns some rows of one column, and reads each input that they see once.
         height, out_height, top, tap = vertical[0], vertical[1], vertical[4], vertical[5]
         width, out_width, left = horizontal[0], horizontal[1], horizontal[4]
-        blocks_y = (out_height + ROWS - 1) // ROWS
+        blocks_y = (out_height + rows - 1) // rows
         i = cuda.grid(1)
         plane = i // (blocks_y * out_width)
         if plane * out_height * out_width >= out.size:
             return
         y, x_ = divide(i - plane * blocks_y * out_width, out_width)
         image, channel = divide(plane, groups * filters)
-        y *= ROWS
+        y *= rows
         x_at = (image * groups + divide(channel, filters)[0]) * height * width
         to = (plane * out_height + y) * out_width + x_
         more = bias[channel] if biased else x.dtype.type(0)
@@ -65,8 +66,8 @@ def _depthwise(size: int, stride: int) -> Any:
             iy0, ix0 = y * stride + top, x_ * stride + left
             if tap < 0:
                 iy0, ix0 = iy0 - size + 1, ix0 - size + 1
-            s = cuda.local.array(ROWS, x.dtype)
-            for o in range(ROWS):
+            s = cuda.local.array(rows, x.dtype)
+            for o in range(rows):
                 s[o] = zero
             for kx in range(size):
                 ix = ix0 + kx
@@ -76,14 +77,14 @@ def _depthwise(size: int, stride: int) -> Any:
                     value = zero
                     if across and within(iy, height):
                         value = x[np.uint64(x_at + iy * width + ix)]
-                    for o in range(ROWS):
+                    for o in range(rows):
                         if 0 <= r - o * stride and r - o * stride < size:
                             s[o] += value * taps[(r - o * stride) * size + kx]
-            for o in range(ROWS):
+            for o in range(rows):
                 if y + o < out_height:
                     out[np.uint64(to + o * out_width)] = s[o] + more
         else:  # a zero of the padding must not meet an infinity
-            for o in range(ROWS):
+            for o in range(rows):
                 if y + o < out_height:
                     exact = window_sum(zero, x, w, x_at, channel * area, y + o, x_, vertical, horizontal, weights)
                     out[np.uint64(to + o * out_width)] = exact + more
@@ -117,5 +118,6 @@ def convolve(out, input, weight, bias, g, transposed):
     if depthwise is None:
         _convolve_few_channels.threads(place, place.lend(out).size, *arguments, *geometry)
     else:
-        rows = g.batch * g.groups * weights.out_channels * -(-vertical.out // ROWS)
-        depthwise.threads(place, rows * horizontal.out, *arguments, weights.out_channels, *geometry)
+        rows = -(-vertical.out // ROWS[vertical.kernel])
+        count = g.batch * g.groups * weights.out_channels * rows * horizontal.out
+        depthwise.threads(place, count, *arguments, weights.out_channels, *geometry)

@@ -217,18 +217,8 @@ def _tiles(name: str, across: int) -> Any:
         top = int32(y * step_y + first_y if pixel < pixels else -FAR)
         left = int32(left * step_x + first_x)
         image_at = (image * groups + group) * channels * height * width
-        window = (
-            image_at,
-            top,
-            left,
-            taps_y,
-            taps_x,
-            int32(pace_y),
-            int32(pace_x),
-            int32(height),
-            int32(width),
-            int32(channels),
-        )
+        window = (image_at, top, left, taps_y, taps_x, int32(pace_y), int32(pace_x), int32(height), int32(width),
+                  int32(channels))  # fmt: skip
         tap = channel = j = i = int32(0)
         if begin < end:
             tap, channel = divide(begin * kstep + t // tile_pixels, channels)

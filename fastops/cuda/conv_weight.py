@@ -123,7 +123,6 @@ def _grad_weight(totals, map, image, groups, maps, channels, map_size, image_siz
     count = int32(per_split if begin + per_split <= pixels else pixels - begin)
     steps = int32((count + STEP - 1) // STEP)
 
-    # What a thread reads.
     column, row = t % STEP, t // STEP
     pixel = begin + column
     n = pixel // plane
@@ -142,7 +141,6 @@ def _grad_weight(totals, map, image, groups, maps, channels, map_size, image_siz
     image_at = int64(n) * groups * channels * image_plane + image_group + top * width + left
     map_to, element_to = column * PITCH_MAPS + row, column * PITCH_ELEMENTS + row
 
-    # What it adds up.
     across_at, along_at = int32(t // (4 * ACROSS) * 4), int32(t % (4 * ACROSS) * 4)
     if t == 0:
         later[0], later[1] = (int64(split) * groups + group) * maps, int64(m0 * TILE_MAPS)

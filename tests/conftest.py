@@ -75,11 +75,6 @@ def has_gpu() -> bool:
         return False
 
 
-def pytest_configure(config):
-    if SIMULATED:  # where kernels are Python, and NumPy's numbers warn of what a device does in silence
-        config.addinivalue_line("filterwarnings", "ignore::RuntimeWarning")
-
-
 def pytest_collection_modifyitems(config, items):
     """In the simulator one oracle is enough, and of the cases of a test that has many one in five, chosen by name.
 

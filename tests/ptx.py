@@ -35,6 +35,9 @@ class Dry:
         pointer = self.like.__array_interface__["data"][0]
         return dict(shape=self.shape, typestr=self.dtype.str, data=(pointer, False), strides=strides, version=2)
 
+    def reshape(self, shape: tuple[int, ...]) -> "Dry":
+        return Dry(self.like.reshape(shape))
+
 
 class Launch(NamedTuple):
     """A kernel and the types of its arguments."""

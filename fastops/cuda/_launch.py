@@ -91,7 +91,7 @@ class Kernel:
     def __init__(self, function: FunctionType, float64: bool) -> None:
         self.name = f"{function.__module__.removeprefix('fastops.')}.{function.__name__}"
         self.function, self.float64 = function, float64
-        self.compiled = cuda.jit(_quiet(function) if SIMULATED else function)
+        self.compiled = cuda.jit(function)
         kernels.append(self)
 
     def threads(self, place: Place, count: int, *arguments: Any) -> None:
@@ -105,20 +105,6 @@ class Kernel:
                 a.flat if type(a) is Operand else a if type(a) in _NUMBERS else place.lend(a).flat for a in arguments
             ]
             enqueue(self, place, count, threads, ready)
-
-
-def _quiet(function: FunctionType) -> FunctionType:
-    """The kernel without NumPy's warnings of infinities and NaN, which a device does not have either.
-
-    In the globals of the kernel's own module, where the simulator exchanges ``cuda``.
-    """
-    errstate = np.errstate
-
-    def quiet(*arguments: Any) -> None:
-        with errstate(all="ignore"):  # each thread has its own
-            function(*arguments)
-
-    return FunctionType(quiet.__code__, function.__globals__, function.__name__, None, quiet.__closure__)
 
 
 kernels: list[Kernel] = []

@@ -53,11 +53,11 @@ def _cross_entropy_grad(out, scales, x, target, weight, weight_total, size, inne
         if smoothing > 0:
             q_sum += uniform * (weight_total[0] if weight.size > 0 else float64(size))
         factor = x.dtype.type(q_sum / float64(sum))
-        at_label, uniform, c = x.dtype.type(at_label), x.dtype.type(uniform), part
+        at_label, c = x.dtype.type(at_label), part
         for i in range(start + part * inner, end, inner << share):
             value = exp(x[i] - top) * factor
             if smoothing > 0:
-                value -= uniform * class_weight(weight, c)
+                value -= x.dtype.type(uniform * float64(class_weight(weight, c)))
             if c == label:
                 value -= at_label
             out[i] = value if counted else x.dtype.type(0)
@@ -83,10 +83,10 @@ def _cross_entropy_probabilities_grad(out, scales, x, target, weight, size, inne
     q_sum = group_sum(totals, q_sum, slot, group)
     if place < places:
         scale = scales[place if scales.size > 1 else 0]
-        factor, scale, c = x.dtype.type(scale * q_sum / float64(sum)), x.dtype.type(scale), part
+        factor, c = x.dtype.type(scale * q_sum / float64(sum)), part
         for i in range(first, end, step):
             q = smoothed(target[i], smoothing, size) * class_weight(weight, c)
-            out[i] = exp(x[i] - top) * factor - scale * q
+            out[i] = exp(x[i] - top) * factor - x.dtype.type(scale * float64(q))
             c += group
 
 

@@ -240,8 +240,8 @@ def _batch_norm_columns(out, x, mean, var, var_at, weight, bias, has_weight, has
 
 
 @kernel(float64=True)
-def _gradient_sums(out, g, x, means, training, n, width, span, pieces, size, rows, inner, lanes, apart, cells):
-    # As in _moments, with the sums of g and of g * (x - mean); in evaluation the mean is given.
+def _gradient_sums(out, g, x, means, joins, n, width, span, pieces, size, rows, inner, lanes, apart, cells):
+    # As in _moments, with the sums of g and of g * (x - mean); unless it joins moments too, the means are given.
     parts = cuda.shared.array((5, THREADS), float64)
     values, gradients = cuda.local.array(HELD, x.dtype), cuda.local.array(HELD, x.dtype)
     at, steps, step, turns, turn, slot, group = _window(n, width, span, pieces, size, rows, lanes, apart)
@@ -250,7 +250,7 @@ def _gradient_sums(out, g, x, means, training, n, width, span, pieces, size, row
     done = 0
     if steps == 0:
         turns = 0
-    if not training and turns > 0:
+    if not joins and turns > 0:
         mean = float64(means[cell // (cells // (width // inner))])
     while turns > 0:
         amount = 0
@@ -263,7 +263,7 @@ def _gradient_sums(out, g, x, means, training, n, width, span, pieces, size, row
                 if done == steps:
                     done, turns, at = 0, turns - 1, at + turn
         average, squares, s, d = mean, 0.0, 0.0, 0.0
-        if training:
+        if joins:
             average = 0.0
             for k in range(HELD):
                 if k < amount:
@@ -275,7 +275,7 @@ def _gradient_sums(out, g, x, means, training, n, width, span, pieces, size, row
                 squares += away * away
                 s += float64(gradients[k])
                 d += float64(gradients[k]) * away
-        if training:
+        if joins:
             count, mean, m2, sum, deviation = _with_gradients(
                 count, mean, m2, sum, deviation, float64(amount), average, squares, s, d
             )
@@ -290,8 +290,8 @@ def _gradient_sums(out, g, x, means, training, n, width, span, pieces, size, row
 
 
 @kernel(float64=True)
-def _channel_gradients(lines, grad_weight, grad_bias, sums, mean, var, weight, has_weight, with_weight, with_bias,
-                       training, eps, channels, count):  # fmt: skip
+def _channel_gradients(lines, grad_weight, grad_bias, sums, mean, var, var_at, weight, has_weight, with_weight,
+                       with_bias, joins, eps, channels, count):  # fmt: skip
     # A block owns a channel and joins its parts; lines take the mean in two parts and grad_input's factor, slope and
     # shift.
     parts, t, c = cuda.shared.array((5, JOINERS), float64), cuda.threadIdx.x, cuda.blockIdx.x
@@ -304,8 +304,8 @@ def _channel_gradients(lines, grad_weight, grad_bias, sums, mean, var, weight, h
             sums[2 * total + cell], sums[3 * total + cell], sums[4 * total + cell])  # fmt: skip
     _joined_gradients(parts, t, JOINERS)
     if t == 0:
-        middle = parts[1, 0] if training else float64(mean[c])
-        inverse = inverse_deviation(parts[2, 0] / count if training else float64(var[c]), eps)
+        middle = parts[1, 0] if joins else float64(mean[c])
+        inverse = inverse_deviation(parts[2, 0] / count if joins else float64(var[var_at + c]), eps)
         factor = inverse * float64(weight[c]) if has_weight else inverse
         if with_weight:
             grad_weight[c] = parts[4, 0] * inverse
@@ -439,17 +439,22 @@ def batch_norm_backward(grad_input, grad_weight, grad_bias, grad_output, input, 
     """Fill the gradients, those of weight and bias where they are not None; in training the moments are found again."""
     place, x, channels, inner = input.place, input, g.size, g.inner
     has_weight, with_weight, with_bias = weight is not None, grad_weight is not None, grad_bias is not None
-    mean, var = (x, x) if training else (mean, var)
+    joins, var_at = training and inner >= COLUMNS, 0
+    if joins:
+        mean, var = x, x
+    elif training:
+        mean = var = moments(x, g)
+        var_at = channels
     if training or with_weight or with_bias:
         cut = _cut(g, HELD)
         sums = place.lend(place.empty((5, cut.cells), FLOAT64))
-        _gradient_sums.blocks(place, cut.blocks, THREADS, sums, grad_output, x, mean, training, *cut[1:])
+        _gradient_sums.blocks(place, cut.blocks, THREADS, sums, grad_output, x, mean, joins, *cut[1:])
     else:
         sums = place.lend(place.empty(1, FLOAT64))  # no sums
     lines = place.lend(place.empty((5, channels), x.dtype))
     _channel_gradients.blocks(place, channels, JOINERS, lines, grad_weight if with_weight else x,
-                              grad_bias if with_bias else x, sums, mean, var, weight if has_weight else x, has_weight,
-                              with_weight, with_bias, training, float(eps), channels,
+                              grad_bias if with_bias else x, sums, mean, var, var_at, weight if has_weight else x,
+                              has_weight, with_weight, with_bias, joins, float(eps), channels,
                               float(g.outer * inner))  # fmt: skip
     if inner < PLANE:
         blocks, rows, lanes = _columns(g)

@@ -89,7 +89,8 @@ def may_import(module: str) -> tuple[set[str], set[str]]:
     if room == "cpu":
         return {"_jit", *every["cpu"]} - {"cpu" if name else ""}, {"numpy", "numba", "llvmlite"}
     if room == "cuda":
-        return {f"cpu.{name}", *every["cuda"]} - {"cuda" if name else ""}, {"numpy", "numba", "llvmlite", "cupy"}
+        scalars = {f"cpu.{name}", "cpu.exp", "cpu.log", "cpu.softmax"}
+        return scalars | every["cuda"] - {"cuda" if name else ""}, {"numpy", "numba", "llvmlite", "cupy"}
     if room == "nn":
         return {"_arrays", "_shapes", *FAMILIES, *every["nn"]} - {"nn" if name else ""}, {"numpy"}
     if module == "__main__":

@@ -112,7 +112,7 @@ def convolve(out, input, weight, bias, g, transposed):
     weights = layout(g, transposed)
     kernels, strides = {vertical.kernel, horizontal.kernel}, {vertical.step, horizontal.step}
     near = {vertical.divide, horizontal.divide, abs(vertical.tap), abs(horizontal.tap), weights.channels} == {1}
-    depthwise = _kernels.get((*kernels, *strides)) if near else None
+    depthwise = _kernels.get((max(kernels), max(strides))) if near and len(kernels) == len(strides) == 1 else None
     arguments = out, input, weight, bias if biased else weight, biased, g.groups
     geometry = tuple(vertical), tuple(horizontal), tuple(weights)
     if depthwise is None:

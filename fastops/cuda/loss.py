@@ -178,8 +178,8 @@ def cross_entropy_probabilities(out, logits, target, weight, view, smoothing):
 
 def mse_loss(out, input, target, weight):
     """Fill ``out`` with the (weighted) squared errors."""
-    arrays, weighted = (out, input, target, input if weight is None else weight), weight is not None
-    *arrays, by_four = wide(input.place, *arrays)
+    weighted = weight is not None
+    *arrays, by_four = wide(input.place, out, input, target, weight if weighted else input)
     _mse_loss.threads(input.place, quads(input), *arrays, weighted, by_four)
 
 

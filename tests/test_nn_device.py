@@ -21,7 +21,7 @@ X = np.random.default_rng(2).standard_normal((2, 1, 6, 6)).astype(np.float32)
 def network() -> nn.Sequential:
     rng = np.random.default_rng(1)
     return nn.Sequential(
-        nn.Conv2d(1, 3, 3, padding=1, padding_mode="reflect", rng=rng),
+        nn.Conv2d(1, 3, 3, padding=1, padding_mode="reflect", bias=False, rng=rng),
         nn.BatchNorm2d(3),
         nn.ReLU(),
         nn.MaxPool2d(2),

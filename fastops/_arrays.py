@@ -195,15 +195,10 @@ def _cuda(op: str, name: str) -> ModuleType:
         from . import cuda  # at the first CUDA array only: importing it must never slow down or break the CPU side
     except Exception as trouble:
         raise TypeError(
-            f"{op}: {name} is a CUDA array, and CUDA's packages cannot be imported ({told_of(trouble)}); "
+            f"{op}: {name} is a CUDA array, and CUDA's packages cannot be imported ({type(trouble).__name__}); "
             'pip install "fastops[cuda13]" (or cuda12), or copy it to a NumPy array first'
         ) from None
     return cuda
-
-
-def told_of(trouble: Exception) -> str:
-    """The first line of an error of another package."""
-    return f"{type(trouble).__name__}: {str(trouble).strip().partition(chr(10))[0]}"
 
 
 def _same_kind(op: str, name: str, got: Any, on: Any, first_name: str | None) -> None:

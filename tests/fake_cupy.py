@@ -14,9 +14,11 @@ import pytest
 class ndarray(np.ndarray):
     """An array that NumPy's functions would not take."""
 
+    number = 0  # of the device
+
     @property
     def device(self):
-        return SimpleNamespace(id=0)
+        return SimpleNamespace(id=self.number)
 
     @property
     def data(self):

@@ -104,6 +104,18 @@ def test_kinds_do_not_mix(cupy):  # noqa: F811
                 assert told.startswith("relu_backward: input expects a") and first in told and second in told
 
 
+def test_devices_do_not_mix(cupy):  # noqa: F811
+    here, there = cupy.asarray(X), cupy.asarray(X)
+    there.number = 1
+    words = "input expects a CuPy array on device 0, as grad_output is, got a CuPy array on device 1"
+    with pytest.raises(TypeError, match=words):
+        fastops.relu_backward(here, there)
+    with pytest.raises(
+        TypeError, match="out expects a CuPy array on device 0, as input is, got a CuPy array on device 1"
+    ):
+        fastops.relu(here, out=there)
+
+
 @pytest.mark.parametrize("dtype", [np.int64, np.float16, np.complex64, bool])
 def test_other_dtypes_are_refused(put, dtype):
     with pytest.raises(TypeError, match="relu: input expects dtype float32 or float64, got"):

@@ -133,9 +133,9 @@ def available() -> str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return "" if cuda.is_available() else "numba finds no CUDA driver or no device"
+            return "" if cuda.is_available() else "no CUDA driver or no device is found"
     except Exception as trouble:  # a broken toolkit may raise anything
-        return f"numba.cuda fails: {trouble}"
+        return f"the CUDA packages fail ({type(trouble).__name__})"
 
 
 def found() -> str:

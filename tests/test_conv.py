@@ -232,7 +232,7 @@ WINOGRAD = [
 def tile(request, monkeypatch):
     """Have every 3x3 convolution of stride 1 made of tiles of this size."""
 
-    def tile_size(g, itemsize, fast, transposed=False):
+    def tile_size(g, itemsize, fast, transposed=False, kept=False):
         return request.param
 
     monkeypatch.setattr(conv_winograd, "tile_size", tile_size)

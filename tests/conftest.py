@@ -9,13 +9,18 @@ from typing import Any, NamedTuple
 
 import agreement
 import hypothesis
-import numba.cuda
+import numba
 import numpy as np
 import oracle
 import pytest
 from calls import arrays_in, each
 
 import fastops
+
+try:
+    from fastops.cuda import _launch
+except Exception:  # no toolkit, or a broken one
+    _launch = None
 
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, max_examples=30)
 hypothesis.settings.register_profile("search", deadline=None, max_examples=1000)
@@ -48,7 +53,7 @@ def to_device(value):
         return value
     if SIMULATED and value.size > IN_SIMULATOR:
         pytest.skip("too many elements for the simulator")
-    return numba.cuda.to_device(value)
+    return _launch.cuda.to_device(value)
 
 
 def to_host(value):
@@ -69,10 +74,7 @@ def kinds() -> list:
 
 
 def has_gpu() -> bool:
-    try:
-        return bool(numba.cuda.is_available())
-    except Exception:  # no toolkit, or a broken one
-        return False
+    return _launch is not None and not _launch.available()
 
 
 def pytest_collection_modifyitems(config, items):

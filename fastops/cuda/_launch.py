@@ -22,25 +22,27 @@ _lacks_row_stack = not hasattr(np, "row_stack")
 if _lacks_row_stack:
     np.row_stack = np.vstack  # type: ignore[attr-defined, unused-ignore]
 try:
-    from numba import cuda as cuda
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # which numba-cuda 0.30 meets in NumPy 2.5
+        from numba import cuda as cuda
 
-    NVIDIA = "numba_cuda" in cuda.__file__
-    if SIMULATED:  # which runs Python
-        from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
+        NVIDIA = "numba_cuda" in cuda.__file__
+        if SIMULATED:  # which runs Python
+            from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
 
-        compiler: Any = None
-    elif NVIDIA:
-        from numba.cuda import types as cuda_types
-        from numba.cuda.extending import intrinsic as cuda_intrinsic
-        from numba.cuda.np.arrayobj import make_array as cuda_make_array
+            compiler: Any = None
+        elif NVIDIA:
+            from numba.cuda import types as cuda_types
+            from numba.cuda.extending import intrinsic as cuda_intrinsic
+            from numba.cuda.np.arrayobj import make_array as cuda_make_array
 
-        compiler = cuda_intrinsic, cuda_make_array, cuda_types
-    else:
-        from numba.core import types
-        from numba.extending import intrinsic
-        from numba.np.arrayobj import make_array
+            compiler = cuda_intrinsic, cuda_make_array, cuda_types
+        else:
+            from numba.core import types
+            from numba.extending import intrinsic
+            from numba.np.arrayobj import make_array
 
-        compiler = intrinsic, make_array, types
+            compiler = intrinsic, make_array, types
 finally:
     if _lacks_row_stack:
         del np.row_stack  # type: ignore[attr-defined, unused-ignore]

@@ -92,7 +92,8 @@ class Backend:
 
     def copyto(self, out: Any, array: Operand) -> None:
         """Fill ``out``, of any layout, with the array's elements."""
-        arithmetic.copy(self.place, out, array)
+        if array.native is not out:
+            arithmetic.copy(self.place, out, array)
 
     def zeros(self, shape: Any, dtype: Any) -> Any:
         """A new array of zeros."""

@@ -10,15 +10,15 @@ from agreement import assert_close
 import fastops
 from fastops import nn
 
-X = np.random.default_rng(3).standard_normal((1, 32, 14, 14)).astype(np.float32)
+X = np.random.default_rng(3).standard_normal((1, 64, 14, 14)).astype(np.float32)
 
 
 def conv2d() -> nn.Conv2d:
-    return nn.Conv2d(32, 32, 3, padding=1, rng=0)
+    return nn.Conv2d(64, 64, 3, padding=1, rng=0)
 
 
 def transposed() -> nn.ConvTranspose2d:
-    return nn.ConvTranspose2d(32, 32, 4, stride=2, padding=1, rng=0)
+    return nn.ConvTranspose2d(64, 64, 4, stride=2, padding=1, rng=0)
 
 
 @pytest.fixture(params=[conv2d, transposed], ids=["conv2d", "conv_transpose2d"])

@@ -8,7 +8,7 @@ import pytest
 from agreement import assert_close
 
 import fastops
-from fastops import nn
+from fastops import _jit, nn
 
 X = np.random.default_rng(3).standard_normal((1, 64, 14, 14)).astype(np.float32)
 
@@ -41,9 +41,9 @@ def kept(layer) -> list[int]:
 
 
 def test_transformed_weights_are_kept(layer):
-    before = kept(layer)
+    before, winograd = kept(layer), _jit.VECTOR_BYTES > 16  # which needs AVX, and is what conv2d transforms weights for
     layer(X)
-    assert len(before) == 1 and kept(layer) == before
+    assert len(before) == int(winograd or isinstance(layer, nn.ConvTranspose2d)) and kept(layer) == before
     assert_close(layer(X), expected(layer))
 
 

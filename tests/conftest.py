@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import agreement
+import browser as chromium
 import hypothesis
 import numba
 import numpy as np
@@ -141,3 +142,10 @@ def agrees(request, backend) -> Callable:
         return actual
 
     return check
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium, or skip."""
+    with chromium.chromium() as driver:
+        yield driver

@@ -280,16 +280,17 @@ def cache_folder() -> Path | None:
 
 
 def _source_key() -> str:
-    """A hash of the package's source, the compilers and their settings: what a compiled kernel depends on.
+    """A hash of the kernels' source, the compilers and their settings: what a compiled kernel depends on.
 
-    Numba itself stamps only a kernel's own file: a change in a callee's file would leave a stale binary.
+    Numba itself stamps only a kernel's own file: a change in a callee's file would leave a stale binary. Kernels use
+    nothing of the package but this file and cpu/ (tests/test_structure.py), so that other edits cost no compilation.
     """
     package = Path(__file__).parent
     digest = hashlib.sha256()
-    sources = sorted(package.rglob("*.py"))
+    sources = sorted((package / "cpu").rglob("*.py"))
     if not sources:
         raise FileNotFoundError(f"no source files in {package}")
-    for path in sources:
+    for path in (Path(__file__), *sources):
         digest.update(str(path.relative_to(package)).encode() + b"\0" + path.read_bytes() + b"\0")
     settings = [config.OPT, config.LOOP_VECTORIZE, config.SLP_VECTORIZE, config.BOUNDSCHECK, config.FULL_TRACEBACKS]
     digest.update(repr((numba.__version__, llvmlite.__version__, [str(s) for s in settings])).encode())

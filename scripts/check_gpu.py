@@ -23,8 +23,9 @@ from fastops.cli.cases import Case
 from fastops.cli.compare import on_device
 from fastops.cli.devices import Device
 from fastops.cli.info import facts
-from fastops.cli.measure import Effort, measure
+from fastops.cli.measure import measure
 from fastops.cli.suite import CONVOLUTIONS, EVERY, RESNET, SMALL, conv, normal
+from fastops.cli.timing import Effort
 
 LARGE = (64, 64, 128, 128)  # 67 M elements
 EFFORT = Effort(untimed=0.05, timed=0.1, case=0.5)

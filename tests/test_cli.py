@@ -13,10 +13,11 @@ import pytest
 import fastops
 from fastops import _jit
 from fastops.__main__ import main
-from fastops.cli import compare, measure, warmup
+from fastops.cli import compare, measure, timing, warmup
 from fastops.cli.cases import CASES
-from fastops.cli.measure import Effort, judge
+from fastops.cli.measure import judge
 from fastops.cli.photograph import batches
+from fastops.cli.timing import Effort
 
 WITH_GRADIENT = [case for case in CASES if case.has_gradient]
 COMMAND = [sys.executable, "-m", "fastops"]
@@ -31,8 +32,8 @@ def without(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def in_no_time(monkeypatch):
-    monkeypatch.setattr(measure, "QUIET", 0)
-    monkeypatch.setitem(measure.EFFORT, "small", NO_TIME)
+    monkeypatch.setattr(timing, "QUIET", 0)
+    monkeypatch.setitem(timing.EFFORT, "small", NO_TIME)
 
 
 def run(*arguments, **options) -> subprocess.CompletedProcess:

@@ -1,34 +1,32 @@
-"""The suite: its list of cases, `fastops compare --suite`, and the benchmarks of asv_bench on the same list."""
+"""The suite: its list of cases, and `fastops compare --suite`."""
 
 import argparse
-import importlib
 import json
 import subprocess
 import sys
 from math import prod
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import fastops
 from fastops.__main__ import main
-from fastops.cli import compare, measure, onnx_models, pages, work
+from fastops.cli import compare, measure, onnx_models, pages, timing, work
 from fastops.cli.cases import CASES
-from fastops.cli.measure import Effort, judge
+from fastops.cli.measure import judge
 from fastops.cli.suite import CONVOLUTIONS, FAMILIES, OPERATORS, SUITE, target
 from fastops.cli.targets import by_family, summarise, table
+from fastops.cli.timing import Effort
 
 NO_TIME = Effort(untimed=0, timed=0, case=0)
-BENCHMARKS = Path(__file__).parents[1] / "asv_bench" / "benchmarks"
 SMALL = [timed for timed in OPERATORS if timed.family == "small"]
 PUBLIC = {name for name in fastops.__all__ if callable(getattr(fastops, name))}
 
 
 @pytest.fixture(autouse=True)
 def in_no_time(monkeypatch):
-    monkeypatch.setattr(measure, "QUIET", 0)
-    monkeypatch.setitem(measure.EFFORT, "small", NO_TIME)
+    monkeypatch.setattr(timing, "QUIET", 0)
+    monkeypatch.setitem(timing.EFFORT, "small", NO_TIME)
 
 
 # ------------------------------------------------------------------------------------------------ the list
@@ -324,97 +322,3 @@ def test_onnxruntime_is_asked_for_nothing_else():
         pytest.skip("no onnxruntime")
     copied = next(timed for timed in OPERATORS if timed.name == "flatten copy on 8x64x56x56")
     assert onnx_models.session(copied.case, copied.arrays(), threads=1) is None
-
-
-# ------------------------------------------------------------------------------------------------ asv_bench
-
-
-@pytest.fixture(scope="module")
-def benchmarks():
-    sys.path.insert(0, str(BENCHMARKS.parent))
-    try:
-        yield importlib.import_module("benchmarks")
-    finally:
-        sys.path.remove(str(BENCHMARKS.parent))
-        for name in [name for name in sys.modules if name.split(".")[0] in ("benchmarks", "fastops_yardstick")]:
-            del sys.modules[name]
-
-
-def classes(benchmarks):
-    for file in sorted(BENCHMARKS.glob("[!_]*.py")):
-        module = importlib.import_module(f"benchmarks.{file.stem}")
-        yield from (value for value in vars(module).values() if getattr(value, "__module__", "") == module.__name__)
-
-
-def test_the_list_needs_no_fastops():
-    """asv loads it beside older versions, or none."""
-    code = """if True:
-        import sys
-        sys.modules.update(fastops=None, numba=None, torch=None)
-        import benchmarks
-        assert len(benchmarks.suite.SUITE) > 400 and sum(a.size for a in benchmarks.suite.SUITE[0].arrays()) > 0
-    """
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=BENCHMARKS.parent, timeout=300)
-
-
-def test_asv_times_every_case(benchmarks):
-    timed = [c for c in classes(benchmarks) if hasattr(c, "time_call")]
-    names = [name for each in timed for name in each.params[1]]
-    assert sorted(names) == sorted(case.name for case in SUITE)
-    assert {each.params[0] for each in timed} == {("fastops", "torch")}
-    assert {each.params[2] for each in timed} == {("cpu", "cuda")}
-
-
-@pytest.mark.parametrize("library", ["fastops", "torch"])
-@pytest.mark.parametrize("name", ["relu on 1x3x32x32", "softmax_backward rows on 1x3x32x32"])
-def test_an_asv_benchmark_runs(benchmarks, library, name):
-    pytest.importorskip(library)
-    chosen = next(
-        c for c in classes(benchmarks) if name in getattr(c, "params", ((), ()))[1] and hasattr(c, "time_call")
-    )
-    benchmark = chosen()
-    benchmark.setup(library, name, "cpu")
-    benchmark.time_call(library, name, "cpu")
-    assert benchmark.result is not None
-
-
-def test_shares_of_the_limits(benchmarks, monkeypatch):
-    limits = importlib.import_module("benchmarks.limits")
-    x, _, bias = arrays = [np.ones(shape, np.float32) for shape in ((1, 3, 8, 8), (5, 3, 3, 3), (5,))]
-    forward, backward = (
-        next(c for c in SUITE if c.name.startswith(f"{name} ")) for name in ("conv2d", "conv_transpose2d")
-    )
-    share = limits.Arithmetic()
-    share.cases, share.arrays, share.call = {"a": forward, "b": backward}, arrays, int
-    share.result = fastops.conv2d(*arrays)
-    monkeypatch.setattr(limits, "seconds", lambda call: 1.0)
-    monkeypatch.setattr(limits, "peak_operations", lambda: 1e4)
-    monkeypatch.setattr(limits, "peak_bytes", lambda: 1e4)
-    assert share.track_share_of_peak_gflops("fastops", "a") == 2 * (5 * 6 * 6) * (3 * 3 * 3) / 1e4
-    share.arrays = [x, np.ones((3, 5, 2, 2), np.float32), bias]
-    share.result = fastops.conv_transpose2d(*share.arrays)
-    assert share.track_share_of_peak_gflops("fastops", "b") == 2 * x.size * (5 * 2 * 2) / 1e4
-    share = limits.Bandwidth()
-    share.arrays, share.result, share.call = [x], fastops.relu(x), int
-    assert share.track_share_of_copy_gbs("fastops", "relu") == 2 * x.nbytes / 1e4
-
-
-def test_the_machine_has_limits(benchmarks, monkeypatch):
-    limits = importlib.import_module("benchmarks.limits")
-    monkeypatch.setattr(limits, "STEPS", 1000)
-    monkeypatch.setattr(limits, "COPIED", 1 << 20)
-    assert 1e6 < limits.peak_operations() < 1e15
-    assert 1e6 < limits.peak_bytes() < 1e14
-
-
-def test_asv_skips_what_is_missing(benchmarks, monkeypatch):
-    benchmark = benchmarks.operator("relu")()
-    monkeypatch.setitem(sys.modules, "cupy", None)
-    with pytest.raises(NotImplementedError, match="no CUDA device"):
-        benchmark.setup("fastops", "relu on 1x3x32x32", "cuda")
-    monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(NotImplementedError, match="torch lacks it"):
-        benchmark.setup("torch", "relu on 1x3x32x32")
-    monkeypatch.delattr(fastops, "relu")
-    with pytest.raises(NotImplementedError, match="fastops lacks it"):
-        benchmark.setup("fastops", "relu on 1x3x32x32")

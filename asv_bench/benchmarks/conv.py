@@ -1,19 +1,7 @@
-"""conv2d and conv_transpose2d on the layers of well-known networks, and the gradients."""
+"""conv2d and conv_transpose2d: the layers of well-known networks by family, small arrays, and the gradients."""
 
-from . import operator
+from . import times
 
-
-class Conv2d(operator("conv2d")):
-    pass
-
-
-class Conv2dBackward(operator("conv2d", backward=True)):
-    pass
-
-
-class ConvTranspose2d(operator("conv_transpose2d")):
-    pass
-
-
-class ConvTranspose2dBackward(operator("conv_transpose2d", backward=True)):
-    pass
+globals().update(
+    times(__name__, "conv2d-3x3", "conv2d-1x1", "conv2d-others", "depthwise", "conv_transpose2d", "conv2d")
+)

@@ -125,7 +125,7 @@ class Bandwidth(on(LARGE)):
 
 
 class Memory(on(LARGE)):
-    """The most that the process has held, the making of the arrays included; torch's line holds fastops, too."""
+    """The most that the process has held, both libraries and the making of the arrays included."""
 
     def peakmem_call(self, library, name, device="cpu"):
         self.call()

@@ -19,12 +19,13 @@ from fastops.cli.cases import CASES, Array, Case
 from fastops.cli.chart import draw
 from fastops.cli.devices import CPU, Device, cuda
 from fastops.cli.info import machine, versions
-from fastops.cli.measure import EFFORT, HEAD, ONNX, TOLERANCE, Row, measure
+from fastops.cli.measure import HEAD, ONNX, TOLERANCE, Row, measure
 from fastops.cli.pages import PAGES, start_again_with
 from fastops.cli.photograph import batches
 from fastops.cli.progress import progress_bar
 from fastops.cli.suite import FAMILIES, SUITE
 from fastops.cli.targets import by_family, summarise, table
+from fastops.cli.timing import EFFORT
 
 SCHEMA = 1  # of the --json file: raised when a name in it goes or changes its meaning
 

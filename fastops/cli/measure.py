@@ -1,13 +1,6 @@
-"""One case of `fastops compare` on one batch: the largest error, and the times of fastops and of the others.
+"""One case of `fastops compare` on one batch: the largest error, and the times of fastops and of the others."""
 
-Times are taken in turn, fastops, torch, fastops, torch, and the ratio is the median over the pairs: whatever slows the
-machine down for a while slows both. Times alone say little on a shared machine.
-"""
-
-import math
-import statistics
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import truediv
 from typing import Any, NamedTuple
@@ -16,24 +9,12 @@ import numpy as np
 
 from fastops.cli.cases import Array, Case
 from fastops.cli.devices import CPU, Device
+from fastops.cli.timing import Effort, median, timings
 from fastops.cli.work import Call, of_gradient, of_operator, with_precision
 
 Peer = Callable[[Case, Sequence[Array]], Call | None]  # another library's call for a case, where it has the operator
 
 TOLERANCE = {"float32": (1e-4, 1e-5), "float64": (1e-7, 1e-7)}  # of each value, and of the largest value
-
-
-class Effort(NamedTuple):
-    """How long to time, in seconds: calls before and in one timing, and all timings of a case."""
-
-    untimed: float
-    timed: float
-    case: float
-
-
-EFFORT = {"small": Effort(0.005, 0.005, 0.25), "full": Effort(0.02, 0.02, 1.2)}
-# Seconds without a call before each timing: an idle OpenMP pool spins for milliseconds and takes a core from the other.
-QUIET = 0.02
 
 
 class Verdict(NamedTuple):
@@ -135,12 +116,6 @@ def measure(
     )
 
 
-def median(values: Iterable[float]) -> float | None:
-    """None of nothing, and of a call that was not there (its times are NaN)."""
-    found = [value for value in values if not math.isnan(value)]
-    return statistics.median(found) if found else None
-
-
 def judge(result: Any, want: Any, exact: bool) -> Verdict:
     """The verdict on the worst array of a result."""
     results, wants = (a if isinstance(a, tuple) else (a,) for a in (result, want))
@@ -163,30 +138,3 @@ def judge_array(got: Array, due: Array, exact: bool) -> Verdict:
     share = float((difference / (rtol * size + atol * size.max())).max())
     problem = f"{share:.1f} times the difference allowed" if share > 1 else None
     return Verdict(float(difference.max() / size.max()), share, problem)
-
-
-def timings(calls: Sequence[Call | None], effort: Effort, wait: Call | None = None) -> Iterator[tuple[float, ...]]:
-    """Seconds per call of each, taken in turn: at least three rounds, and as many more as the effort has time for."""
-    end = time.perf_counter() + effort.case
-    done = 0
-    while done < 3 or time.perf_counter() < end:
-        yield tuple(seconds_per_call(call, effort, wait) if call else math.nan for call in calls)
-        done += 1
-
-
-def seconds_per_call(call: Call, effort: Effort, wait: Call | None = None) -> float:
-    """The mean time of a call; `wait`, for the device that it runs on, counts as part of it."""
-    time.sleep(QUIET)
-    calls, start = 0, time.perf_counter()
-    while not calls or time.perf_counter() < start + effort.untimed:
-        call()
-        calls += 1
-    if wait:
-        wait()
-    calls = max(1, round(calls * effort.timed / (time.perf_counter() - start)))
-    start = time.perf_counter()
-    for _ in range(calls):
-        call()
-    if wait:
-        wait()
-    return (time.perf_counter() - start) / calls

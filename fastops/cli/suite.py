@@ -44,6 +44,7 @@ FAMILIES = {
     "middle": Family("every operator on about 50 000 elements", Target(2, 0.9, 1.0)),
     "backward": Family("the gradients of all of them", Target(1.2, 0.95)),
 }
+LAYERS = ("conv2d-3x3", "conv2d-1x1", "conv2d-others", "depthwise", "conv_transpose2d")  # of well-known networks
 
 
 def target(family: str, precision: str = "exact", pages: str | None = None) -> Target:

@@ -1,0 +1,59 @@
+"""Times of calls taken in turn, fastops, torch, fastops, torch: what slows the machine down for a while slows both.
+
+Times alone say little on a shared machine; `fastops compare` and asv_bench take the median of the pairs' ratios. This
+module imports nothing of fastops: asv_bench loads it from its own checkout, beside older versions.
+"""
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+Call = Callable[[], Any]
+
+
+class Effort(NamedTuple):
+    """How long to time, in seconds: calls before and in one timing, and all timings of a case."""
+
+    untimed: float
+    timed: float
+    case: float
+
+
+EFFORT = {"small": Effort(0.005, 0.005, 0.25), "full": Effort(0.02, 0.02, 1.2)}
+# Seconds without a call before each timing: an idle OpenMP pool spins for milliseconds and takes a core from the other.
+QUIET = 0.02
+
+
+def timings(calls: Sequence[Call | None], effort: Effort, wait: Call | None = None) -> Iterator[tuple[float, ...]]:
+    """Seconds per call of each, taken in turn: at least three rounds, and as many more as the effort has time for."""
+    end = time.perf_counter() + effort.case
+    done = 0
+    while done < 3 or time.perf_counter() < end:
+        yield tuple(seconds_per_call(call, effort, wait) if call else math.nan for call in calls)
+        done += 1
+
+
+def seconds_per_call(call: Call, effort: Effort, wait: Call | None = None) -> float:
+    """The mean time of a call; `wait`, for the device that it runs on, counts as part of it."""
+    time.sleep(QUIET)
+    calls, start = 0, time.perf_counter()
+    while not calls or time.perf_counter() < start + effort.untimed:
+        call()
+        calls += 1
+    if wait:
+        wait()
+    calls = max(1, round(calls * effort.timed / (time.perf_counter() - start)))
+    start = time.perf_counter()
+    for _ in range(calls):
+        call()
+    if wait:
+        wait()
+    return (time.perf_counter() - start) / calls
+
+
+def median(values: Iterable[float]) -> float | None:
+    """None of nothing, and of a call that was not there (its times are NaN)."""
+    found = [value for value in values if not math.isnan(value)]
+    return statistics.median(found) if found else None

@@ -41,11 +41,11 @@ def main() -> None:
 def bring_libraries(folder: Path) -> None:
     """Put the libraries of index.html beside it, and let it load them from there."""
     page = folder / "index.html"
-    text = page.read_text()
+    text = page.read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory() as downloads:
         for tag in ELSEWHERE.finditer(text):
             text = text.replace(tag[0], local(tag[0], tag[1], folder, Path(downloads)))
-    page.write_text(text)
+    page.write_text(text, encoding="utf-8")
 
 
 def local(tag: str, address: str, folder: Path, downloads: Path) -> str:

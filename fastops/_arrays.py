@@ -196,7 +196,7 @@ def _cuda(op: str, name: str) -> ModuleType:
     except Exception as trouble:
         raise TypeError(
             f"{op}: {name} is a CUDA array, and CUDA's packages cannot be imported ({type(trouble).__name__}); "
-            'pip install "fastops[cuda13]" (or cuda12), or copy it to a NumPy array first'
+            "install fastops with its extra cuda13 (or cuda12), or copy it to a NumPy array first"
         ) from None
     return cuda
 

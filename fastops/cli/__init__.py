@@ -4,7 +4,8 @@ They use packages that fastops itself does not need (torch, scikit-image, rich, 
 Each is imported where it is used, and the rest of fastops never imports this subpackage.
 """
 
-EXTRA = 'pip install "fastops[compare]"'
+# By their own names: the name fastops belongs to another project in PyPI.
+EXTRA = "pip install torch scikit-image matplotlib rich"
 
 
 class UsageError(Exception):

@@ -170,7 +170,7 @@ def on_device(name: str) -> Device:
         return CPU
     cupy, torch = optional("cupy"), optional("torch")
     if cupy is None:
-        raise UsageError('--device cuda needs CuPy, to install: pip install "fastops[cuda13]" (or cuda12)')
+        raise UsageError("--device cuda needs CuPy: install fastops with its extra cuda13 (or cuda12)")
     try:
         cupy.zeros(1)
     except Exception as trouble:  # no driver, no device, or a broken toolkit

@@ -10,7 +10,7 @@ import numpy as np
 from .cases import Array, Case
 from .work import Call, Noted
 
-EXTRA = 'pip install "fastops[suite]"'
+EXTRA = "pip install onnxruntime onnx"
 MODULES = ("onnxruntime", "onnx")
 OPSET, IR_VERSION = 17, 8  # old enough for every onnxruntime of the last years
 

@@ -167,7 +167,7 @@ def refuse(op: str, name: str, trouble: str) -> NoReturn:
     """Refuse a CUDA array in a sentence that says what to do instead."""
     raise TypeError(
         f"{op}: {name} is a CUDA array, and {trouble}; "
-        'CUDA needs a driver and pip install "fastops[cuda13]" (or cuda12), else copy it to a NumPy array first '
+        "CUDA needs a driver and fastops's extra cuda13 (or cuda12), else copy it to a NumPy array first "
         "(cupy.asnumpy(x), or x.cpu().numpy() for a torch tensor)"
     )
 

@@ -195,7 +195,7 @@ def to_cupy(op: str, array: Any, device: int) -> Any:
     except Exception as trouble:  # not installed, or broken in ways of its own
         raise TypeError(
             f"{op}: device='cuda' needs CuPy, which cannot be imported ({type(trouble).__name__}); "
-            'pip install "fastops[cuda13]" (or cuda12)'
+            "install fastops with its extra cuda13 (or cuda12)"
         ) from None
     try:
         if device < 0:

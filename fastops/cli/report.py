@@ -3,13 +3,12 @@
 import argparse
 import importlib
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 from fastops.cli import EXTRA, UsageError, report_figures, report_plots
 from fastops.cli.measure import Row
-from fastops.cli.report_figures import Run
+from fastops.cli.report_figures import Run, is_number
 
 SCHEMA = 1  # of the files; what older files of this schema lack, the page says so
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -80,18 +79,20 @@ def row_of(found: Any, where: str) -> Row:
         if name not in found:
             raise UsageError(f"{where} has no {name}")
     wrong = [name for name in TEXTS if not isinstance(found[name], str)]
-    wrong += [name for name in (*NUMBERS, *LATER) if not is_number(found.get(name))]
+    wrong += [name for name in (*NUMBERS, *LATER) if found.get(name) is not None and not is_number(found[name])]
     wrong += [name for name in ("problem", "family", "dtype") if not isinstance(found.get(name), str | None)]
     wrong += [name for name in ("shape", "kernels") if not isinstance(found.get(name, []), list)]
     if wrong:
         raise UsageError(f"{where}: {wrong[0]} is {found[wrong[0]]!r:.60}")
-    lists = {"shape": tuple(found["shape"]), "kernels": tuple(map(str, found.get("kernels", [])))}
-    return Row(**{name: found[name] for name in Row.__dataclass_fields__ if name in found} | lists)
+    taken = {name: found[name] for name in Row.__dataclass_fields__ if name in found}
+    taken |= {name: printable(taken[name]) for name in (*TEXTS, "family") if taken.get(name) is not None}
+    taken |= {name: tuple(map(str, taken.get(name, ()))) for name in ("shape", "kernels")}
+    return Row(**taken)
 
 
-def is_number(value: Any) -> bool:
-    """A finite number that is not negative, or None."""
-    return value is None or (type(value) in (int, float) and math.isfinite(value) and value >= 0)
+def printable(text: str) -> str:
+    """The text without control characters, which SVG cannot hold."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def page(runs: list[Run]) -> str:

@@ -1,9 +1,10 @@
 """What the page of `fastops report` says: the figures of each run, group by group and case by case."""
 
 import statistics
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import fastops
 from fastops.cli.measure import Row
@@ -29,13 +30,13 @@ class Run:
     @property
     def busy(self) -> bool:
         load = self.report.get("load_average")
-        return isinstance(load, int | float) and load > BUSY
+        return is_number(load) and load > BUSY
 
     def limit(self, name: str) -> float | None:
         """operations_per_second (float32) or bytes_per_second of the machine; None where they were not measured."""
         limits = self.report.get("limits")
         found = limits.get(name) if isinstance(limits, dict) else None
-        return found if isinstance(found, int | float) and found > 0 else None
+        return found if is_number(found) and found > 0 else None
 
     def groups(self) -> dict[str, list[Row]]:
         """The rows by family, on the photograph by operator."""
@@ -140,7 +141,7 @@ def lines(run: Run) -> dict[str, str]:
         "cores": text(machine.get("cores")),
         "vectors": f"{vectors} bits ({machine.get('llvm_cpu')})" if vectors else "",
         "threads": text(report.get("threads")) + (f" ({layer})" if layer else ""),
-        "load average": f"{load:.1f}{' (busy)' if run.busy else ''}" if isinstance(load, int | float) else "",
+        "load average": f"{load:.1f}{' (busy)' if run.busy else ''}" if is_number(load) else "",
         "peak arithmetic": f"{operations / 1e9:.0f} billion operations a second, float32" if operations else "",
         "copy": f"{moved / 1e9:.1f} GB a second, read and written" if moved else "",
         "system": text(machine.get("system")),
@@ -152,6 +153,11 @@ def beside(table: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The lines of one name together, in the order in which the names come first."""
     names = list(dict.fromkeys(line["name"] for line in table))
     return sorted(table, key=lambda line: names.index(line["name"]))
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """A number that is not negative, and that a float holds."""
+    return type(value) in (int, float) and 0 <= value <= sys.float_info.max
 
 
 def text(value: Any) -> str:
@@ -180,7 +186,7 @@ def targets(run: Run, family: str) -> dict[str, float | None]:
     for name in (family, "target"):
         found = found.get(name) if isinstance(found, dict) else None
     due = found if isinstance(found, dict) else {}
-    return {name: due[name] if isinstance(due.get(name), int | float) else None for name in ("mean", "worst", "onnx")}
+    return {name: due[name] if is_number(due.get(name)) else None for name in ("mean", "worst", "onnx")}
 
 
 def accuracy(run: Run) -> Iterator[dict[str, Any]]:

@@ -43,22 +43,30 @@ class Plot(NamedTuple):
 
 def plots(runs: list[Run]) -> dict[str, list[Plot]]:
     """The plots of each section; none where there is nothing to draw."""
-    found: dict[str, list[Plot]] = {"ratios": [], "limits": [], "accuracy": []}
+    ratios: list[Plot] = []
     for kind, group in (("suite", "family"), ("photograph", "operator")):
-        some = [run for run in runs if run.kind == kind]
-        of = f"Ratios by {group}"
-        strips = list(ordered(some, ratio_strips))
-        kinds = ("beside PyTorch", "beside ONNX Runtime")
-        axis = "slower   |   times as fast as the other library, logarithmic   |   faster"
-        found["ratios"] += drawn(of, strips, kinds, axis, ratio_text)
-    strips = list(ordered(runs, limit_strips))
-    kinds = ("arithmetic / peak of multiply-adds", "bytes / speed of a copy")
-    found["limits"] += drawn("Shares of the limits", strips, kinds, "share of the limit, logarithmic", percent_text)
-    strips = list(ordered(runs, accuracy_strips))
-    kinds = ("results that differ in some bit",)
-    axis = "right   |   largest difference / difference allowed, logarithmic   |   wrong"
-    found["accuracy"] += drawn("Shares of the difference allowed", strips, kinds, axis, percent_text)
-    return found
+        ratios += drawn(
+            f"Ratios by {group}",
+            list(ordered([run for run in runs if run.kind == kind], ratio_strips)),
+            ("beside PyTorch", "beside ONNX Runtime"),
+            "slower   |   times as fast as the other library, logarithmic   |   faster",
+            ratio_text,
+        )
+    limits = drawn(
+        "Shares of the limits",
+        list(ordered(runs, limit_strips)),
+        ("arithmetic / peak of multiply-adds", "bytes / speed of a copy"),
+        "share of the limit, logarithmic",
+        percent_text,
+    )
+    accuracy = drawn(
+        "Shares of the difference allowed",
+        list(ordered(runs, accuracy_strips)),
+        ("results that differ in some bit",),
+        "right   |   largest difference / difference allowed, logarithmic   |   wrong",
+        percent_text,
+    )
+    return {"ratios": ratios, "limits": list(limits), "accuracy": list(accuracy)}
 
 
 def ordered(runs: list[Run], strips: Callable[[Run], dict[str, Strip]]) -> Iterator[Strip]:
@@ -156,10 +164,11 @@ def drawn(
 
 
 def draw_strip(axes: Any, place: int, strip: Strip, used: list[int], titles: dict[str, list[str]]) -> None:
-    for lane, i in enumerate(used):
+    lanes = [i for i in used if strip.dots[i].values]
+    for lane, i in enumerate(lanes):
         some, colour, marker = strip.dots[i], (FIRST, SECOND)[i], "os"[i]
-        middle = place + (lane - (len(used) - 1) / 2) * 0.42
-        room = 0.5 if len(used) == 1 else 0.24
+        middle = place + (lane - (len(lanes) - 1) / 2) * 0.42
+        room = 0.5 if len(lanes) == 1 else 0.24
         # Neighbours by value stand apart by the golden ratio, which spreads any number of them evenly.
         order = sorted(range(len(some.values)), key=some.values.__getitem__)
         ys = [middle + ((rank * 0.618 + 0.5) % 1 - 0.5) * room for rank in range(len(order))]
@@ -167,9 +176,9 @@ def draw_strip(axes: Any, place: int, strip: Strip, used: list[int], titles: dic
             gid = f"dots-{place}-{i}"
             titles[gid] = [some.titles[k] for k in order]
             xs = [some.values[k] for k in order]
-            axes.scatter(xs, ys, s=15, marker=marker, color=colour, alpha=0.55, linewidths=0, gid=gid, zorder=3)
+            axes.scatter(xs, ys, s=22, marker=marker, color=colour, alpha=0.6, linewidths=0, gid=gid, zorder=3)
         if some.mark:
-            tall = 0.36 if len(used) == 1 else 0.2
+            tall = 0.36 if len(lanes) == 1 else 0.2
             axes.plot([some.mark] * 2, [middle - tall, middle + tall], color=TEXT, linewidth=2.2, zorder=5)
         if some.target and some.values:
             axes.plot(
@@ -204,7 +213,7 @@ def finish(axes: Any, strips: list[Strip], axis: str, spelled: Callable[..., str
         group = strip.group.replace("_with_logits", "\n_with_logits") if first else ""
         names.append("  ".join(filter(None, (group, strip.run))))
     axes.axvline(1, color=TEXT, linewidth=1.2, zorder=2)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 500 else (1,), numticks=20))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 3000 else (1,), numticks=20))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(spelled))
     axes.set_xlabel(axis, fontsize=9.5, color=QUIET)

@@ -151,7 +151,7 @@ def drawn(
     ):
         figure = Figure(figsize=(WIDTH, height))
         FigureCanvasSVG(figure)
-        axes = figure.add_axes((0.25, FOOT / height, 0.64, inner / height))
+        axes = figure.add_axes((0.25, FOOT / height, 0.62, inner / height))
         titles: dict[str, list[str]] = {}
         for place, strip in enumerate(strips):
             draw_strip(axes, place, strip, used, titles)

@@ -1,7 +1,7 @@
 """The commands behind `fastops`: compare, report, info and warmup, one module each, with what they share.
 
-They use packages that fastops itself does not need (torch, scikit-image, rich, matplotlib, Jinja2: the extra `compare`).
-Each is imported where it is used, and the rest of fastops never imports this subpackage.
+They use packages that fastops itself does not need (torch, scikit-image, rich, matplotlib, Jinja2: the extra
+`compare`). Each is imported where it is used, and the rest of fastops never imports this subpackage.
 """
 
 EXTRA = 'pip install "fastops[compare]"'

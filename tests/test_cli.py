@@ -64,6 +64,7 @@ def test_installed_command_is_main():
         ["compare", "--dtype", "float16"],
         ["compare", "--size", "huge"],
         ["info", "extra"],
+        ["report"],
     ],
     ids=" ".join,
 )
@@ -130,6 +131,10 @@ def test_json_holds_every_figure(tmp_path, capsys):
     assert report["versions"]["fastops"] == fastops.__version__
     assert [row["operator"] for row in report["rows"]] == ["roi_pool", "roi_pool", "relu", "relu"]
     assert report["rows"][2]["shape"] == [1, 3, 256, 256] and report["rows"][2]["fastops_seconds"] > 0
+    assert report["rows"][2]["dtype"] == "float32" and report["rows"][2]["bytes_moved"] == 2 * 4 * 3 * 256 * 256
+    assert report["rows"][2]["kernels"] == ["cpu.elementwise._relu"]
+    assert 1e8 < report["limits"]["operations_per_second"] < 1e15 and report["machine"]["cores"] >= 1
+    assert 1e8 < report["limits"]["bytes_per_second"] < 1e14
     assert report["summary"]["wrong"] == 0
     printed = capsys.readouterr()
     assert "4 results, " in printed.out and "checked, 0 wrong." in printed.out and printed.err == ""

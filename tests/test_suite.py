@@ -11,7 +11,7 @@ import pytest
 
 import fastops
 from fastops.__main__ import main
-from fastops.cli import compare, measure, onnx_models, pages, timing, work
+from fastops.cli import compare, limits, measure, onnx_models, pages, timing, work
 from fastops.cli.cases import CASES
 from fastops.cli.measure import judge
 from fastops.cli.suite import CONVOLUTIONS, FAMILIES, OPERATORS, SUITE, target
@@ -322,3 +322,41 @@ def test_onnxruntime_is_asked_for_nothing_else():
         pytest.skip("no onnxruntime")
     copied = next(timed for timed in OPERATORS if timed.name == "flatten copy on 8x64x56x56")
     assert onnx_models.session(copied.case, copied.arrays(), threads=1) is None
+
+
+# ------------------------------------------------------------------------------------------------ limits
+
+
+def test_the_machine_has_limits(monkeypatch):
+    monkeypatch.setattr(limits, "STEPS", 1000)
+    monkeypatch.setattr(limits, "COPIED", 1 << 20)
+    assert 1e6 < limits.peak_operations.__wrapped__() < 1e15
+    assert 1e6 < limits.peak_bytes.__wrapped__() < 1e14
+
+
+def test_limits_that_cannot_be_measured(monkeypatch):
+    def fails():
+        raise ValueError("No threading layer could be loaded.")
+
+    monkeypatch.setattr(limits, "peak_operations", fails)
+    assert limits.measured() is None
+
+
+def test_a_view_moves_nothing():
+    x = np.ones((2, 3), np.float32)
+    assert limits.bytes_moved([x], [x.reshape(6)]) is None
+    assert limits.bytes_moved([x], [x.reshape(6).copy()]) == 48
+
+
+def test_what_a_gradient_needs():
+    """As many operations for the input and for the weight; nothing is read of an input whose shape alone counts."""
+    conv, pool = (next(c for c in CASES if c.operator == name) for name in ("conv2d", "max_pool2d"))
+    x = np.ones((1, 3, 4, 4), np.float32)
+    forward, backward = (measure.measure(conv, "", x, None, NO_TIME, gradient) for gradient in (False, True))
+    assert forward.operations == 2 * (64 * 4 * 4) * 3 and backward.operations == 2 * forward.operations
+    assert forward.bytes_moved == 4 * (x.size + 64 * 3 + 64 + 64 * 4 * 4)
+    assert "cpu.conv_direct._convolve" in forward.kernels and len(backward.kernels) > len(forward.kernels)
+    forward, backward = (measure.measure(pool, "", x, None, NO_TIME, gradient) for gradient in (False, True))
+    assert forward.operations is None and forward.kernels == ("cpu.pool._max_pool2d",)
+    assert forward.bytes_moved == 4 * (x.size + x.size / 4)
+    assert backward.bytes_moved == (4 + 8) * x.size / 4 + 4 * x.size  # grad_output, indices; grad_input

@@ -1,11 +1,11 @@
-"""The commands behind `fastops`: compare, info and warmup, one module each.
+"""The commands behind `fastops`: compare, report, info and warmup, one module each, with what they share.
 
-They use packages that fastops itself does not need (torch, scikit-image, rich, matplotlib: the extra `compare`).
-Each is imported where it is used, and the rest of fastops never imports this subpackage.
+They use packages that fastops itself does not need (torch, scikit-image, rich, matplotlib, Jinja2: the extra
+`compare`). Each is imported where it is used, and the rest of fastops never imports this subpackage.
 """
 
 # By their own names: the name fastops belongs to another project in PyPI.
-EXTRA = "pip install torch scikit-image matplotlib rich"
+EXTRA = "pip install torch scikit-image matplotlib jinja2 rich"
 
 
 class UsageError(Exception):

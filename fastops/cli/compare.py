@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fastops import _jit
-from fastops.cli import EXTRA, UsageError, onnx_models
+from fastops.cli import EXTRA, UsageError, limits, onnx_models
 from fastops.cli.cases import CASES, Array, Case
 from fastops.cli.chart import draw
 from fastops.cli.devices import CPU, Device, cuda
@@ -133,6 +133,7 @@ def run(arguments: argparse.Namespace) -> int:
     report["rows"] = [asdict(row) for row in rows]
     print(conclusion(report["summary"]))
     if arguments.json:
+        report["limits"] = limits.measured() if device is CPU else None
         arguments.json.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
     if arguments.plot and report["summary"]["beside_torch"]:
         draw(report, arguments.plot)

@@ -1,6 +1,7 @@
 """Print what fastops runs on: versions, threads, vectors, the cache, CUDA."""
 
 import argparse
+import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -58,6 +59,7 @@ def machine() -> dict[str, str | int]:
     return {
         "system": platform.platform(),
         "cpu": cpu(),
+        "cores": os.cpu_count() or 1,
         "llvm_cpu": _jit.CPU_NAME,
         "vector_bits": 8 * _jit.VECTOR_BYTES,
     }

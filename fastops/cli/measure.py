@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastops import _jit
 from fastops.cli.cases import Array, Case
 from fastops.cli.devices import CPU, Device
+from fastops.cli.limits import bytes_moved, operations
 from fastops.cli.timing import Effort, median, timings
 from fastops.cli.work import Call, of_gradient, of_operator, with_precision
 
@@ -43,6 +45,10 @@ class Row:
     onnx_seconds: float | None = None  # of ONNX Runtime, and its ratio: where it was asked and has the operator
     onnx_ratio: float | None = None
     family: str | None = None  # of the suite
+    dtype: str | None = None  # of the input
+    operations: int | None = None  # that a convolution has to do
+    bytes_moved: int | None = None  # arguments and results, each once
+    kernels: tuple[str, ...] = ()  # that ran, as in "cpu.conv_direct._conv2d"
 
     @property
     def name(self) -> str:
@@ -84,10 +90,12 @@ def measure(
     verdict = Verdict(None, None, None)
     rounds: list[tuple[float, ...]] = []
     onnx_seconds: list[float] = []
+    needs: dict[str, Any] = {}
     try:
         work = (of_gradient if backward else of_operator)(case, arrays, torch, with_precision(precision), device)
         want = work.want() if work.want else None
-        result = device.take_all(work.ours())
+        answer, kernels = noting_kernels(work.ours)
+        result = device.take_all(answer)
     except Exception as exception:  # one broken operator must not hide what the others do
         verdict = Verdict(None, None, f"raised {type(exception).__name__}: {exception}".splitlines()[0])
     else:
@@ -95,6 +103,11 @@ def measure(
             want = work.expected(result)
         if want is not None:
             verdict = judge(result, want, work.exact)
+        needs["kernels"] = kernels
+        if device is CPU and not verdict.problem:
+            results = [np.asarray(each) for each in (result if isinstance(result, tuple) else (result,))]
+            needs["operations"] = operations(case, arrays, work.arrays[0] if backward else results[0], backward)
+            needs["bytes_moved"] = bytes_moved(work.arrays, results)
         rounds = list(timings((work.ours, work.theirs), effort, device.wait))
         # After the others: beside a session's threads, even idle, parallel regions stalled for 8 ms (seen here).
         third = onnx(case, arrays) if onnx and not backward else None
@@ -113,7 +126,25 @@ def measure(
         pairs=len(rounds),
         onnx_seconds=others,
         onnx_ratio=others / ours if others and ours else None,
+        dtype=str(arrays[0].dtype),
+        **needs,
     )
+
+
+def noting_kernels(call: Call) -> tuple[Any, tuple[str, ...]]:
+    """The result of a call, and the names of the CPU's kernels that it ran."""
+    seen: dict[str, None] = {}
+    choose = _jit.Kernel.__call__
+
+    def note(kernel: _jit.Kernel, work: int) -> Callable[..., Any]:
+        seen[kernel.name] = None
+        return choose(kernel, work)
+
+    _jit.Kernel.__call__ = note  # type: ignore[assignment, method-assign]
+    try:
+        return call(), tuple(seen)
+    finally:
+        _jit.Kernel.__call__ = choose  # type: ignore[method-assign]
 
 
 def judge(result: Any, want: Any, exact: bool) -> Verdict:

@@ -21,6 +21,7 @@ Call = Callable[[], Any]
 DIFFERENTIATED = {"conv2d": (0, 1, 2), "conv_transpose2d": (0, 1, 2), "batch_norm": (0, 3, 4), "mse_loss": (0, 1)}
 FROM_RESULT = ("sigmoid", "softmax", "log_softmax")  # whose gradients take the result in place of the input
 COPIES = ("relu", "flatten", "dropout")  # whose gradients hold grad_output's own values: every bit has to agree
+SHAPE_ALONE = ("max_pool2d", "avg_pool2d", "flatten")  # whose gradients read nothing of the input
 SEED = 4  # of dropout's mask, the operator's and its gradient's
 
 
@@ -32,6 +33,7 @@ class Work(NamedTuple):
     want: Call | None  # what fastops's result should be, where torch can say it,
     expected: Callable[[Any], Any] | None  # and where it cannot: of fastops's result
     exact: bool  # every bit has to agree
+    arrays: tuple[Array, ...]  # what the first call reads
 
 
 def with_precision(precision: str) -> Any:
@@ -52,7 +54,7 @@ def of_operator(case: Case, arrays: Sequence[Array], torch: Any, ops: Any = fast
         if device is not CPU:
             want = partial(call, *(CPU.tensor(a, torch) for a in arrays))
     check = None if expected is None else lambda result: expected(result, *arrays)
-    return Work(partial(case.call, ops, *device.put_all(arrays)), theirs, want, check, case.exact)
+    return Work(partial(case.call, ops, *device.put_all(arrays)), theirs, want, check, case.exact, tuple(arrays))
 
 
 def of_gradient(case: Case, arrays: Sequence[Array], torch: Any, ops: Any = fastops, device: Device = CPU) -> Work:
@@ -73,7 +75,8 @@ def of_gradient(case: Case, arrays: Sequence[Array], torch: Any, ops: Any = fast
         theirs = autograd(case, arrays, grad_output, torch, device)
         want = partial(in_float64, case, arrays, grad_output, torch)
     check = None if expected is None else lambda _: expected(grad_output, result, *arrays)
-    return Work(ours, theirs, want, check, operator in COPIES)
+    read = (grad_output, *(given[1:] if operator in SHAPE_ALONE else given), *rest)
+    return Work(ours, theirs, want, check, operator in COPIES, tuple(a for a in read if isinstance(a, np.ndarray)))
 
 
 class Noted:

@@ -10,8 +10,9 @@ version = release = fastops.__version__
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.viewcode", "numpydoc", "myst_parser"]
 exclude_patterns = ["_build"]
 root_doc = "index"
-language = "en_GB"
+language = "en"  # with en_GB the script of the search fails on its own status line (Sphinx 9.0)
 nitpicky = True
+highlight_language = "text"  # of blocks that are neither Python with prompts nor say their language
 
 # ---------------------------------------------------------------------------------------------- docstrings
 
@@ -19,7 +20,8 @@ default_role = "py:obj"  # what docstrings mean by single backticks; a name that
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # numpydoc's sections say the types, in words that a person reads
 autodoc_preserve_defaults = True
-python_maximum_signature_line_length = 80  # a longer signature gets a line for each argument
+python_maximum_signature_line_length = 120  # a longer signature gets a line for each argument
+python_trailing_comma_in_multi_line_signatures = False
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 
@@ -43,8 +45,11 @@ html_theme = "pydata_sphinx_theme"
 html_title = f"fastops {release}"
 html_static_path = ["_static"]
 html_css_files = ["fastops.css"]
+html_favicon = "_static/favicon.svg"
+html_context = {"default_mode": "auto"}
 html_show_sourcelink = False
 html_copy_source = False
+html_show_search_summary = False  # the script would fetch pages, which browsers refuse where these are files
 html_last_updated_fmt = None
 html_theme_options = {
     "navbar_align": "left",
@@ -59,4 +64,5 @@ html_theme_options = {
     "pygments_light_style": "tango",
     "pygments_dark_style": "monokai",
 }
-html_sidebars = {"index": [], "changelog": [], "contributing": []}
+alone = "index", "getting-started", "performance", "adding-an-operator", "dashboards", "contributing", "changelog"
+html_sidebars = dict.fromkeys(alone, ())  # pages without others beside them in their section

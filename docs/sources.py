@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 SHARED = {"arithmetic", "check", "contiguous", "sums"}  # what many families use beside their own kernels
 COPIES = {"cpu": "contiguous", "cuda": "_gather"}
-HEADER = ("operator", "public function", "kernels on the CPU", "kernels on CUDA", "benchmarks", "tests")
+HEADER = ("operator", "promise", "kernels on the CPU", "kernels on CUDA", "benchmark", "tests")
 
 FAMILIES = ("conv", "pool", "norm", "elementwise", "softmax", "loss", "reshape")
 
@@ -71,8 +71,8 @@ def kernels(room: Path, first: set[str]) -> str:
     return ", ".join(named) or f"a view, or a copy by {COPIES[room.name]}"
 
 
-def benchmarks(operator: str) -> str:
-    """The classes in asv_bench/benchmarks that are made of the operator."""
+def benchmark(operator: str) -> str:
+    """The class in asv_bench/benchmarks that is made of the operator; its gradient's has the name and Backward."""
     found = []
     for path in sorted((ROOT / "asv_bench" / "benchmarks").glob("*.py")):
         for node in tree(path).body:
@@ -80,7 +80,9 @@ def benchmarks(operator: str) -> str:
                 for base in node.bases:
                     if isinstance(base, ast.Call) and base.args and ast.unparse(base.args[0]) == repr(operator):
                         found.append(f"{path.stem}.{node.name}")
-    return ", ".join(found)
+    forward, backward = found
+    assert backward == f"{forward}Backward"
+    return forward
 
 
 def tests(family: str) -> str:
@@ -97,7 +99,7 @@ def rows() -> list[tuple[str, ...]]:
             if not name.startswith("_") and not name.endswith("_backward"):
                 first = entries(family, (name, f"{name}_backward"))
                 rooms = (kernels(ROOT / "fastops" / room, first) for room in ("cpu", "cuda"))
-                table.append((f"`fastops.{name}`", family, *rooms, benchmarks(name), tests(family)))
+                table.append((f"`{name} <fastops.{name}>`", family, *rooms, benchmark(name), tests(family)))
     return table
 
 

@@ -31,11 +31,13 @@ def conv2d(
         Kernels, of the input's dtype.
     bias : (O,) array, optional
         Added to each output channel.
-    stride, dilation : int or two ints
-        Steps of the window and between its elements, in pixels, height first.
+    stride : int or two ints
+        Step of the window, in pixels, height first.
     padding : int, two ints, 'valid' or 'same'
         Rows and columns of zeros on each side.  'valid' is 0; 'same' makes the output ceil(H / stride) high, an odd
         row or column of padding at the bottom and right.
+    dilation : int or two ints
+        Step between the elements of the window, in pixels, height first.
     groups : int
         Output channels o of group g see the input channels of group g alone.
     out : array, optional
@@ -104,14 +106,16 @@ def conv_transpose2d(
         Kernels, of the input's dtype.
     bias : (O,) array, optional
         Added to each output channel.
-    stride, dilation : int or two ints
-        Steps, in output pixels, between the windows of neighbouring inputs and between the elements of a window.
+    stride : int or two ints
+        Step between the windows of neighbouring inputs, in output pixels, height first.
     padding : int or two ints
         Rows and columns cut off on each side of the output.
     output_padding : int or two ints
         Rows and columns added at the bottom and right; less than stride or dilation.
     groups : int
         Output channels of group g see the input channels of group g alone.
+    dilation : int or two ints
+        Step between the elements of a window, in output pixels, height first.
     out : array, optional
         A writable C-contiguous array of the result's shape and dtype to fill and return.
     precision : {'exact', 'fast'}

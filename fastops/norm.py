@@ -55,8 +55,8 @@ def batch_norm(
 
     Notes
     -----
-    Moments are taken in float64, block by block, and are right for |mean| >> std.  An empty batch leaves the running
-    statistics as they are.
+    Moments are taken in float64, block by block, and are right for means much larger than the standard deviation.  An
+    empty batch leaves the running statistics as they are.
 
     References
     ----------

@@ -231,10 +231,12 @@ def max_pool2d_backward(
     ----------
     grad_output : array of the result's shape
         The gradient of the result; of the input's dtype.
-    input, kernel_size, stride, padding, dilation, ceil_mode
-        As max_pool2d had them.
+    input : (N, C, H, W) or (C, H, W) array
+        As max_pool2d had it; only its shape and dtype count.
     indices : int64 array of the result's shape
         What max_pool2d returned with return_indices=True; -1 has no gradient.
+    kernel_size, stride, padding, dilation, ceil_mode
+        As max_pool2d had them.
 
     Returns
     -------

@@ -10,6 +10,7 @@ def flatten(input: Array, start_dim: int = 0, end_dim: int = -1) -> Array:
     Parameters
     ----------
     input : array of any shape and dtype
+        Not copied where a view will do.
     start_dim, end_dim : int
         The first and the last of the dimensions to join.
 

@@ -41,7 +41,16 @@ class ReLU(Module):
 
 
 class Sigmoid(Module):
-    """1 / (1 + exp(-x)), as `fastops.sigmoid`."""
+    """1 / (1 + exp(-x)), as `fastops.sigmoid`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastops import nn
+    >>> layer = nn.Sigmoid()
+    >>> layer(np.zeros(1)), layer.backward(np.ones(1))
+    (array([0.5]), array([0.25]))
+    """
 
     def forward(self, input: Array) -> Array:
         out = sigmoid(input)
@@ -59,6 +68,14 @@ class Softmax(Module):
     Parameters
     ----------
     dim : int
+        The dimension that sums to 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastops import nn
+    >>> nn.Softmax(dim=1)(np.zeros((1, 4)))
+    array([[0.25, 0.25, 0.25, 0.25]])
     """
 
     def __init__(self, dim: int) -> None:

@@ -92,14 +92,21 @@ class Conv2d(_Conv):
     Parameters
     ----------
     in_channels, out_channels : int
-    kernel_size, stride, dilation : int or two ints
+        Channels of the input and of the output.
+    kernel_size, stride : int or two ints
+        Size and step of the window, in pixels, height first.
     padding : int, two ints, 'valid' or 'same'
-        'same' also with a stride.
+        Rows and columns on each side; 'same' also with a stride.
+    dilation : int or two ints
+        Step between the elements of the window, in pixels, height first.
     groups : int
+        Output channels of a group see its input channels alone.
     bias : bool
+        Whether there is a ``bias``.
     padding_mode : {'zeros', 'reflect', 'replicate', 'circular'}
         What the padding holds.
     dtype : float32 or float64
+        Of weight and bias, and so of the inputs.
     rng : None, int, numpy.random.SeedSequence or numpy.random.Generator
         Where the weights come from.
     precision : {'exact', 'fast'}
@@ -168,9 +175,19 @@ class ConvTranspose2d(_Conv):
     Parameters
     ----------
     in_channels, out_channels : int
-    kernel_size, stride, padding, output_padding, dilation : int or two ints
+        Channels of the input and of the output.
+    kernel_size, stride : int or two ints
+        Size of the window and step between windows, in output pixels, height first.
+    padding : int or two ints
+        Rows and columns cut off on each side of the output.
+    output_padding : int or two ints
+        Rows and columns added at the bottom and right; less than stride or dilation.
     groups : int
+        Output channels of a group see its input channels alone.
     bias : bool
+        Whether there is a ``bias``.
+    dilation : int or two ints
+        Step between the elements of a window, in output pixels, height first.
     padding_mode : {'zeros'}
     dtype, rng, precision, device
         As `Conv2d` has them.

@@ -18,7 +18,9 @@ class Linear(Module):
     in_features, out_features : int
         The last dimension of the input, and of the output.
     bias : bool
+        Whether there is a ``bias``.
     dtype : float32 or float64
+        Of weight and bias, and so of the inputs.
     rng : None, int, numpy.random.SeedSequence or numpy.random.Generator
         Where the weights come from.
     device : {'cpu', 'cuda', 'cuda:0', ...}, optional

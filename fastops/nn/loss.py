@@ -33,8 +33,11 @@ class CrossEntropyLoss(_Loss):
     weight : (C,) array, optional
         A factor for each class.
     ignore_index : int
+        A class number whose places do not count.
     reduction : {'mean', 'sum', 'none'}
+        'mean' divides by the sum of the targets' weights; with probabilities by the number of places.
     label_smoothing : float
+        The share of the uniform distribution mixed into the targets, from 0 to 1.
 
     Notes
     -----
@@ -84,6 +87,17 @@ class SoftmaxCrossEntropyWithLogits(_Loss):
     sparse : bool
         Whether labels are class numbers, and not one-hot or soft.
     reduction : {'none', 'mean', 'sum'}
+        'mean' divides by the number of rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastops import nn
+    >>> criterion = nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="mean")
+    >>> round(float(criterion(np.zeros((1, 4)), np.array([2]))), 6)
+    1.386294
+    >>> criterion.backward()
+    array([[ 0.25,  0.25, -0.75,  0.25]])
     """
 
     def __init__(self, sparse: bool = False, reduction: str = "none") -> None:
@@ -112,6 +126,17 @@ class MSELoss(_Loss):
     Parameters
     ----------
     reduction : {'mean', 'sum', 'none'}
+        'mean' divides by the number of elements.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastops import nn
+    >>> criterion = nn.MSELoss()
+    >>> float(criterion(np.array([1.0, 2.0]), np.array([0.0, 4.0])))
+    2.5
+    >>> criterion.backward()
+    array([ 1., -2.])
     """
 
     def __init__(self, reduction: str = "mean") -> None:

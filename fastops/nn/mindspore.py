@@ -23,13 +23,21 @@ class Conv2d(conv.Conv2d):
     Parameters
     ----------
     in_channels, out_channels : int
-    kernel_size, stride, dilation : int or two ints
+        Channels of the input and of the output.
+    kernel_size, stride : int or two ints
+        Size and step of the window, in pixels, height first.
     pad_mode : {'same', 'valid', 'pad'}
+        'same' makes the output ceil(H / stride) high, an odd row or column of padding at the bottom and right; 'valid'
+        pads nothing; 'pad' as ``padding`` says.
     padding : int, or four ints
         With 'pad', rows and columns of zeros: on each side, or (top, bottom, left, right) with top = bottom and
         left = right.  0 with the other modes.
+    dilation : int or two ints
+        Step between the elements of the window, in pixels, height first.
     group : int
+        Output channels of a group see its input channels alone.
     has_bias : bool
+        Whether there is a ``bias``.
     dtype, rng, precision, device
         As `fastops.nn.Conv2d` has them.
 
@@ -73,16 +81,19 @@ class BatchNorm2d(norm.BatchNorm2d):
     Parameters
     ----------
     num_features : int
+        C, the number of channels.
     eps : float
+        Added to the variance.
     momentum : float
         The share that the running statistics keep: new = (1 - momentum) * observed + momentum * old, the other way
         round from torch's.
     affine : bool
+        Whether there are ``gamma`` and ``beta``, a factor and a summand for each channel.
     use_batch_statistics : bool or None
         None: the batch's own statistics in training, the running ones in evaluation.  True: always the batch's own,
         which also move the running ones.  False: always the running ones, as they are.
-    dtype : float32 or float64
-    device : {'cpu', 'cuda', 'cuda:0', ...}, optional
+    dtype, device
+        As `fastops.nn.BatchNorm2d` has them.
 
     Notes
     -----

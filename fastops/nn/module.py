@@ -17,6 +17,7 @@ class Parameter:
     Parameters
     ----------
     data : array
+        The first values.
 
     Attributes
     ----------
@@ -24,6 +25,16 @@ class Parameter:
         The values; change them in place (``p.data -= 0.1 * p.grad``).
     grad : array or None
         The sum of the gradients since `Module.zero_grad`; None before the first.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastops import nn
+    >>> p = nn.Parameter(np.ones(2, np.float32))
+    >>> p.grad = np.array([1, 2], np.float32)
+    >>> p.data -= 0.5 * p.grad
+    >>> p.data
+    array([0.5, 0. ], dtype=float32)
     """
 
     __slots__ = ("_data", "grad", "version")
@@ -293,7 +304,7 @@ class Module:
     # -------------------------------------------------------------------------------------------------- how it looks
 
     def extra_repr(self) -> str:
-        """What `repr` shows between the brackets."""
+        """What ``repr`` shows between the brackets."""
         return ""
 
     def __repr__(self) -> str:

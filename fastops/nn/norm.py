@@ -110,6 +110,7 @@ class BatchNorm1d(_BatchNorm):
     bias : bool
         False leaves out ``bias`` alone.
     dtype : float32 or float64
+        Of parameters and running statistics, and so of the inputs.
     device : {'cpu', 'cuda', 'cuda:0', ...}, optional
         Where parameters and running statistics are; see `Module.to`.
 

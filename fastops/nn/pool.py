@@ -14,12 +14,17 @@ class MaxPool2d(Module):
     Parameters
     ----------
     kernel_size : int or two ints
+        Height and width of the window, in pixels.
     stride : int or two ints, optional
-        kernel_size where None.
-    padding, dilation : int or two ints
+        Step of the window, in pixels; kernel_size where None.
+    padding : int or two ints
+        Rows and columns of -inf on each side; at most half of kernel_size.
+    dilation : int or two ints
+        Step between the elements of a window, in pixels.
     return_indices : bool
         Let the layer return (maxima, indices); its ``backward`` still takes the gradient of the maxima.
     ceil_mode : bool
+        Let the last window reach beyond the padded input, if it starts inside it.
 
     Examples
     --------
@@ -64,11 +69,17 @@ class AvgPool2d(Module):
     Parameters
     ----------
     kernel_size : int or two ints
+        Height and width of the window, in pixels.
     stride : int or two ints, optional
-        kernel_size where None.
+        Step of the window, in pixels; kernel_size where None.
     padding : int or two ints
-    ceil_mode, count_include_pad : bool
+        Rows and columns of zeros on each side; at most half of kernel_size.
+    ceil_mode : bool
+        Let the last window reach beyond the padded input, if it starts inside it.
+    count_include_pad : bool
+        Whether the padding counts among the elements of a window.
     divisor_override : int, optional
+        What to divide the sums by instead; not 0.
 
     Examples
     --------
@@ -109,7 +120,9 @@ class RoIPool(Module):
     Parameters
     ----------
     output_size : int or two ints
+        Bins along height and width.
     spatial_scale : float
+        Map pixels per pixel of the image that the boxes are counted in.
 
     Examples
     --------

@@ -1,0 +1,227 @@
+"""Draw the figures of the documentation: `python docs/drawings.py` writes docs/images/*.svg.
+
+The numbers in them come from the code that they explain; tests/test_docs.py holds the files to this script.
+"""
+
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+from fastops.cpu import conv_plan
+
+IMAGES = Path(__file__).parent / "images"
+
+INK, FAINT, PAPER = "#1f2933", "#8a94a0", "#ffffff"
+BLUE, ORANGE, GREEN, PINK, GREY = "#cfe3f7", "#fde0bf", "#d3eed2", "#f3d4e8", "#eceff2"  # all lighter than INK by far
+PHASES = (BLUE, ORANGE, GREEN, PINK)
+STYLES = {"bold": ' font-weight="600"', "code": ' font-family="DejaVu Sans Mono, Menlo, monospace"'}
+
+
+class Drawing:
+    """An SVG of its own background, so that it is legible on a dark page as well."""
+
+    def __init__(self, width: int, height: int, title: str) -> None:
+        self.parts = [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
+            ' font-family="system-ui, DejaVu Sans, Helvetica, Arial, sans-serif" font-size="15">',
+            f"<title>{escape(title)}</title>",
+            '<defs><marker id="tip" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="8" markerHeight="8"'
+            f' orient="auto-start-reverse"><path d="M0 0L10 5L0 10z" fill="{INK}"/></marker></defs>',
+            f'<rect x="0.5" y="0.5" width="{width - 1}" height="{height - 1}" rx="8" fill="{PAPER}" stroke="#c9d1d9"/>',
+        ]
+
+    def text(
+        self, x: float, y: float, words: str, size: int = 15, anchor: str = "start", fill: str = INK, style: str = ""
+    ) -> None:
+        look = STYLES.get(style, "")
+        self.parts.append(
+            f'<text x="{x:g}" y="{y:g}" font-size="{size}" text-anchor="{anchor}" fill="{fill}"{look}>'
+            f"{escape(words)}</text>"
+        )
+
+    def rect(self, x: float, y: float, w: float, h: float, fill: str = PAPER, line: str = INK, wide: float = 1) -> None:
+        self.parts.append(
+            f'<rect x="{x:g}" y="{y:g}" width="{w:g}" height="{h:g}" fill="{fill}" stroke="{line}"'
+            f' stroke-width="{wide:g}"/>'
+        )
+
+    def box(self, x: float, y: float, w: float, h: float, fill: str, head: str, *lines: str) -> None:
+        """A box with a line of code on top and words below."""
+        self.parts.append(
+            f'<rect x="{x:g}" y="{y:g}" width="{w:g}" height="{h:g}" rx="6" fill="{fill}" stroke="{INK}"/>'
+        )
+        self.text(x + 12, y + 22, head, 15, style="code")
+        for i, line in enumerate(lines):
+            self.text(x + 12, y + 42 + 18 * i, line, 14)
+
+    def arrow(self, *points: tuple[float, float], words: str = "", at: tuple[float, float] = (0, 0)) -> None:
+        path = "M" + "L".join(f"{x:g} {y:g}" for x, y in points)
+        self.parts.append(f'<path d="{path}" fill="none" stroke="{INK}" stroke-width="1.4" marker-end="url(#tip)"/>')
+        if words:
+            self.text(*at, words, 14)
+
+    def __str__(self) -> str:
+        return "\n".join([*self.parts, "</svg>", ""])
+
+
+def call() -> Drawing:
+    """The path of one call."""
+    d = Drawing(720, 482, "The path of one call of conv2d")
+    d.box(20, 24, 420, 36, GREY, "fastops.conv2d(input, weight, padding=1)")
+    steps = (
+        ("on, x, w, b = _arrays.enter(…)", "whose arrays, which dtype; contiguous ones", "TypeError", BLUE),
+        ("g = _shapes.conv2d(…)", "sizes and options as plain integers", "ValueError", BLUE),
+        ("out = on.empty(…)", "or the caller's out, checked", "", BLUE),
+        ("on.conv.conv2d(out, x, w, b, g)", "the backend chooses an algorithm", "", BLUE),
+    )
+    y = 60
+    for head, words, error, fill in steps:
+        d.arrow((230, y), (230, y + 22))
+        d.box(20, y + 22, 420, 54, fill, head, words)
+        if error:
+            d.arrow((440, y + 49), (506, y + 49))
+            d.text(512, y + 46, error, 15, style="bold")
+            d.text(512, y + 64, "one sentence", 14)
+        y += 76
+    d.text(512, 290, "fastops/conv.py", 14, style="code")
+    d.text(512, 308, "writes these four lines,", 14)
+    d.text(512, 326, "and knows no library", 14)
+    d.arrow((150, y), (150, y + 26))
+    d.arrow((330, y), (330, y + 12), (545, y + 12), (545, y + 26))
+    words = "NumPy: kernel(work)(out, x, …)", "serial, or on all threads"
+    d.box(20, y + 26, 330, 72, ORANGE, "fastops/cpu/conv.py", *words)
+    words = "CUDA: a grid of threads,", "on the stream of the arrays' library"
+    d.box(380, y + 26, 320, 72, GREEN, "fastops/cuda/conv.py", *words)
+    return d
+
+
+def buffer() -> Drawing:
+    """A 6 x 6 image under a 3 x 3 kernel of stride 2 and padding 1: its copy, and what the offsets mean."""
+    d = Drawing(720, 620, "How a strided convolution reads its padded copy")
+    axis = conv_plan._axis(3, 3, 2, 1, 1)
+    offsets = conv_plan._places(axis, axis)
+    cell = 30
+    d.text(20, 32, "The image, zeros around it", 15, style="bold")
+    d.text(20, 51, "a kernel of 3 × 3, stride 2, padding 1", 14)
+    left, top = 20, 66
+    for y in range(-1, 7):
+        for x in range(-1, 7):
+            inside = 0 <= y < 6 and 0 <= x < 6
+            fill = PHASES[(y + 1) % 2 * 2 + (x + 1) % 2]
+            px, py = left + (x + 1) * cell, top + (y + 1) * cell
+            d.rect(px, py, cell, cell, fill, FAINT)
+            words = f"{y}{x}" if inside else "0"
+            d.text(px + cell / 2, py + 20, words, 13, "middle", INK if inside else FAINT)
+    d.rect(left, top, 3 * cell, 3 * cell, "none", INK, 3)
+    d.text(left, top + 8 * cell + 20, "framed: the window of output 0", 14)
+    d.arrow((left + 8 * cell + 8, top + 4 * cell), (left + 8 * cell + 44, top + 4 * cell))
+    d.text(320, 32, "The copy: a plane for each phase", 15, style="bold")
+    d.text(320, 51, "of the stride: pixels 2 rows or columns apart", 14)
+    planes_left, planes_top, size = 320, 66, axis.size
+    for p in range(4):
+        x0, y0 = planes_left + p % 2 * (size * cell + 30), planes_top + p // 2 * (size * cell + 30)
+        for r in range(size):
+            for c in range(size):
+                y, x = (axis.first + int(axis.shifts[s]) + axis.step * k for s, k in ((p // 2, r), (p % 2, c)))
+                inside = 0 <= y < 6 and 0 <= x < 6
+                d.rect(x0 + c * cell, y0 + r * cell, cell, cell, PHASES[p], FAINT)
+                words = f"{y}{x}" if inside else "0"
+                d.text(x0 + (c + 0.5) * cell, y0 + r * cell + 20, words, 13, "middle", INK if inside else FAINT)
+        for offset in offsets.ravel().tolist():
+            if offset // size**2 == p:
+                r, c = divmod(offset % size**2, size)
+                d.rect(x0 + c * cell, y0 + r * cell, cell, cell, "none", INK, 3)
+    d.text(planes_left, planes_top + 2 * size * cell + 52, "framed: the same nine elements", 14)
+    y0 = 388
+    d.text(20, y0, "Where output 0 finds its inputs", 15, style="bold")
+    d.text(20, y0 + 19, "offset[k], in elements of the copy", 14)
+    for ky in range(3):
+        for kx in range(3):
+            plane = int(axis.plane[ky]) * 2 + int(axis.plane[kx])
+            d.rect(20 + kx * 54, y0 + 32 + ky * 32, 54, 32, PHASES[plane], FAINT)
+            d.text(20 + kx * 54 + 27, y0 + 53 + ky * 32, str(offsets[ky, kx]), 15, "middle", style="code")
+    d.text(320, y0, "Output i finds them i elements further on", 15, style="bold")
+    d.text(320, y0 + 19, "for every k and every i: neighbours read neighbours", 14)
+    d.text(320, y0 + 54, "out[i] = Σ w[k] · copy[i + offset[k]]", 16, style="code")
+    d.text(320, y0 + 84, "Outputs are counted along rows as wide as the", 14)
+    d.text(320, y0 + 102, "copy's, four here; the last of each row is computed", 14)
+    d.text(320, y0 + 120, "and dropped:", 14)
+    for i in range(11):
+        kept = i % size < 3
+        x = 20 + i * 58
+        ink, words = (INK, f"({i // size}, {i % size})") if kept else (FAINT, "dropped")
+        d.rect(x, y0 + 152, 58, 34, PAPER if kept else GREY, ink)
+        d.text(x + 29, y0 + 174, f"i = {i}", 14, "middle", ink)
+        d.text(x + 29, y0 + 204, words, 13, "middle", ink)
+    return d
+
+
+def tile() -> Drawing:
+    """The micro-kernel's tile of registers, as it is on a CPU with AVX-512."""
+    d = Drawing(720, 470, "The tile of sums that stays in registers")
+    rows, vectors = 8, 3
+    d.text(20, 32, "One step of the loop over k, on a CPU with AVX-512", 15, style="bold")
+    left, top, w, h = 200, 150, 160, 28
+    for v in range(vectors):
+        x = left + v * (w + 8)
+        d.rect(x, 78, w, h, ORANGE)
+        d.text(x + w / 2, 97, f"inputs i … i + 15, +{16 * v}" if v else "inputs i … i + 15", 13, "middle")
+        d.arrow((x + w / 2, 78 + h), (x + w / 2, top - 6))
+    d.text(left, 64, "copy[i + offset[k]] …: 3 vectors of 16 pixels, loaded once", 14)
+    for r in range(rows):
+        y = top + r * (h + 4)
+        d.rect(20, y, 120, h, GREEN)
+        d.text(80, y + 19, f"w[oc + {r}, k]" if r else "w[oc, k]", 14, "middle", style="code")
+        d.arrow((140, y + h / 2), (left - 6, y + h / 2))
+        for v in range(vectors):
+            d.rect(left + v * (w + 8), y, w, h, BLUE)
+            d.text(left + v * (w + 8) + w / 2, y + 19, "+= w · x", 14, "middle", style="code")
+    d.text(20, 128, "8 weights,", 14)
+    d.text(20, 144, "each in all lanes", 14)
+    bottom = top + rows * (h + 4) + 22
+    d.text(left, bottom, "24 sums of 16 outputs each: 384 outputs, never out of their registers", 14)
+    d.text(20, bottom + 30, "24 + 3 + 1 of 32 registers.  For 24 multiply-adds of vectors: 3 loads and 8 weights.", 14)
+    return d
+
+
+def choice() -> Drawing:
+    """Which algorithm makes which convolution, in the order in which it is asked."""
+    d = Drawing(720, 520, "Which algorithm makes which convolution")
+    asked = {
+        "conv_whole": ("One output pixel, and a kernel", "as large as the image?", "products of matrices"),
+        "conv_depthwise": (
+            "One input channel a group, 3 × 3 or",
+            "5 × 5, stride 1 or 2, no dilation?",
+            "the image read in place",
+        ),
+        "conv_winograd": (
+            "3 × 3, stride 1, one group, and",
+            "cheaper so by the estimate?",
+            "F(2×2), or F(4×4) if 'fast'",
+        ),
+    }
+    y = 20
+    for module, (first, second, words) in asked.items():
+        d.box(20, y, 330, 62, BLUE, "", "")
+        d.text(34, y + 27, first, 15)
+        d.text(34, y + 47, second, 15)
+        d.arrow((350, y + 31), (430, y + 31), words="yes", at=(372, y + 24))
+        d.box(436, y, 264, 62, GREEN, module, words)
+        d.arrow((185, y + 62), (185, y + 96), words="no", at=(193, y + 84))
+        y += 96
+    d.box(20, y, 330, 62, GREEN, "conv_direct", "a padded copy and offsets, for all the rest")
+    d.arrow((568, y - 34), (568, y + 31), (356, y + 31))
+    d.text(392, y + 50, "if a tile came out infinite or NaN:", 13)
+    d.text(392, y + 67, "all of it again, summed directly", 13)
+    d.arrow((185, y + 62), (185, y + 122))
+    d.text(199, y + 92, "where weights are infinite or NaN and may have met the padding,", 13)
+    d.text(199, y + 109, "after conv_depthwise too", 13)
+    d.box(20, y + 128, 500, 62, ORANGE, "conv_exact", "outputs that are not finite again, from their own window alone")
+    return d
+
+
+FIGURES = {"call": call, "buffer": buffer, "tile": tile, "choice": choice}
+
+if __name__ == "__main__":
+    IMAGES.mkdir(exist_ok=True)
+    for name, draw in FIGURES.items():
+        (IMAGES / f"{name}.svg").write_text(str(draw()))

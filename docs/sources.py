@@ -1,0 +1,113 @@
+"""Where each operator is: `python docs/sources.py` writes docs/sources.csv, the table of the page on dashboards.
+
+All of it is read from the source; tests/test_docs.py holds the file to this script.
+"""
+
+import ast
+import csv
+import io
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+SHARED = {"arithmetic", "check", "contiguous", "sums"}  # what many families use beside their own kernels
+COPIES = {"cpu": "contiguous", "cuda": "_gather"}
+HEADER = ("operator", "promise", "kernels on the CPU", "kernels on CUDA", "benchmark", "tests")
+
+FAMILIES = ("conv", "pool", "norm", "elementwise", "softmax", "loss", "reshape")
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def functions(module: ast.Module) -> dict[str, ast.FunctionDef]:
+    return {node.name: node for node in module.body if isinstance(node, ast.FunctionDef)}
+
+
+def entries(family: str, names: tuple[str, ...]) -> set[str]:
+    """The modules ``on.<module>`` that functions of a family use, themselves or through others of their file."""
+    defined, found, seen = functions(tree(ROOT / "fastops" / f"{family}.py")), set(), set()
+    todo = list(names)
+    while todo:
+        name = todo.pop()
+        if name in defined and name not in seen:
+            seen.add(name)
+            for node in ast.walk(defined[name]):
+                if isinstance(node, ast.Name):
+                    todo.append(node.id)
+                elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "on":
+                    found.add(node.attr)
+    return found
+
+
+def imported(room: Path, module: str) -> set[str]:
+    """The modules of the same folder that one imports."""
+    found = set()
+    for node in ast.walk(tree(room / f"{module}.py")):
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            found |= {node.module} if node.module else {alias.name for alias in node.names}
+    return {name for name in found if (room / f"{name}.py").is_file()}
+
+
+def has_kernels(path: Path) -> bool:
+    """Whether a file defines kernels, or makes them."""
+    return any(
+        isinstance(node, ast.FunctionDef) and any("'kernel'" in ast.dump(each) for each in node.decorator_list)
+        for node in ast.walk(tree(path))
+    )
+
+
+def kernels(room: Path, first: set[str]) -> str:
+    """The files with kernels that are reached by imports from the entries, these first."""
+    seen: set[str] = set()
+    todo = {name for name in first - SHARED if (room / f"{name}.py").is_file()}
+    start = set(todo)
+    while todo:
+        name = todo.pop()
+        if name not in seen and name not in SHARED and not name.startswith("_"):
+            seen.add(name)
+            todo |= imported(room, name)
+    named = sorted(start) + sorted(name for name in seen - start if has_kernels(room / f"{name}.py"))
+    return ", ".join(named) or f"a view, or a copy by {COPIES[room.name]}"
+
+
+def benchmark(operator: str) -> str:
+    """The class in asv_bench/benchmarks that is made of the operator; its gradient's has the name and Backward."""
+    found = []
+    for path in sorted((ROOT / "asv_bench" / "benchmarks").glob("*.py")):
+        for node in tree(path).body:
+            if isinstance(node, ast.ClassDef):
+                for base in node.bases:
+                    if isinstance(base, ast.Call) and base.args and ast.unparse(base.args[0]) == repr(operator):
+                        found.append(f"{path.stem}.{node.name}")
+    forward, backward = found
+    assert backward == f"{forward}Backward"
+    return forward
+
+
+def tests(family: str) -> str:
+    """The test files of a family."""
+    own = f"test_gradients_{family}"
+    return f"test_{family}, {own if (ROOT / 'tests' / f'{own}.py').is_file() else 'test_gradients'}"
+
+
+def rows() -> list[tuple[str, ...]]:
+    """A row for each operator, in the order of the reference."""
+    table = []
+    for family in FAMILIES:
+        for name in functions(tree(ROOT / "fastops" / f"{family}.py")):
+            if not name.startswith("_") and not name.endswith("_backward"):
+                first = entries(family, (name, f"{name}_backward"))
+                rooms = (kernels(ROOT / "fastops" / room, first) for room in ("cpu", "cuda"))
+                table.append((f"`{name} <fastops.{name}>`", family, *rooms, benchmark(name), tests(family)))
+    return table
+
+
+def text() -> str:
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows([HEADER, *rows()])
+    return file.getvalue()
+
+
+if __name__ == "__main__":
+    Path(__file__).with_name("sources.csv").write_text(text(), encoding="utf-8")

@@ -72,17 +72,15 @@ def kernels(room: Path, first: set[str]) -> str:
 
 
 def benchmark(operator: str) -> str:
-    """The class in asv_bench/benchmarks that is made of the operator; its gradient's has the name and Backward."""
+    """The benchmark of the operator: the file in asv_bench/benchmarks that times it, and the class made of the name."""
     found = []
     for path in sorted((ROOT / "asv_bench" / "benchmarks").glob("*.py")):
-        for node in tree(path).body:
-            if isinstance(node, ast.ClassDef):
-                for base in node.bases:
-                    if isinstance(base, ast.Call) and base.args and ast.unparse(base.args[0]) == repr(operator):
-                        found.append(f"{path.stem}.{node.name}")
-    forward, backward = found
-    assert backward == f"{forward}Backward"
-    return forward
+        nodes = list(ast.walk(tree(path)))
+        timed = any(isinstance(node, ast.alias) and node.name == "times" for node in nodes)
+        if timed and any(isinstance(node, ast.Constant) and node.value == operator for node in nodes):
+            found.append(path.stem)
+    (stem,) = found
+    return f"{stem}.{operator}"
 
 
 def tests(family: str) -> str:

@@ -5,7 +5,7 @@ Errors about kind and dtype are TypeErrors, about ``out``'s shape, layout and ov
 
 import sys
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,23 @@ from . import cpu
 
 Array = Any
 """A NumPy array, or an array of another backend."""
+
+
+class AnyArray(Protocol):
+    """What type checkers take for an array: NumPy's, CuPy's, torch's and numba's have these; a list has not."""
+
+    @property
+    def shape(self) -> Any: ...
+    @property
+    def dtype(self) -> Any: ...
+    @property
+    def ndim(self) -> int: ...
+
+
+ArrayT = TypeVar("ArrayT", bound=AnyArray)
+"""The kind of array that comes in and goes out: of a NumPy array float32, one of float32."""
+OtherT = TypeVar("OtherT", bound=AnyArray)
+"""A second array that has a gradient, of a shape of its own."""
 
 _KIND = "expects a NumPy or CUDA array"
 _ndarray = np.ndarray

@@ -3,24 +3,24 @@
 from typing import Any
 
 from . import _arrays, _shapes
-from ._arrays import Array
+from ._arrays import AnyArray, Array, ArrayT, OtherT
 from ._shapes import Pair
 
 Kept = dict[Any, Array] | None
 
 
 def conv2d(
-    input: Array,
-    weight: Array,
-    bias: Array | None = None,
+    input: ArrayT,
+    weight: AnyArray,
+    bias: AnyArray | None = None,
     stride: Pair = 1,
     padding: Pair | str = 0,
     dilation: Pair = 1,
     groups: int = 1,
     *,
-    out: Array | None = None,
+    out: ArrayT | None = None,
     precision: str = "exact",
-) -> Array:
+) -> ArrayT:
     """Two-dimensional convolution (cross-correlation) of images with a set of kernels.
 
     Parameters
@@ -84,18 +84,18 @@ def conv2d(
 
 
 def conv_transpose2d(
-    input: Array,
-    weight: Array,
-    bias: Array | None = None,
+    input: ArrayT,
+    weight: AnyArray,
+    bias: AnyArray | None = None,
     stride: Pair = 1,
     padding: Pair = 0,
     output_padding: Pair = 0,
     groups: int = 1,
     dilation: Pair = 1,
     *,
-    out: Array | None = None,
+    out: ArrayT | None = None,
     precision: str = "exact",
-) -> Array:
+) -> ArrayT:
     """Transposed two-dimensional convolution: the gradient of conv2d with respect to its input.
 
     Parameters
@@ -157,17 +157,17 @@ def conv_transpose2d(
 
 
 def conv2d_backward(
-    grad_output: Array,
-    input: Array,
-    weight: Array,
-    bias: Array | None = None,
+    grad_output: AnyArray,
+    input: ArrayT,
+    weight: OtherT,
+    bias: AnyArray | None = None,
     stride: Pair = 1,
     padding: Pair | str = 0,
     dilation: Pair = 1,
     groups: int = 1,
     *,
     precision: str = "exact",
-) -> tuple[Array, Array, Array | None]:
+) -> tuple[ArrayT, OtherT, Array | None]:
     """The gradients of conv2d with respect to input, weight and bias.
 
     Parameters
@@ -219,10 +219,10 @@ def conv2d_backward(
 
 
 def conv_transpose2d_backward(
-    grad_output: Array,
-    input: Array,
-    weight: Array,
-    bias: Array | None = None,
+    grad_output: AnyArray,
+    input: ArrayT,
+    weight: OtherT,
+    bias: AnyArray | None = None,
     stride: Pair = 1,
     padding: Pair = 0,
     output_padding: Pair = 0,
@@ -230,7 +230,7 @@ def conv_transpose2d_backward(
     dilation: Pair = 1,
     *,
     precision: str = "exact",
-) -> tuple[Array, Array, Array | None]:
+) -> tuple[ArrayT, OtherT, Array | None]:
     """The gradients of conv_transpose2d with respect to input, weight and bias.
 
     Parameters

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from . import _arrays, _shapes
-from ._arrays import Array
+from ._arrays import AnyArray, Array, ArrayT
 
 
-def relu(input: Array, *, out: Array | None = None) -> Array:
+def relu(input: ArrayT, *, out: ArrayT | None = None) -> ArrayT:
     """max(x, 0) of each element.
 
     Parameters
@@ -54,7 +54,7 @@ def relu(input: Array, *, out: Array | None = None) -> Array:
     return out
 
 
-def sigmoid(input: Array, *, out: Array | None = None) -> Array:
+def sigmoid(input: ArrayT, *, out: ArrayT | None = None) -> ArrayT:
     """1 / (1 + exp(-x)) of each element.
 
     Parameters
@@ -98,7 +98,9 @@ def sigmoid(input: Array, *, out: Array | None = None) -> Array:
     return out
 
 
-def dropout(input: Array, p: float = 0.5, training: bool = True, *, rng: Any = None, out: Array | None = None) -> Array:
+def dropout(
+    input: ArrayT, p: float = 0.5, training: bool = True, *, rng: Any = None, out: ArrayT | None = None
+) -> ArrayT:
     """Zero each element with probability p and scale the others by 1 / (1 - p).
 
     Parameters
@@ -145,7 +147,7 @@ def dropout(input: Array, p: float = 0.5, training: bool = True, *, rng: Any = N
     return _dropout("dropout", "input", input, p, training, rng, out)
 
 
-def relu_backward(grad_output: Array, input: Array) -> Array:
+def relu_backward(grad_output: ArrayT, input: AnyArray) -> ArrayT:
     """The gradient of relu: grad_output where the input is above 0, else 0.
 
     Parameters
@@ -184,7 +186,7 @@ def relu_backward(grad_output: Array, input: Array) -> Array:
     return grad_input
 
 
-def sigmoid_backward(grad_output: Array, output: Array) -> Array:
+def sigmoid_backward(grad_output: ArrayT, output: AnyArray) -> ArrayT:
     """The gradient of sigmoid: grad_output * output * (1 - output).
 
     Parameters
@@ -223,7 +225,7 @@ def sigmoid_backward(grad_output: Array, output: Array) -> Array:
     return grad_input
 
 
-def dropout_backward(grad_output: Array, p: float = 0.5, training: bool = True, *, rng: Any) -> Array:
+def dropout_backward(grad_output: ArrayT, p: float = 0.5, training: bool = True, *, rng: Any) -> ArrayT:
     """The gradient of dropout: grad_output under the same mask and scale.
 
     Parameters

@@ -4,13 +4,13 @@ from math import prod
 from typing import Any, NamedTuple
 
 from . import _arrays, _shapes
-from ._arrays import Array
+from ._arrays import AnyArray, Array, ArrayT, OtherT
 
 
 def cross_entropy(
-    input: Array,
-    target: Array,
-    weight: Array | None = None,
+    input: AnyArray,
+    target: AnyArray,
+    weight: AnyArray | None = None,
     ignore_index: int = -100,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
@@ -65,7 +65,7 @@ def cross_entropy(
     return _cross_entropy(case)
 
 
-def softmax_cross_entropy_with_logits(logits: Array, labels: Array, reduction: str = "none") -> Array:
+def softmax_cross_entropy_with_logits(logits: AnyArray, labels: AnyArray, reduction: str = "none") -> Array:
     """Cross-entropy between logits and one-hot, soft or numbered labels.
 
     Parameters
@@ -102,7 +102,7 @@ def softmax_cross_entropy_with_logits(logits: Array, labels: Array, reduction: s
     return _cross_entropy(_with_logits_case("softmax_cross_entropy_with_logits", logits, labels, reduction))
 
 
-def mse_loss(input: Array, target: Array, reduction: str = "mean", weight: Array | None = None) -> Array:
+def mse_loss(input: AnyArray, target: AnyArray, reduction: str = "mean", weight: AnyArray | None = None) -> Array:
     """Squared error.
 
     Parameters
@@ -150,14 +150,14 @@ def mse_loss(input: Array, target: Array, reduction: str = "mean", weight: Array
 
 
 def cross_entropy_backward(
-    grad_output: Array | float,
-    input: Array,
-    target: Array,
-    weight: Array | None = None,
+    grad_output: AnyArray | float,
+    input: ArrayT,
+    target: AnyArray,
+    weight: AnyArray | None = None,
     ignore_index: int = -100,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
-) -> Array:
+) -> ArrayT:
     """The gradient of cross_entropy with respect to the logits.
 
     Parameters
@@ -200,8 +200,8 @@ def cross_entropy_backward(
 
 
 def softmax_cross_entropy_with_logits_backward(
-    grad_output: Array | float, logits: Array, labels: Array, reduction: str = "none"
-) -> Array:
+    grad_output: AnyArray | float, logits: ArrayT, labels: AnyArray, reduction: str = "none"
+) -> ArrayT:
     """The gradient of softmax_cross_entropy_with_logits with respect to the logits.
 
     Parameters
@@ -238,8 +238,12 @@ def softmax_cross_entropy_with_logits_backward(
 
 
 def mse_loss_backward(
-    grad_output: Array | float, input: Array, target: Array, reduction: str = "mean", weight: Array | None = None
-) -> tuple[Array, Array]:
+    grad_output: AnyArray | float,
+    input: ArrayT,
+    target: OtherT,
+    reduction: str = "mean",
+    weight: AnyArray | None = None,
+) -> tuple[ArrayT, OtherT]:
     """The gradients of mse_loss with respect to input and target.
 
     Parameters

@@ -3,23 +3,23 @@
 from typing import Any
 
 from . import _arrays, _shapes
-from ._arrays import Array
+from ._arrays import AnyArray, Array, ArrayT
 
 _OPTIONAL = ("running_mean", "running_var", "weight", "bias")
 
 
 def batch_norm(
-    input: Array,
-    running_mean: Array | None,
-    running_var: Array | None,
-    weight: Array | None = None,
-    bias: Array | None = None,
+    input: ArrayT,
+    running_mean: AnyArray | None,
+    running_var: AnyArray | None,
+    weight: AnyArray | None = None,
+    bias: AnyArray | None = None,
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
     *,
-    out: Array | None = None,
-) -> Array:
+    out: ArrayT | None = None,
+) -> ArrayT:
     """Normalise each channel to mean 0 and variance 1, then scale and shift it.
 
     Parameters
@@ -92,16 +92,16 @@ def batch_norm(
 
 
 def batch_norm_backward(
-    grad_output: Array,
-    input: Array,
-    running_mean: Array | None,
-    running_var: Array | None,
-    weight: Array | None = None,
-    bias: Array | None = None,
+    grad_output: AnyArray,
+    input: ArrayT,
+    running_mean: AnyArray | None,
+    running_var: AnyArray | None,
+    weight: AnyArray | None = None,
+    bias: AnyArray | None = None,
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
-) -> tuple[Array, Array | None, Array | None]:
+) -> tuple[ArrayT, Array | None, Array | None]:
     """The gradients of batch_norm with respect to input, weight and bias.
 
     Parameters

@@ -1,15 +1,30 @@
 """max_pool2d, avg_pool2d, roi_pool and their gradients: what is promised."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, overload
 
 from . import _arrays, _shapes
-from ._arrays import Array
+from ._arrays import AnyArray, Array, ArrayT
 from ._shapes import Pair
 
 
+@overload
 def max_pool2d(
-    input: Array,
+    input: ArrayT, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0, dilation: Pair = 1,
+    ceil_mode: bool = False, return_indices: Literal[False] = False, *, out: ArrayT | None = None,
+) -> ArrayT: ...  # fmt: skip
+@overload
+def max_pool2d(
+    input: ArrayT, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0, dilation: Pair = 1,
+    ceil_mode: bool = False, *, return_indices: Literal[True], out: ArrayT | None = None,
+) -> tuple[ArrayT, Array]: ...  # fmt: skip
+@overload
+def max_pool2d(
+    input: ArrayT, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0, dilation: Pair = 1,
+    ceil_mode: bool = False, return_indices: bool = False, *, out: ArrayT | None = None,
+) -> ArrayT | tuple[ArrayT, Array]: ...  # fmt: skip
+def max_pool2d(
+    input: ArrayT,
     kernel_size: Pair,
     stride: Pair | None = None,
     padding: Pair = 0,
@@ -17,8 +32,8 @@ def max_pool2d(
     ceil_mode: bool = False,
     return_indices: bool = False,
     *,
-    out: Array | None = None,
-) -> Array | tuple[Array, Array]:
+    out: ArrayT | None = None,
+) -> ArrayT | tuple[ArrayT, Array]:
     """The maximum of each window.
 
     Parameters
@@ -85,7 +100,7 @@ def max_pool2d(
 
 
 def avg_pool2d(
-    input: Array,
+    input: ArrayT,
     kernel_size: Pair,
     stride: Pair | None = None,
     padding: Pair = 0,
@@ -93,8 +108,8 @@ def avg_pool2d(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
     *,
-    out: Array | None = None,
-) -> Array:
+    out: ArrayT | None = None,
+) -> ArrayT:
     """The mean of each window.
 
     Parameters
@@ -154,13 +169,13 @@ def avg_pool2d(
 
 
 def roi_pool(
-    input: Array,
-    boxes: Array | Sequence[Array],
+    input: ArrayT,
+    boxes: AnyArray | Sequence[AnyArray],
     output_size: Pair,
     spatial_scale: float = 1.0,
     *,
-    out: Array | None = None,
-) -> Array:
+    out: ArrayT | None = None,
+) -> ArrayT:
     """The maxima of a grid of bins laid over each region of interest.
 
     Parameters
@@ -216,15 +231,15 @@ def roi_pool(
 
 
 def max_pool2d_backward(
-    grad_output: Array,
-    input: Array,
-    indices: Array,
+    grad_output: AnyArray,
+    input: ArrayT,
+    indices: AnyArray,
     kernel_size: Pair,
     stride: Pair | None = None,
     padding: Pair = 0,
     dilation: Pair = 1,
     ceil_mode: bool = False,
-) -> Array:
+) -> ArrayT:
     """The gradient of max_pool2d: each element of grad_output is added where its maximum was.
 
     Parameters
@@ -281,15 +296,15 @@ def max_pool2d_backward(
 
 
 def avg_pool2d_backward(
-    grad_output: Array,
-    input: Array,
+    grad_output: AnyArray,
+    input: ArrayT,
     kernel_size: Pair,
     stride: Pair | None = None,
     padding: Pair = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
-) -> Array:
+) -> ArrayT:
     """The gradient of avg_pool2d: each element of grad_output is shared among its window.
 
     Parameters
@@ -337,12 +352,12 @@ def avg_pool2d_backward(
 
 
 def roi_pool_backward(
-    grad_output: Array,
-    input: Array,
-    boxes: Array | Sequence[Array],
+    grad_output: AnyArray,
+    input: ArrayT,
+    boxes: AnyArray | Sequence[AnyArray],
     output_size: Pair,
     spatial_scale: float = 1.0,
-) -> Array:
+) -> ArrayT:
     """The gradient of roi_pool with respect to the maps: each element is added where its bin's maximum was.
 
     Parameters

@@ -1,10 +1,10 @@
 """flatten and its gradient: what is promised."""
 
 from . import _arrays, _shapes
-from ._arrays import Array
+from ._arrays import AnyArray, Array, ArrayT
 
 
-def flatten(input: Array, start_dim: int = 0, end_dim: int = -1) -> Array:
+def flatten(input: AnyArray, start_dim: int = 0, end_dim: int = -1) -> Array:
     """Make one dimension of several neighbouring ones.
 
     Parameters
@@ -41,7 +41,7 @@ def flatten(input: Array, start_dim: int = 0, end_dim: int = -1) -> Array:
     return input if shape == array.shape else on.reshaped(array, shape)
 
 
-def flatten_backward(grad_output: Array, input: Array, start_dim: int = 0, end_dim: int = -1) -> Array:
+def flatten_backward(grad_output: AnyArray, input: ArrayT, start_dim: int = 0, end_dim: int = -1) -> ArrayT:
     """The gradient of flatten: grad_output in the input's shape.
 
     Parameters

@@ -1,10 +1,10 @@
 """softmax, log_softmax and their gradients: what is promised."""
 
 from . import _arrays, _shapes
-from ._arrays import Array
+from ._arrays import AnyArray, Array, ArrayT
 
 
-def softmax(input: Array, dim: int, *, out: Array | None = None) -> Array:
+def softmax(input: ArrayT, dim: int, *, out: ArrayT | None = None) -> ArrayT:
     """exp(x) over its sum along one dimension.
 
     Parameters
@@ -51,7 +51,7 @@ def softmax(input: Array, dim: int, *, out: Array | None = None) -> Array:
     return out
 
 
-def log_softmax(input: Array, dim: int, *, out: Array | None = None) -> Array:
+def log_softmax(input: ArrayT, dim: int, *, out: ArrayT | None = None) -> ArrayT:
     """The logarithm of softmax, without its rounding to 0.
 
     Parameters
@@ -97,7 +97,7 @@ def log_softmax(input: Array, dim: int, *, out: Array | None = None) -> Array:
     return out
 
 
-def softmax_backward(grad_output: Array, output: Array, dim: int) -> Array:
+def softmax_backward(grad_output: ArrayT, output: AnyArray, dim: int) -> ArrayT:
     """The gradient of softmax: output * (grad_output - sum(grad_output * output)).
 
     Parameters
@@ -133,7 +133,7 @@ def softmax_backward(grad_output: Array, output: Array, dim: int) -> Array:
     return _backward("softmax_backward", grad_output, output, dim)
 
 
-def log_softmax_backward(grad_output: Array, output: Array, dim: int) -> Array:
+def log_softmax_backward(grad_output: ArrayT, output: AnyArray, dim: int) -> ArrayT:
     """The gradient of log_softmax: grad_output - exp(output) * sum(grad_output).
 
     Parameters

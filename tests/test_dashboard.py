@@ -89,7 +89,9 @@ def test_the_list_names_every_benchmark_that_has_results(pages, browser):
     _, address = pages
     browser.get(f"{address}/#summarylist")
     browser.refresh()
-    rows = wait_for(browser, "[...document.querySelectorAll('#summarylist-body tr td:first-child')].map(e => e.innerText)")
+    rows = wait_for(
+        browser, "[...document.querySelectorAll('#summarylist-body tr td:first-child')].map(e => e.innerText)"
+    )
     assert any(row.startswith("relu: time of a call") for row in rows)
     assert any(row.startswith("depthwise: fastops's time / torch's") for row in rows)
 

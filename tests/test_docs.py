@@ -136,3 +136,10 @@ def test_files_that_are_named_exist(path):
 def test_pictures_say_what_they_show(path):
     for block in re.findall(r"^\.\. (?:image|figure):: .*\n((?: +.*\n)*)", path.read_text(), re.MULTILINE):
         assert re.search(r":alt: .{20,}", block)
+
+
+@pytest.mark.parametrize("path", [*PAGES, *MARKDOWN, *sorted((ROOT / "fastops").rglob("*.py"))], ids=page_id)
+def test_nobody_is_sent_to_another_project(path):
+    """In PyPI the name belongs to a toolkit for servers."""
+    text = path.read_text().replace("may say `pip install fastops`", "")
+    assert not re.search(r"pip install (-\S+ )*\"?fastops\b", text)

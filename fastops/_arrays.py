@@ -24,6 +24,8 @@ class AnyArray(Protocol):
     def dtype(self) -> Any: ...
     @property
     def ndim(self) -> int: ...
+    @property
+    def size(self) -> Any: ...  # a method of torch's tensors
 
 
 ArrayT = TypeVar("ArrayT", bound=AnyArray)

@@ -1,7 +1,7 @@
 """flatten and its gradient: what is promised."""
 
 from . import _arrays, _shapes
-from ._arrays import AnyArray, Array, ArrayT
+from ._arrays import AnyArray, Array
 
 
 def flatten(input: AnyArray, start_dim: int = 0, end_dim: int = -1) -> Array:
@@ -41,7 +41,7 @@ def flatten(input: AnyArray, start_dim: int = 0, end_dim: int = -1) -> Array:
     return input if shape == array.shape else on.reshaped(array, shape)
 
 
-def flatten_backward(grad_output: AnyArray, input: ArrayT, start_dim: int = 0, end_dim: int = -1) -> ArrayT:
+def flatten_backward(grad_output: AnyArray, input: AnyArray, start_dim: int = 0, end_dim: int = -1) -> Array:
     """The gradient of flatten: grad_output in the input's shape.
 
     Parameters

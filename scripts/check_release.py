@@ -109,7 +109,7 @@ def check_source(source: Path, version: str) -> None:
     missing = {"tests/conftest.py", "tests/oracle.py", "docs/index.rst", "asv_bench/asv.conf.json", "LICENSE"} - names
     if missing:
         refuse(f"the source distribution lacks {', '.join(sorted(missing))}")
-    built = [n for n in names if re.search(r"__pycache__|\.(pyc|nbi|nbc)$|_build|asv_bench/(env|html|kernels)", n)]
+    built = [n for n in names if re.search(r"__pycache__|\.(pyc|nbi|nbc)$|docs/_build|asv_bench/(env|html|kernels)", n)]
     if built or source.stat().st_size > LARGEST_SOURCE:
         refuse(
             f"the source distribution has {source.stat().st_size} bytes and holds {', '.join(built[:5]) or 'too much'}"

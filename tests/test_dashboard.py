@@ -12,7 +12,8 @@ from browser import served, troubles
 
 ROOT = Path(__file__).parents[1]
 HERE = ROOT / "asv_bench"
-MACHINES = [path.parent for path in (HERE / "results").glob("*/machine.json")]
+TRACKED = subprocess.run(["git", "ls-files", "asv_bench/results"], cwd=ROOT, capture_output=True, text=True).stdout
+MACHINES = [(ROOT / name).parent for name in TRACKED.split() if name.endswith("/machine.json")]
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +104,6 @@ def test_the_list_names_every_benchmark_that_has_results(pages, browser):
 
 @pytest.mark.parametrize("machine", MACHINES, ids=lambda path: path.name)
 def test_results_are_of_commits_of_this_repository(machine):
-    if subprocess.run(["git", "rev-parse", "--verify", "main"], cwd=ROOT, capture_output=True).returncode:
-        pytest.skip("not in a clone")
     files = [path for path in machine.glob("*.json") if path.name != "machine.json"]
     assert len(files) >= 5 and sum(path.stat().st_size for path in files) < 2 << 20
     for path in files:

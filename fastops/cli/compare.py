@@ -214,7 +214,7 @@ def agree_on_threads(torch: Any) -> int:
 
     In this order: starting numba's threads sets torch's number too, where both use the same OpenMP.
     """
-    threads = _jit.threads()
+    threads = _jit.thread_count()
     if torch:
         torch.set_num_threads(threads)
     return threads

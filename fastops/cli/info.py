@@ -36,7 +36,7 @@ def facts() -> dict[str, str]:
         **{name: text or "not installed" for name, text in versions().items()},
         "cpu": f"{here['cpu']} ({here['llvm_cpu']})",
         "vectors": f"{here['vector_bits']} bits",
-        "threads": str(_jit.threads()),
+        "threads": str(_jit.thread_count()),
         "threading layer": _jit.threading_layer(),
         "cache": cache(),
         "cuda": gpu(),

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import prange
 
-from .._jit import VECTOR_BYTES, kernel, routine, threads
+from .._jit import VECTOR_BYTES, kernel, routine, thread_count
 from .conv_copy import padded_copy
 from .conv_plan import LONGEST_SUM, Integers, Plan, Two, windows_plan
 from .micro_kernel import VECTORS, add_products
@@ -218,7 +218,7 @@ def conv2d(out, input, weight, bias, pad, m, kept, flipped=False):
     for n in range(0, images, together):
         some, x = out[n : n + together], input[n : n + together]
         tiles = tiles_of(
-            m, len(some), tuple(image_size), tuple(size), pad, out_channels, width, dtype.itemsize, threads()
+            m, len(some), tuple(image_size), tuple(size), pad, out_channels, width, dtype.itemsize, thread_count()
         )
         end = channels * tiles.channel_step
         if buffer is None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 from numba import types
-from numba.extending import overload
+from numba.core.imputils import impl_ret_borrowed
+from numba.extending import intrinsic
 
 from .._jit import index, reduction, routine
 from .exp import exp
@@ -39,26 +40,35 @@ _row_max32 = _row_max_of(np.float32, np.int32)
 _row_max64 = _row_max_of(np.float64, np.int64)
 
 
-def row_max(bits, start, size):
-    """The maximum of a row, which is not empty, of ``bits_of`` an array; a NaN in it may be passed over."""
-    return (_row_max32 if bits.dtype == np.int32 else _row_max64)(bits, start, size)
+@intrinsic
+def row_max(typing_context, bits, start, size):
+    """The maximum of a row, which is not empty, of ``bits_of`` an array; a NaN in it may be passed over.
+
+    An overload would do; numba compiles those by themselves, which took 0.15 s of softmax's 1.3 here.
+    """
+    routine_of_type = types.Dispatcher(_row_max32 if bits.dtype == types.int32 else _row_max64)
+    signature = routine_of_type.get_call_type(typing_context, (bits, start, size), {})
+
+    def generate(context, builder, _, arguments):
+        return context.get_function(routine_of_type, signature)(builder, arguments)
+
+    return signature, generate
 
 
-@overload(row_max)
-def _row_max(bits, start, size):
-    if bits.dtype == types.int32:
-        return lambda bits, start, size: _row_max32(bits, start, size)
-    return lambda bits, start, size: _row_max64(bits, start, size)
+@intrinsic
+def bits_of(typing_context, x):
+    """The array as integers of the same bits; ``x.view(np.int32)`` took 0.28 s of softmax's 1.3 to compile."""
+    integers = x.copy(dtype=types.int32 if x.dtype == types.float32 else types.int64)
 
+    def generate(context, builder, signature, arguments):
+        array = context.make_array(x)(context, builder, arguments[0])
+        bits = context.make_array(integers)(context, builder)
+        for field in ("meminfo", "parent", "nitems", "itemsize", "shape", "strides"):
+            setattr(bits, field, getattr(array, field))
+        bits.data = builder.bitcast(array.data, bits.data.type)
+        return impl_ret_borrowed(context, builder, integers, bits._getvalue())
 
-def bits_of(x):
-    """The array as integers of the same bits."""
-    return x.view(np.int32 if x.dtype == np.float32 else np.int64)
-
-
-@overload(bits_of)
-def _bits_of(x):
-    return (lambda x: x.view(np.int32)) if x.dtype == types.float32 else (lambda x: x.view(np.int64))
+    return integers(x), generate
 
 
 @reduction

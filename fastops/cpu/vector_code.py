@@ -47,7 +47,9 @@ def stack_memory(size: int) -> Any:
     @intrinsic
     def memory(typing_context):
         def generate(context, builder, signature, arguments):
-            block = cgutils.alloca_once(builder, ir.ArrayType(ir.IntType(8), size))
+            # not cgutils.alloca_once: that fills with zeros by one store of all bytes, over which LLVM sat for 5 s
+            with builder.goto_entry_block():
+                block = builder.alloca(ir.ArrayType(ir.IntType(8), size))
             block.align = 64
             return builder.bitcast(block, cgutils.voidptr_t)
 

@@ -48,10 +48,7 @@ def all_folders() -> list[Path]:
 
 
 def clear() -> int:
-    """Remove what is compiled for every key, of processes that run as well: they go on, and compile anew what they need.
-
-    Returns the number of bytes.
-    """
+    """Remove what was compiled for any key; processes that use it go on, and compile again. The number of bytes."""
     return sum(_remove(folder) for folder in all_folders())
 
 

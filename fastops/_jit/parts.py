@@ -106,11 +106,15 @@ def _unless_a_part(create: Any, library: Any, *args: Any, **kws: Any) -> None:
 class CalleeDispatcher(CPUDispatcher):
     """A function that kernels call.  A part has no entry for Python: calls from there get an ordinary build."""
 
+    _for_python: Any = None
+
     def add_overload(self, cres: Any) -> None:
         self.overloads[tuple(cres.signature.args)] = cres  # but not where Python's calls look
 
     def _compile_for_args(self, *args: Any, **kws: Any) -> Any:
-        return njit(**self.targetoptions)(self.py_func)
+        if self._for_python is None:
+            self._for_python = njit(**self.targetoptions)(self.py_func)
+        return self._for_python
 
 
 @contextlib.contextmanager

@@ -1,14 +1,8 @@
 """Compile every kernel into the cache on disk, so that no later call waits for the compiler."""
 
 import argparse
-import multiprocessing
-import os
-import signal
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -16,7 +10,7 @@ import numpy as np
 import fastops
 from fastops import _jit
 from fastops.cli import UsageError
-from fastops.cli.progress import progress_bar
+from fastops.cli.processes import cores, in_processes
 
 DTYPES = ("float32", "float64")
 BUILDS = ("parallel", "serial")
@@ -144,38 +138,28 @@ def run(arguments: argparse.Namespace) -> int:
     if folder is None:
         raise UsageError("there is no cache to fill: FASTOPS_CACHE is 0, or no folder can be written to")
     start = time.perf_counter()
-    tasks = list(product(CALLS, DTYPES, BUILDS))
-    processes = min(cores(), len(tasks))
+    shares = shared_out(cores())
     what = f"{len(_jit.kernels)} kernels for {' and '.join(DTYPES)}, {' and '.join(BUILDS)}"
-    print(f"Compiling {what}, in {processes} processes", flush=True)
-    with progress_bar(len(tasks)) as show:
-        compile_all(tasks, processes, show)
+    print(f"Compiling {what}, in {len(shares)} processes", flush=True)
+    in_processes(compile_one, shares)
     print(f"Done in {time.perf_counter() - start:.0f} s, into {folder}")
     return 0
 
 
-def cores() -> int:
-    """Those that this process may use, where the system tells."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def shared_out(processes: int) -> list[list[tuple[str, str, str]]]:
+    """The calls of each process: of one dtype, whose two builds share the functions that they call.
 
-
-def compile_all(tasks: list[tuple[str, str, str]], processes: int, show: Callable[[int, str], None]) -> None:
-    """Run the tasks in fresh processes; Ctrl-C stops them at once."""
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-        on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited by the workers: this process ends them
-        futures = {pool.submit(compile_one, *task): task for task in tasks}
-        signal.signal(signal.SIGINT, on_interrupt)
-        try:
-            for done, future in enumerate(as_completed(futures), start=1):
-                future.result()
-                show(done, " ".join(futures[future]))
-        except BaseException as error:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in multiprocessing.active_children():
-                process.terminate()
-            if isinstance(error, BrokenProcessPool):
-                raise UsageError("a compiling process died; is there enough memory?") from None
-            raise
+    From four processes on each build has processes of its own, from eight on neighbouring calls of one build.
+    """
+    names, slices = list(CALLS), max(1, processes // 4)
+    groups = [BUILDS] if processes < 4 else [(build,) for build in BUILDS]
+    edges = [len(names) * i // slices for i in range(slices + 1)]
+    return [
+        [(name, dtype, build) for name in names[first:last] for build in builds]
+        for dtype in DTYPES
+        for builds in groups
+        for first, last in zip(edges, edges[1:], strict=False)
+    ]
 
 
 def compile_one(call: str, dtype: str, build: str) -> None:

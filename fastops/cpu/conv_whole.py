@@ -21,11 +21,12 @@ RUN = 2048  # elements of a dot before it joins a float64 total: 16 rows of them
 
 
 @kernel
-def _dots(totals, a, b, length):
-    # totals[r, c], float64, is the dot of row r of a and row c of b; an iteration owns ROWS x COLUMNS of them.
+def _dots(totals, a, b, offsets, length):
+    # totals[r, c], float64, is the dot of row r of a and row c of b, which starts at offsets[c]; an iteration owns
+    # ROWS x COLUMNS of them.
     rows, columns = totals.shape
     whole = length // lanes(a.itemsize) * lanes(a.itemsize)
-    flat, offsets, blocks = totals.reshape(-1), np.arange(columns) * length, -(-columns // COLUMNS)
+    flat, blocks = totals.reshape(-1), -(-columns // COLUMNS)
     for task in prange(-(-rows // ROWS) * blocks):
         r0, c0 = task // blocks * ROWS, task % blocks * COLUMNS
         r1, c1 = min(r0 + ROWS, rows), min(c0 + COLUMNS, columns)
@@ -54,10 +55,9 @@ def suits(g):
 
 def conv2d(out, input, weight, bias, g):
     """Map from image: a dot for each image and filter."""
-    totals = np.empty((g.batch, g.map_channels))
-    _dots(totals.size * input.size // (8 * g.batch))(
-        totals, input.reshape(-1), weight.reshape(-1), input.size // g.batch
-    )
+    totals, length = np.empty((g.batch, g.map_channels)), input.size // g.batch
+    offsets = np.arange(g.map_channels) * length
+    _dots(totals.size * length // 8)(totals, input.reshape(-1), weight.reshape(-1), offsets, length)
     with np.errstate(all="ignore"):
         np.add(totals, bias, out=out.reshape(totals.shape), casting="same_kind")
 

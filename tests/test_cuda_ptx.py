@@ -5,9 +5,9 @@ import functools
 import numpy as np
 import pytest
 from calls import CALLS, each
+from numba import config
 
 import fastops
-from fastops._jit import config
 
 if config.ENABLE_CUDASIM:
     pytest.skip("the simulator compiles nothing", allow_module_level=True)

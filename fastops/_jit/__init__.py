@@ -22,5 +22,7 @@ from .compile import scalar as scalar
 from .cpu import CPU_NAME as CPU_NAME
 from .cpu import VECTOR_BYTES as VECTOR_BYTES
 from .cpu import VECTOR_REGISTERS as VECTOR_REGISTERS
+from .parts import NotCompiled as NotCompiled
+from .parts import compiled_before as compiled_before
 from .threads import thread_count as thread_count
 from .threads import threading_layer as threading_layer

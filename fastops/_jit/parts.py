@@ -76,10 +76,30 @@ class CalleeCompiler(Compiler):
         self.state.flags.no_cpython_wrapper = self.state.flags.no_cfunc_wrapper = True
 
 
+class NotCompiled(Exception):
+    """A kernel would have to be compiled, within `compiled_before`."""
+
+
+_compiles = True
+
+
+@contextlib.contextmanager
+def compiled_before() -> Iterator[None]:
+    """Calls within run what is in this process or in the cache; another kernel raises NotCompiled."""
+    global _compiles
+    before, _compiles = _compiles, False
+    try:
+        yield
+    finally:
+        _compiles = before
+
+
 class KernelCompiler(Compiler):
     """Compiles a kernel: its own code is a whole, and all that is compiled for it are parts."""
 
     def __init__(self, *args: Any) -> None:
+        if not _compiles:
+            raise NotCompiled
         with _no_collection():
             _load_array_functions()
             super().__init__(*args)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from fastops import _jit
 from fastops.cli import EXTRA, UsageError, limits, onnx_models
+from fastops.cli.ahead import compile_ahead, not_compiled
 from fastops.cli.cases import CASES, Array, Case
 from fastops.cli.chart import draw
 from fastops.cli.devices import CPU, Device, cuda
@@ -22,11 +23,15 @@ from fastops.cli.info import machine, versions
 from fastops.cli.measure import HEAD, ONNX, TOLERANCE, Row, measure
 from fastops.cli.pages import PAGES, start_again_with
 from fastops.cli.photograph import batches
+from fastops.cli.processes import cores
 from fastops.cli.progress import progress_bar
 from fastops.cli.suite import FAMILIES, SUITE
 from fastops.cli.targets import by_family, summarise, table
 from fastops.cli.timing import EFFORT
 
+DOORS = """
+More: fastops compare --suite all times the layers of well-known networks; fastops compare --json FILE, then fastops
+report FILE, makes a page of plots; docs/ tells how it works. --help lists what a command takes."""
 SCHEMA = 1  # of the --json file: raised when a name in it goes or changes its meaning
 
 
@@ -55,10 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--size",
-        choices=EFFORT,
+        choices=("small", "full"),
         default="full",
-        help="small: a check of seconds (of the whole suite: minutes); full (default): two minutes, four with "
-        "--backward; with --suite 1.2 seconds for each case",
+        help="small: a check of seconds (of the whole suite: minutes); full (default): about a second for each case",
     )
     parser.add_argument(
         "--op",
@@ -91,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
     device = on_device(arguments.device)
     dtype = None if arguments.suite else arguments.dtype or "float32"
     torch = optional("torch")
-    picture, jobs = of_the_suite(arguments) if arguments.suite else on_the_photograph(arguments, str(dtype))
+    picture, jobs = jobs_of(arguments)
     drawable = torch is not None and any(job.case.in_torch for job in jobs)
     check_files(arguments.json, arguments.plot, drawable)
     report: dict[str, Any] = {
@@ -113,13 +117,17 @@ def run(arguments: argparse.Namespace) -> int:
     onnx = partial(onnx_models.session, threads=report["threads"]) if arguments.suite else None
     if onnx and (device is not CPU or not onnx_models.installed()):
         onnx = None
+    effort = EFFORT["suite" if arguments.suite and arguments.size == "full" else arguments.size]
     print(introduction(report))
+    print(f"{len(jobs)} cases, each checked and timed beside torch: about {duration(len(jobs) * (effort.case + 0.3))}.")
+    if device is CPU and _jit.cache_folder() and (missing := not_compiled(jobs, arguments.precision)):
+        print(f"Kernels of {len(missing)} of them are compiled first, in {cores()} processes, this once.", flush=True)
+        compile_ahead(missing, jobs, jobs_of, arguments)
     print(HEAD + ONNX.format("onnx") if arguments.suite else HEAD)
     rows = []
     with progress_bar(len(jobs)) as show:
         for number, job in enumerate(jobs):
             show(number, str(job))
-            effort = EFFORT[arguments.size]
             with torch.inference_mode(not job.backward) if torch else nullcontext():
                 row = measure(
                     job.case, job.batch, job.input(), torch, effort, job.backward, arguments.precision, onnx, device
@@ -132,12 +140,21 @@ def run(arguments: argparse.Namespace) -> int:
         print(table(report["families"]))
     report["rows"] = [asdict(row) for row in rows]
     print(conclusion(report["summary"]))
+    if not arguments.suite:
+        print(DOORS)
     if arguments.json:
         report["limits"] = limits.measured() if device is CPU else None
         arguments.json.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
     if arguments.plot and report["summary"]["beside_torch"]:
         draw(report, arguments.plot)
     return 1 if report["summary"]["wrong"] else 0
+
+
+def jobs_of(arguments: argparse.Namespace) -> tuple[str | None, list[Job]]:
+    """The picture's name, if there is one, and what gives the lines."""
+    if arguments.suite:
+        return of_the_suite(arguments)
+    return on_the_photograph(arguments, arguments.dtype or "float32")
 
 
 def on_the_photograph(arguments: argparse.Namespace, dtype: str) -> tuple[str, list[Job]]:
@@ -242,6 +259,11 @@ def introduction(report: dict[str, Any]) -> str:
     if load and load > 1:
         lines += [f"This machine was busy in the last minute (load average {load:.1f}): read the times with care."]
     return "\n".join(lines)
+
+
+def duration(seconds: float) -> str:
+    """In words, as good as such a guess is."""
+    return f"{10 * max(1, round(seconds / 10))} seconds" if seconds < 100 else f"{round(seconds / 60)} minutes"
 
 
 def conclusion(summary: dict[str, Any]) -> str:

@@ -1,16 +1,17 @@
-"""Calls in processes of their own, a share of them in each, with a progress bar: for what waits for the compiler."""
+"""Calls in processes of their own, with a progress bar: for what waits for the compiler."""
 
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
 from typing import Any
 
 from fastops.cli import UsageError
 from fastops.cli.progress import progress_bar
+
+Share = Sequence[tuple[Any, ...]]
 
 
 def cores() -> int:
@@ -18,24 +19,50 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_processes(call: Callable[..., Any], shares: Sequence[Sequence[tuple[Any, ...]]]) -> None:
-    """Call with each tuple of arguments, those of a share in one fresh process; Ctrl-C stops them at once."""
+def in_processes(call: Callable[..., Any], shares: Sequence[Share], processes: int) -> None:
+    """Call with each tuple of arguments, one process for those of a share; Ctrl-C stops all at once.
+
+    The strings among the arguments stand beside the bar.
+    """
     context = multiprocessing.get_context("spawn")
-    with ExitStack() as stack:
-        pools = [stack.enter_context(ProcessPoolExecutor(1, context)) for _ in shares]
-        on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited by the workers: this process ends them
-        futures = {pool.submit(call, *each): each for pool, share in zip(pools, shares, strict=True) for each in share}
-        signal.signal(signal.SIGINT, on_interrupt)
+    queue, total, done = context.SimpleQueue(), sum(map(len, shares)), 0
+    on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited by the workers: this process ends them
+    with (
+        ProcessPoolExecutor(min(processes, len(shares)), context, initializer=_tell, initargs=(queue,)) as pool,
+        progress_bar(total, seconds_between_lines=5) as show,
+    ):
         try:
-            with progress_bar(len(futures)) as show:
-                for done, future in enumerate(as_completed(futures), start=1):
-                    future.result()
-                    show(done, " ".join(map(str, futures[future])))
+            futures = [pool.submit(_run, call, list(share)) for share in shares]
+            signal.signal(signal.SIGINT, on_interrupt)
+            left: Iterable[Any] = futures
+            while left:
+                _, left = wait(futures, timeout=0.1, return_when=FIRST_EXCEPTION)
+                failed = [each for each in futures if each.done() and each.exception()]
+                for each in failed:
+                    each.result()
+                while not queue.empty():
+                    done += 1
+                    show(done, queue.get())
         except BaseException as error:
-            for pool in pools:
-                pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():
                 process.terminate()
             if isinstance(error, BrokenProcessPool):
                 raise UsageError("a compiling process died; is there enough memory?") from None
             raise
+        finally:
+            signal.signal(signal.SIGINT, on_interrupt)
+
+
+_queue: Any = None
+
+
+def _tell(queue: Any) -> None:
+    global _queue
+    _queue = queue
+
+
+def _run(call: Callable[..., Any], share: Share) -> None:
+    for arguments in share:
+        call(*arguments)
+        _queue.put(" ".join(each for each in arguments if isinstance(each, str)))

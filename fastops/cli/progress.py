@@ -1,6 +1,7 @@
-"""A progress bar for people at a terminal, and nothing at all for logs and pipes."""
+"""A progress bar for people at a terminal; for logs and pipes a line now and then, or nothing."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -8,10 +9,11 @@ Show = Callable[[int, str], None]
 
 
 @contextmanager
-def progress_bar(total: int) -> Iterator[Show]:
+def progress_bar(total: int, seconds_between_lines: float | None = None) -> Iterator[Show]:
     """Yield `show(done, text)`, which draws the bar with `done` of `total` steps finished and `text` beside it.
 
     The bar is drawn by `show` alone, never by a thread in the background: nothing runs while something is being timed.
+    Where there is no terminal, or no rich, `show` prints a line if so many seconds have passed since the last.
     """
     terminal = next((stream for stream in (sys.stdout, sys.stderr) if stream.isatty()), None)
     try:
@@ -20,7 +22,7 @@ def progress_bar(total: int) -> Iterator[Show]:
     except ImportError:
         terminal = None
     if terminal is None:
-        yield lambda done, text: None
+        yield _lines(total, seconds_between_lines)
         return
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
     with Progress(
@@ -32,3 +34,15 @@ def progress_bar(total: int) -> Iterator[Show]:
     ) as progress:
         task = progress.add_task("", total=total)
         yield lambda done, text: progress.update(task, completed=done, description=text, refresh=True)
+
+
+def _lines(total: int, seconds: float | None) -> Show:
+    last = time.monotonic()
+
+    def show(done: int, text: str) -> None:
+        nonlocal last
+        if seconds is not None and time.monotonic() >= last + seconds:
+            last = time.monotonic()
+            print(f"  {done} of {total}: {text}", flush=True)
+
+    return show

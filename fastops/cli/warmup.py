@@ -141,7 +141,7 @@ def run(arguments: argparse.Namespace) -> int:
     shares = shared_out(cores())
     what = f"{len(_jit.kernels)} kernels for {' and '.join(DTYPES)}, {' and '.join(BUILDS)}"
     print(f"Compiling {what}, in {len(shares)} processes", flush=True)
-    in_processes(compile_one, shares)
+    in_processes(compile_one, shares, len(shares))
     print(f"Done in {time.perf_counter() - start:.0f} s, into {folder}")
     return 0
 

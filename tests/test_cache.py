@@ -55,13 +55,14 @@ class Copy:
         shutil.copytree(Path(fastops.__file__).parent, self.package, ignore=shutil.ignore_patterns("__pycache__"))
         self.home.mkdir()
 
-    def start(self, code: str, **environment: str | None) -> subprocess.Popen:
+    def start(self, code: str, stdin: bool = False, **environment: str | None) -> subprocess.Popen:
         ours = {name: value for name, value in os.environ.items() if name not in ("FASTOPS_CACHE", "NUMBA_CACHE_DIR")}
         path = os.pathsep.join([str(self.site), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
         ours |= dict(PYTHONPATH=path, PYTHONDONTWRITEBYTECODE="1", HOME=str(self.home), XDG_CACHE_HOME="")
         ours["OPENBLAS_NUM_THREADS"] = "1"  # numba imports scipy at the first load, and that its threads
         env = {name: value for name, value in {**ours, **environment}.items() if value is not None}
         command, pipes = [sys.executable, "-W", "error", "-c"], dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        pipes |= dict(stdin=subprocess.PIPE) if stdin else {}
         return subprocess.Popen([*command, PREAMBLE + code], cwd=self.site, env=env, text=True, **pipes)
 
     def run(self, code: str, **environment: str | None) -> dict:
@@ -70,8 +71,8 @@ class Copy:
         return found
 
     def files(self) -> dict[Path, bytes]:
-        """What the cache next to the package holds."""
-        return {path: path.read_bytes() for path in sorted(self.package.glob("__pycache__/fastops-*/*"))}
+        """What the cache in the home folder holds of compiled kernels."""
+        return {path: path.read_bytes() for path in sorted(self.home.glob(".cache/fastops/fastops-*/*.nbc"))}
 
     def everything(self) -> list[Path]:
         return sorted(self.site.parent.rglob("*"))
@@ -127,7 +128,7 @@ def edit_a_callee(package: Path) -> list[float]:
 
 
 def edit_the_flags(package: Path) -> list[float]:
-    path = package / "_jit.py"
+    path = package / "_jit" / "compile.py"
     source = path.read_text()
     assert 'fastmath": {"contract"}' in source
     path.write_text(source.replace('fastmath": {"contract"}', 'fastmath": {"contract", "nsz"}'))
@@ -170,10 +171,10 @@ def test_what_no_kernel_uses_may_change(copy):
 
 def test_the_folders_name_depends_on_the_compiler(copy):
     keys = {
-        copy.run(f"import {module}; {module}.__version__ += 'x'; report(key=_jit._source_key())")["key"]
+        copy.run(f"import {module}; {module}.__version__ += 'x'; report(key=_jit.cache._source_key())")["key"]
         for module in ("numba", "llvmlite")
     }
-    here = copy.run("report(key=_jit._source_key())")
+    here = copy.run("report(key=_jit.cache._source_key())")
     assert len(keys | {here["key"]}) == 3 and Path(here["folder"]).name == f"fastops-{here['key']}"
 
 
@@ -200,42 +201,43 @@ def test_numbas_cache_folder_comes_first(copy, tmp_path):
     assert not copy.files()
 
 
-@pytest.fixture
-def locked(copy) -> Copy:
-    """The same, in a package folder that takes no cache: root may write everywhere, but not into a file."""
-    (copy.package / "__pycache__").touch()
-    return copy
+def test_the_users_cache_is_in_the_home_folder(copy):
+    found = copy.run(RELU, XDG_CACHE_HOME=None)
+    assert Path(found["folder"]).parent == copy.home / ".cache" / "fastops" and copy.files()
 
 
-def test_an_unwritable_package_uses_the_users_cache(locked, tmp_path):
-    found = locked.run(RELU, XDG_CACHE_HOME=str(tmp_path / "xdg"))
-    assert Path(found["folder"]).parent == tmp_path / "xdg" / "fastops" and list(Path(found["folder"]).iterdir())
-    assert locked.run(RELU, XDG_CACHE_HOME=str(tmp_path / "xdg"))["hits"] == 1
+def test_the_users_cache_is_where_the_user_says(copy, tmp_path):
+    found = copy.run(RELU, XDG_CACHE_HOME=str(tmp_path / "xdg"))
+    assert Path(found["folder"]).parent == tmp_path / "xdg" / "fastops" and not copy.files()
+    assert copy.run(RELU, XDG_CACHE_HOME=str(tmp_path / "xdg"))["hits"] == 1
 
 
-def test_the_users_cache_is_in_the_home_folder(locked):
-    found = locked.run(RELU, XDG_CACHE_HOME=None)
-    assert Path(found["folder"]).is_relative_to(locked.home) and list(Path(found["folder"]).iterdir())
+def test_a_relative_folder_does_not_count(copy):
+    """The specification of XDG_CACHE_HOME says so; it would be another one in each working directory."""
+    found = copy.run(RELU, XDG_CACHE_HOME="relative")
+    assert Path(found["folder"]).is_relative_to(copy.home) and not (copy.site / "relative").exists()
+
+
+def test_nothing_is_written_beside_the_package(copy):
+    before = {path: path.stat().st_mtime_ns for path in copy.site.rglob("*")}
+    copy.run("fastops.relu(large())\n" + RELU)
+    assert {path: path.stat().st_mtime_ns for path in copy.site.rglob("*")} == before
 
 
 @pytest.mark.parametrize("below_a_file", ["HOME", "XDG_CACHE_HOME"])
-def test_nothing_writable_is_no_cache_and_no_error(locked, below_a_file):
-    before = locked.everything()
-    nowhere = str(locked.package / "__init__.py" / "below")
-    found = locked.run(RELU, **{below_a_file: nowhere})
+def test_nothing_writable_is_no_cache_and_no_error(copy, below_a_file):
+    before = copy.everything()
+    nowhere = str(copy.package / "__init__.py" / "below")
+    found = copy.run(RELU, **{below_a_file: nowhere})
     assert (found["folder"], found["misses"], found["result"]) == ("", 1, RECTIFIED)
-    assert locked.everything() == before
+    assert copy.everything() == before
 
 
-def test_no_home_is_no_cache_and_no_error(locked):
+def test_no_home_is_no_cache_and_no_error(copy):
     """Neither HOME nor an entry in the list of users."""
-    (locked.site / "sitecustomize.py").write_text("import pwd\npwd.getpwuid = {}.__getitem__\n")
-    found = locked.run(RELU, HOME=None, XDG_CACHE_HOME=None)
+    (copy.site / "sitecustomize.py").write_text("import pwd\npwd.getpwuid = {}.__getitem__\n")
+    found = copy.run(RELU, HOME=None, XDG_CACHE_HOME=None)
     assert (found["folder"], found["result"]) == ("", RECTIFIED)
-
-
-def test_no_home_is_no_matter_where_the_package_is_writable(copy):
-    assert Path(copy.run(RELU, HOME=None)["folder"]).is_relative_to(copy.package)
 
 
 def test_a_package_in_an_archive_has_no_cache(copy):
@@ -246,6 +248,63 @@ def test_a_package_in_an_archive_has_no_cache(copy):
     shutil.rmtree(copy.package)
     found = copy.run(RELU, PYTHONPATH=str(archive))
     assert (found["folder"], found["result"]) == ("", RECTIFIED)
+
+
+# ------------------------------------------------------------------------------------------------- the old ones go
+
+
+def keys(copy) -> set[str]:
+    return {path.name for path in copy.home.glob(".cache/fastops/*")}
+
+
+def edit_again(copy, number: int) -> None:
+    path = copy.package / "cpu" / "pool.py"
+    path.write_text(path.read_text() + f"# {number}\n")
+
+
+def test_the_latest_used_keys_stay(copy):
+    names = []
+    for number in range(_jit.cache.KEPT + 2):
+        edit_again(copy, number)
+        names.append(Path(copy.run("report()")["folder"]).name)
+        if number == 2:
+            first = copy.home / ".cache" / "fastops" / names[0] / "in-use"
+            os.utime(first)  # as a process does that uses it once more
+    assert keys(copy) == {names[0], *names[-_jit.cache.KEPT + 1 :]}
+
+
+def test_what_a_process_uses_stays(copy):
+    """However old it is: here the process waits for a line, while others fill the cache with newer keys."""
+    old = copy.start("report()\nsys.stdout.flush()\nsys.stdin.readline()\nfastops.relu(small())\nreport()", stdin=True)
+    name = Path(json.loads(old.stdout.readline())["folder"]).name
+    for number in range(_jit.cache.KEPT + 1):
+        edit_again(copy, number)
+        copy.run("report()")
+    assert name in keys(copy) and len(keys(copy)) == _jit.cache.KEPT + 1
+    output, errors = old.communicate("go on\n", timeout=300)
+    assert json.loads(output)["misses"] == 1 and errors == ""
+    edit_again(copy, -1)
+    copy.run("report()")
+    assert name not in keys(copy)
+
+
+def test_a_folder_inside_the_package_is_of_an_earlier_version_and_goes(copy):
+    old = copy.package / "__pycache__" / "fastops-0123456789abcdef"
+    old.mkdir(parents=True)
+    (old / "kernel.nbc").write_bytes(bytes(100))
+    copy.run("report()")
+    assert not old.exists()
+
+
+def test_clear_removes_all_keys_and_a_process_that_runs_goes_on(copy):
+    copy.run(RELU)
+    edit_again(copy, 1)
+    code = (
+        "fastops.relu(small())\ncleared = _jit.cache.clear()\nfastops.relu(small('float64'))\nreport(cleared=cleared)"
+    )
+    found = copy.run(code)
+    assert found["cleared"] > 10_000 and found["misses"] == 2
+    assert keys(copy) == {Path(found["folder"]).name} and len(copy.files()) == 1
 
 
 # ----------------------------------------------------------------------------------------------------- mishaps
@@ -322,8 +381,8 @@ def test_a_folder_that_becomes_a_file_is_no_error(copy):
     code = "import shutil\nshutil.rmtree(_jit.cache_folder())\n_jit.cache_folder().touch()\n"
     found = copy.run(code + RELU)
     assert (found["misses"], found["result"]) == (1, RECTIFIED)
-    found = copy.run(RELU)  # which goes on to the next candidate
-    assert Path(found["folder"]).is_relative_to(copy.home) and found["result"] == RECTIFIED
+    found = copy.run(RELU)  # which has no other candidate
+    assert (found["folder"], found["result"]) == ("", RECTIFIED)
 
 
 def test_a_full_disk_is_no_error(copy):
@@ -365,7 +424,7 @@ def test_two_processes_that_store_at_once_do_not_disturb_each_other(copy, tmp_pa
     """Each waits, ready to store, for the other: one kernel for two dtypes."""
     code = """
 import pathlib, time
-store = _jit._Cache.save_overload
+store = _jit.cache.Cache.save_overload
 
 def together(self, sig, data):
     pathlib.Path({here!r}, dtype).touch()
@@ -373,7 +432,7 @@ def together(self, sig, data):
         time.sleep(0.001)
     store(self, sig, data)
 
-_jit._Cache.save_overload = together
+_jit.cache.Cache.save_overload = together
 dtype = {dtype!r}
 fastops.relu(small(dtype))
 report()

@@ -291,13 +291,20 @@ def test_bar_on_a_terminal():
     assert b"2 results, " in seen
 
 
-@pytest.mark.parametrize("arguments, first", [(["compare"], "operator "), (["warmup"], "Compiling ")])
-def test_interrupted(arguments, first, tmp_path):
-    env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}  # an empty cache: there is something to compile
-    pipe = subprocess.PIPE
-    process = subprocess.Popen(
-        [*COMMAND, *arguments], stdout=pipe, stderr=pipe, text=True, env=env, start_new_session=True
-    )
+@pytest.mark.parametrize(
+    "arguments, first, cached",
+    [
+        pytest.param(["compare"], "Kernels of ", False, id="compare that compiles"),
+        pytest.param(["warmup"], "Compiling ", False, id="warmup"),
+        pytest.param(["compare", "--op", "flatten"], "operator ", True, id="compare that measures"),
+    ],
+)
+def test_interrupted(arguments, first, cached, tmp_path):
+    env = {**os.environ} if cached else {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # where this process ignores it
+    code = f"{heard}; import sys; from fastops.__main__ import main; sys.exit(main())"
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", code, *arguments], env=env, start_new_session=True, **pipes)
     try:
         while not (line := process.stdout.readline()).startswith(first):
             assert line, process.stderr.read()
@@ -338,17 +345,55 @@ def test_info_reads_versions_without_importing():
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=300)
 
 
-@pytest.mark.parametrize("build", warmup.BUILDS)
-def test_warmup_reaches_every_kernel(build):
-    """A kernel that is named here needs a line in warmup.CALLS."""
-    for dtype in warmup.DTYPES:
-        for call in warmup.CALLS:
-            warmup.compile_one(call, dtype, build)
-    for kernel in _jit.kernels:
-        signatures = getattr(kernel, build).signatures
+def test_warmup_reaches_every_kernel():
+    """A kernel that is named here needs a line in warmup.CALLS.  In a process that has called nothing else."""
+    code = """
+import json
+from fastops import _jit
+from fastops.cli import warmup
+for share in warmup.shared_out(1):
+    for call in share:
+        warmup.compile_one(*call)
+found = {f"{kernel.name} {build}": list(map(str, getattr(kernel, build).signatures))
+         for kernel in _jit.kernels for build in warmup.BUILDS}
+print(json.dumps(found))
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=600)
+    found = json.loads(done.stdout)
+    assert len(found) == 2 * len(_jit.kernels)
+    for name, signatures in found.items():
+        assert 1 <= len(signatures) <= len(warmup.DTYPES), name
         seen = str(signatures)
-        assert 1 <= len(signatures) <= len(warmup.DTYPES), kernel.name
-        assert ("Array(float32" in seen) <= ("Array(float64" in seen), kernel.name
+        assert ("Array(float32" in seen) <= ("Array(float64" in seen), name
+
+
+@pytest.mark.parametrize("processes", [1, 2, 4, 8, 64])
+def test_warmup_shares_out_every_call_once(processes):
+    shares = warmup.shared_out(processes)
+    calls = [call for share in shares for call in share]
+    assert sorted(calls) == sorted(set(calls)) and len(calls) == len(warmup.CALLS) * 4
+    assert len(shares) <= max(2, processes) and all(shares)
+    assert all(len({dtype for _, dtype, _ in share}) == 1 for share in shares)  # whose two builds share their callees
+
+
+def test_compare_compiles_first_what_it_needs(tmp_path):
+    """In other processes: the one that measures finds every kernel in the cache."""
+    arguments = ["compare", "--size", "small", "--op", "relu", "--op", "mse_loss"]
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = run(*arguments, env=env)
+    assert done.returncode == 0 and "Kernels of 4 of them are compiled first, in" in done.stdout
+    assert "of them are compiled first" not in run(*arguments, env=env).stdout
+
+
+def test_clear_cache(tmp_path):
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    assert run("compare", "--size", "small", "--op", "relu", env=env).returncode == 0
+    assert "2 kernels" in run("info", env=env).stdout or "1 kernels" in run("info", env=env).stdout
+    done = run("clear-cache", env=env)
+    assert done.returncode == 0 and done.stdout.startswith("Removed 0.") and str(tmp_path) in done.stdout
+    assert "(0 kernels, " in run("info", env=env).stdout
+    done = run("clear-cache", env={**env, "FASTOPS_CACHE": "0"})
+    assert done.returncode == 2 and "there is no cache" in done.stderr
 
 
 def test_warmup_runs_in_processes(monkeypatch, capsys):

@@ -1,4 +1,4 @@
-"""The plan of the house (DESIGN, section 2), read from the imports: who may use whom, and what the outside may see."""
+"""The plan of the house, as CONTRIBUTING tells it, read from the imports: who uses whom, and what the outside sees."""
 
 import ast
 import inspect
@@ -17,6 +17,7 @@ FAMILIES = {"conv", "elementwise", "loss", "norm", "pool", "reshape", "softmax"}
 SECTIONS = ["Parameters", "Returns", "Raises", "References", "Examples"]
 OPTIONAL = {"torch", "skimage", "rich", "matplotlib", "jinja2"}  # the extra `compare`
 
+LATE = {("_arrays", "cuda"), ("cuda._libraries", "cupy"), ("cli.info", "cuda"), ("_jit.parts", "numba.np")}
 KEEPING = {("nn.conv", "_conv2d"), ("nn.conv", "_conv_transpose2d")}
 
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -75,7 +76,9 @@ IMPORTS = {module_of(path): imports_of(path) for path in FILES}
 def may_import(module: str) -> tuple[set[str], set[str]]:
     """The modules of the package and the other packages that this one may import."""
     room, _, name = module.partition(".")
-    every = {part: {each for each in MODULES if each.split(".")[0] == part} for part in ("cpu", "cuda", "nn", "cli")}
+    every = {
+        part: {each for each in MODULES if each.split(".")[0] == part} for part in ("_jit", "cpu", "cuda", "nn", "cli")
+    }
     if module == "":
         return FAMILIES | {"nn"}, set()
     if module in FAMILIES:
@@ -84,8 +87,9 @@ def may_import(module: str) -> tuple[set[str], set[str]]:
         return set(), set()
     if module == "_arrays":
         return {"cpu", "cuda"}, {"numpy"}
-    if module == "_jit":
-        return set(), {"numpy", "numba", "llvmlite"}
+    if room == "_jit":
+        below = {"": every["_jit"], "compile": {"_jit.cache", "_jit.parts", "_jit.threads"}}
+        return below.get(name, set()) - {module}, {"numpy", "numba", "llvmlite"}
     if room == "cpu":
         return {"_jit", *every["cpu"]} - {"cpu" if name else ""}, {"numpy", "numba", "llvmlite"}
     if room == "cuda":
@@ -135,10 +139,11 @@ def test_no_module_imports_itself_through_others():
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module or "fastops")
 def test_imports_stand_at_the_top(module):
-    """Save those of fastops.cuda and CuPy, when somebody uses CUDA, and of packages that the command line may lack."""
+    """Save those of fastops.cuda and CuPy, when somebody uses CUDA, of packages that the command line may lack, and of
+    what numba loads only where it compiles."""
     for each in IMPORTS[module]:
         if each.inside:
-            late = (module, each.module) in {("_arrays", "cuda"), ("cuda._libraries", "cupy"), ("cli.info", "cuda")}
+            late = (module, each.module) in LATE
             optional = module.startswith("cli.") and not each.ours and each.module.split(".")[0] in OPTIONAL
             assert late or optional, f"{module} imports {each.module or 'fastops'} in a function"
         else:

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -177,14 +178,20 @@ def pool(method: str) -> None:
 def without_the_layer() -> None:
     for name in ("tbbpool", "omppool"):
         sys.modules[f"numba.np.ufunc.{name}"] = None
-    check_all()
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        check_all()
+    sentence = (
+        "fastops runs on one thread: numba cannot load the threading layer {!r} that NUMBA_THREADING_LAYER asks for"
+    )
+    assert [str(each.message) for each in said] == [sentence.format(os.environ["NUMBA_THREADING_LAYER"])]
     assert _jit.threading_layer() == "none"
     assert not any(kernel.parallel.signatures for kernel in _jit.kernels)
 
 
 def bits() -> None:
     """Print a digest of every result; each kernel runs in parallel where there are threads, however little it does."""
-    _jit.PARALLEL_WORK = 0
+    _jit.compile.PARALLEL_WORK = 0
     digests = {}
     for call in [*calls.CALLS, *LARGE, *LARGER]:
         for dtype in (np.float32, np.float64):
@@ -317,7 +324,7 @@ def test_waiting_threads_spin_briefly_unless_the_user_says_otherwise(monkeypatch
     if setting:
         monkeypatch.setenv(*setting)
     before = dict(os.environ)
-    with _jit._short_spins():
+    with _jit.threads._short_spins():
         during = os.environ.get("GOMP_SPINCOUNT")
     assert during == ("2000" if setting is None else before.get("GOMP_SPINCOUNT"))
     assert dict(os.environ) == before

@@ -11,14 +11,13 @@ on for; it is the first test to fail where a newer numba does otherwise.
 
 import contextlib
 import gc
-import importlib
 import sys
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 from llvmlite.binding import Linkage
-from numba import njit
+from numba import jit
 from numba.core.codegen import JITCodeLibrary, JITCPUCodegen
 from numba.core.compiler import Compiler
 from numba.core.registry import CPUDispatcher, cpu_target
@@ -133,7 +132,7 @@ class CalleeDispatcher(CPUDispatcher):
 
     def _compile_for_args(self, *args: Any, **kws: Any) -> Any:
         if self._for_python is None:
-            self._for_python = njit(**self.targetoptions)(self.py_func)
+            self._for_python = jit(**self.targetoptions)(self.py_func)
         return self._for_python
 
 
@@ -168,11 +167,13 @@ def _load_array_functions() -> None:
     """
     if "numba.np.arraymath" in sys.modules or "scipy" not in sys.modules:
         return
-    linalg: Any = importlib.import_module("numba.np.linalg")
+    from numba.np import linalg  # not at the top: a process that finds its kernels in the cache does without
+
     ensure = linalg.ensure_blas
     linalg.ensure_blas = lambda: None
     try:
-        arraymath: Any = importlib.import_module("numba.np.arraymath")
+        from numba.np import arraymath
+
         arraymath.ensure_blas = ensure
     finally:
         linalg.ensure_blas = ensure

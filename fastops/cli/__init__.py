@@ -1,4 +1,4 @@
-"""The commands behind `fastops`: compare, report, info and warmup, one module each, with what they share.
+"""The commands behind `fastops`: compare, report, info, warmup and clear-cache, a module each, with what they share.
 
 They use packages that fastops itself does not need (torch, scikit-image, rich, matplotlib, Jinja2: the extra
 `compare`). Each is imported where it is used, and the rest of fastops never imports this subpackage.

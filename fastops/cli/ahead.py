@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import fastops
@@ -46,10 +46,10 @@ def run_once(job: Any, precision: str) -> None:
         return
 
 
+_jobs: Jobs = ()  # of a process that compiles, made once
+
+
 def _elsewhere(make_jobs: MakeJobs, arguments: argparse.Namespace, name: str, number: int) -> None:
-    run_once(_made(make_jobs, tuple(sorted(vars(arguments).items(), key=str)))[number], arguments.precision)
-
-
-@cache
-def _made(make_jobs: MakeJobs, arguments: tuple[tuple[str, Any], ...]) -> Jobs:
-    return make_jobs(argparse.Namespace(**dict(arguments)))[1]
+    global _jobs
+    _jobs = _jobs or make_jobs(arguments)[1]
+    run_once(_jobs[number], arguments.precision)

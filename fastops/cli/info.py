@@ -79,8 +79,10 @@ def cache() -> str:
     folder = _jit.cache_folder()
     if folder is None:
         return "none (FASTOPS_CACHE=0, or no folder that can be written to): kernels compile anew in every process"
-    sizes = [file.stat().st_size for file in folder.rglob("*") if file.is_file()]
-    return f"{folder} ({len(sizes)} files, {sum(sizes) / 1e6:.1f} MB)"
+    kernels, every = len(list(folder.glob("*.nbc"))), _jit.cache.all_folders()
+    size, total = _jit.cache.size_of(folder), sum(map(_jit.cache.size_of, every))
+    older = f"; {total / 1e6:.1f} MB with {len(every) - 1} of other versions" if len(every) > 1 else ""
+    return f"{folder} ({kernels} kernels, {size / 1e6:.1f} MB{older}; fastops clear-cache removes all)"
 
 
 def gpu() -> str:

@@ -1,4 +1,9 @@
-"""When two results are the same: DESIGN's *Numbers*, in one place."""
+"""When two results are the same.
+
+Operators that copy or choose numbers give the reference's own. The others sum and round in an order of their own: they
+may differ from the reference by a small part of it, and, where a sum nearly cancels, of the largest number of the
+result. NaN and infinities stand in the same places.
+"""
 
 import numpy as np
 

@@ -2,8 +2,9 @@
 
 import copy
 import os
-import zlib
-from collections import Counter
+import subprocess
+import sys
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ import numba
 import numpy as np
 import oracle
 import pytest
+import selection
 from calls import arrays_in, each
 
 import fastops
@@ -22,6 +24,9 @@ try:
     from fastops.cuda import _launch
 except Exception:  # no toolkit, or a broken one
     _launch = None
+
+# Before any OpenMP is loaded: several processes of pytest share the cores, and threads that spin take them from others.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, max_examples=30)
 hypothesis.settings.register_profile("search", deadline=None, max_examples=1000)
@@ -78,26 +83,61 @@ def has_gpu() -> bool:
     return _launch is not None and not _launch.available()
 
 
-def pytest_collection_modifyitems(config, items):
-    """In the simulator one oracle is enough, and of the cases of a test that has many one in twenty, chosen by name.
+KINDS = kinds()
 
-    FASTOPS_SIMULATOR=all runs all of them, which takes an hour.
-    """
-    if not SIMULATED or os.environ.get("FASTOPS_SIMULATOR") == "all":
+
+def pytest_sessionstart(session):
+    """Before the first test of all of them, compile every kernel: the processes of pytest would do that one by one."""
+    config = session.config
+    everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.option.keyword
+    if everything and not SIMULATED and not hasattr(config, "workerinput") and not config.option.collectonly:
+        with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+            print(flush=True)
+            subprocess.run([sys.executable, "-m", "fastops", "warmup"], check=False)
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses by the marks
+def pytest_collection_modifyitems(config, items):
+    """The quick run and the wide one; in the simulator its own."""
+    if not SIMULATED:
+        mark_what_is_wide(config, items)
+    else:
+        select_in_the_simulator(config, items)
+
+
+def mark_what_is_wide(config, items):
+    """Of a test with many cases those that repeat what others have: `-m wide` runs them, and pytest alone does not."""
+    if any("[" in argument for argument in config.args):  # somebody asks for one case
         return
-    count = Counter(item.originalname for item in items if "torch" not in item.name)
-    left = [
-        item
-        for item in items
-        if item.get_closest_marker("cudasim")
-        and "torch" not in item.name
-        and (count[item.originalname] <= 12 or zlib.crc32(item.name.encode()) % 20 == 0)
-    ]
-    config.hook.pytest_deselected(items=[item for item in items if item not in left])
+    tests = defaultdict(list)
+    for item in items:
+        if getattr(item, "callspec", None):
+            tests[item.module, item.cls, item.originalname].append(item)
+    for cases in tests.values():
+        # the id of each decorator's row, and of each fixture's parameter: callspec.params takes the rows apart
+        quick = selection.covering({item.name: dict(enumerate(item.callspec._idlist)) for item in cases})
+        for item in cases:
+            if item.name not in quick:
+                item.add_marker(pytest.mark.wide)
+
+
+def select_in_the_simulator(config, items):
+    """In the simulator, the short run: of the cases of a test that has many one in twenty, and none beside torch.
+
+    FASTOPS_SIMULATOR=all runs every case, which takes an hour. FASTOPS_SIMULATOR=1/20, =2/20 and so on to =20/20 run a
+    twentieth of them each: all of them in parts, one after the other or beside one another.
+    """
+    wanted = os.environ.get(selection.VARIABLE, "")
+    if not SIMULATED or wanted == "all":
+        return
+    cases = {item: selection.Case(item.originalname, item.name) for item in items if item.get_closest_marker("cudasim")}
+    chosen = set(selection.chosen(list(cases.values()), wanted))
+    left = [item for item in items if cases.get(item) in chosen]
+    config.hook.pytest_deselected(items=[item for item in items if cases.get(item) not in chosen])
     items[:] = left
 
 
-@pytest.fixture(scope="session", params=kinds())
+@pytest.fixture(scope="session", params=KINDS)
 def backend(request) -> Backend:
     return request.param
 

@@ -112,6 +112,7 @@ report(result=results, callees=len(rectified.signatures))
     assert second["result"] == first["result"] and copy.files() == files
 
 
+@pytest.mark.wide
 def test_dtypes_share_a_folder_and_not_a_file(copy):
     copy.run(RELU)
     both = copy.run("for dtype in ('float32', 'float64'): fastops.relu(small(dtype))\nreport()")
@@ -148,7 +149,11 @@ def add_a_file(package: Path) -> list[float]:
 
 @pytest.mark.parametrize(
     "edit",
-    [edit_a_callee, edit_the_flags, edit_another_kernel, add_a_file],
+    [
+        edit_a_callee,
+        edit_the_flags,
+        *(pytest.param(e, marks=pytest.mark.wide) for e in (edit_another_kernel, add_a_file)),
+    ],
     ids=lambda edit: edit.__name__.replace("_", " "),
 )
 def test_an_edited_package_is_compiled_again(copy, edit):
@@ -329,7 +334,13 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(damage, id=name, marks=() if name in ("empty", "half", "one bit") else pytest.mark.wide)
+        for name, damage in DAMAGES.items()
+    ],
+)
 def test_a_damaged_file_is_a_miss_and_mended(copy, damage):
     copy.run(RELU)
     files = copy.files()
@@ -341,6 +352,7 @@ def test_a_damaged_file_is_a_miss_and_mended(copy, damage):
     assert (mended["hits"], mended["misses"], mended["result"]) == (1, 0, RECTIFIED)
 
 
+@pytest.mark.wide
 def test_each_damaged_file_alone_is_no_error(copy):
     """And the files beside it are still good."""
     both = "fastops.relu(large())\n" + RELU
@@ -449,6 +461,7 @@ report()
             path.unlink()
 
 
+@pytest.mark.wide
 def test_what_several_processes_compiled_at_once_and_in_any_order_works_together(copy):
     """Each of four compiles a quarter of OPS, two at a time; a fifth loads everything and gives the same bits.
 

@@ -83,11 +83,16 @@ def test_what_is_no_float_array(op, name, bad, got):
     refused(TypeError, [name] if inside_a_list else [name, got], op, *args, **options)
 
 
-@pytest.mark.parametrize("op, name", ARRAY_ARGUMENTS)
+@pytest.mark.parametrize("op, name", [(op, name) for op, name in ARRAY_ARGUMENTS if len(GOOD_ARRAYS[op]) > 1])
 def test_float64_among_float32(op, name):
-    if len(GOOD_ARRAYS[op]) > 1:
-        args, options = with_bad(op, name, lambda array: array.astype(np.float64))
-        refused(TypeError, ["float32", "float64"], op, *args, **options)
+    args, options = with_bad(op, name, lambda array: array.astype(np.float64))
+    refused(TypeError, ["float32", "float64"], op, *args, **options)
+
+
+@pytest.mark.parametrize("op, name", [(op, name) for op, name in ARRAY_ARGUMENTS if len(GOOD_ARRAYS[op]) == 1])
+def test_float64_alone_is_good(op, name):
+    args, options = with_bad(op, name, lambda array: array.astype(np.float64))
+    assert getattr(fastops, op)(*args, **options).dtype == np.float64
 
 
 @pytest.mark.parametrize("op, name", ARRAY_ARGUMENTS)

@@ -11,7 +11,11 @@ import pytest
 MiB = 1 << 20
 THREADS = 2
 
-pytestmark = pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="the counter is Linux's")
+pytestmark = [
+    pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="the counter is Linux's"),
+    pytest.mark.wide,  # the whole suite of timed cases, in half a minute
+    pytest.mark.xdist_group("peak memory"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from fastops.__main__ import main
 from fastops.cli import compare, limits, measure, onnx_models, pages, timing, work
 from fastops.cli.cases import CASES
 from fastops.cli.measure import judge
-from fastops.cli.suite import CONVOLUTIONS, FAMILIES, OPERATORS, SUITE, target
+from fastops.cli.suite import CONVOLUTIONS, FAMILIES, OPERATORS, SUITE, Family, Target, target
 from fastops.cli.targets import by_family, summarise, table
 from fastops.cli.timing import Effort
 
@@ -138,18 +138,58 @@ def test_inputs_are_what_is_written():
 # ------------------------------------------------------------------------------------------------ targets
 
 
-def test_targets_follow_precision_and_pages():
-    assert target("conv2d-3x3").mean == 1.2 and target("conv2d-3x3", "fast").mean == 1.6
-    assert target("large").mean == target("large", "fast", "fresh").mean == 4
-    assert target("large", "exact", "recycled") == (2, 0.9, 1.0)
-    assert target("backward", "fast", "recycled") == (1.2, 0.95, None)
+PLAIN, FAST, RECYCLED = Target(3.25, 0.75, 1.5), Target(6.5, 0.875, 1.75), Target(2.25, 0.5, 1.25)
+
+
+@pytest.mark.parametrize(
+    "family, with_fast, with_recycled",
+    [
+        (Family("", PLAIN), PLAIN, PLAIN),
+        (Family("", PLAIN, fast=FAST), FAST, PLAIN),
+        (Family("", PLAIN, recycled=RECYCLED), PLAIN, RECYCLED),
+        (Family("", PLAIN, fast=FAST, recycled=RECYCLED), FAST, RECYCLED),
+    ],
+    ids=["one for all", "fast", "recycled", "fast and recycled"],
+)
+def test_targets_follow_pages_and_then_precision(family, with_fast, with_recycled, monkeypatch):
+    """Where a family has a target of its own for either."""
+    monkeypatch.setitem(FAMILIES, "small", family)
+    assert target("small") == target("small", "exact", "fresh") == PLAIN
+    assert target("small", "fast") == target("small", "fast", "fresh") == with_fast
+    assert target("small", "exact", "recycled") == with_recycled
+    assert target("small", "fast", "recycled") == (with_recycled if family.recycled else with_fast)
+    for how in ("exact", None), ("fast", None), ("fast", "recycled"):
+        assert by_family([row("relu", 2.0)], *how)["small"]["target"] == target("small", *how)._asdict()
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_targets_of_a_family_fit_together(name):
+    """No worst case is asked to be better than the mean.
+
+    Precision is an option of convolutions, of which "fast" asks for no less, as recycled pages ask for no more. ONNX
+    Runtime has no gradients to be beside.
+    """
+
+    def asked(of: Target) -> list[float]:
+        return [ratio for ratio in of if ratio is not None]
+
+    _, plain, fast, recycled = FAMILIES[name]
+    for found in filter(None, (plain, fast, recycled)):
+        assert 0 < found.worst <= found.mean
+    if fast:
+        assert {timed.case.operator for timed in SUITE if timed.family == name} <= set(CONVOLUTIONS)
+        assert all(more >= less for more, less in zip(asked(fast), asked(plain), strict=True))
+    if recycled:
+        assert all(less <= more for less, more in zip(asked(recycled), asked(plain), strict=True))
+    assert name != "backward" or plain.onnx is None
 
 
 def row(name, ratio, onnx=None, problem=None):
     return measure.Row(name, "", "x", (1,), 0.0, 0.0, problem, 1.0, ratio, ratio, 3, onnx, onnx, "small")
 
 
-def test_a_wrong_result_counts_for_no_mean():
+def test_a_wrong_result_counts_for_no_mean(monkeypatch):
+    monkeypatch.setitem(FAMILIES, "small", Family("", PLAIN))
     rows = [
         row("relu", 2.0, 3.0),
         row("sigmoid", 8.0),
@@ -160,7 +200,7 @@ def test_a_wrong_result_counts_for_no_mean():
     assert found["geometric_mean_ratio"] == pytest.approx(4) and found["worst_case"] == "relu on x"
     assert (found["rows"], found["wrong"], found["beside_torch"], found["beside_onnx"]) == (4, 1, 2, 1)
     printed = table(by_family(rows, "exact", None)).splitlines()[1].split()
-    assert printed == ["small", "4", "1", "5.00", "4.00", "2.00", "2.00", "0.90", "3.00", "1.00", "relu", "on", "x"]
+    assert printed == ["small", "4", "1", "5.00", "4.00", "3.25", "2.00", "0.75", "3.00", "1.50", "relu", "on", "x"]
 
 
 # ---------------------------------------------------------------------------------------- compare --suite
@@ -181,7 +221,7 @@ def test_json_and_table(tmp_path, capsys):
     assert all(row["fastops_seconds"] > 0 and row["problem"] is None for row in report["rows"])
     assert list(report["families"]) == ["small", "middle"]
     assert report["families"]["small"]["rows"] == 5
-    assert report["families"]["small"]["target"] == {"mean": 2, "worst": 0.9, "onnx": 1.0}
+    assert report["families"]["small"]["target"] == target("small")._asdict()
     relu = report["rows"][1]
     assert (relu["onnx_ratio"] is not None) == onnx_models.installed()
     printed = capsys.readouterr().out

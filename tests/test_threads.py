@@ -27,6 +27,7 @@ from calls import Call, normal
 
 import fastops
 from fastops import _jit
+from fastops.cli.measure import noting_kernels
 
 LIMIT = 300  # seconds; with a cold cache a process may compile everything
 LAYERS = ("omp", "tbb", "workqueue")
@@ -82,6 +83,8 @@ def check_all() -> None:
 
 def check_all_in_parallel() -> None:
     check_all()
+    _, ran = noting_kernels(lambda: check(1))
+    assert not [name for name in ran if "exact" in name]  # which computes again what did not come out finite
     assert _jit.threading_layer() == os.environ["NUMBA_THREADING_LAYER"]
     assert any(kernel.parallel.signatures for kernel in _jit.kernels)
 
@@ -264,11 +267,18 @@ def test_forked_children_compute_after_torch(layer):
 
 
 @FORKS
+@pytest.mark.wide
 def test_forked_children_compile_though_the_parent_was_compiling(layer):
     scenario("fork_while_a_thread_compiles", layer=layer, FASTOPS_CACHE="0")
 
 
-@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param(method, marks=() if method == "fork" else pytest.mark.wide)
+        for method in multiprocessing.get_all_start_methods()
+    ],
+)
 def test_multiprocessing_pool(layer, method):
     scenario("pool", method, layer=layer)
 
@@ -283,7 +293,7 @@ def bits_of_one_thread() -> dict:
     return json.loads(in_a_process(__file__, "bits", NUMBA_NUM_THREADS="1"))
 
 
-@pytest.mark.parametrize("count", [2, 5])
+@pytest.mark.parametrize("count", [2, pytest.param(5, marks=pytest.mark.wide)])
 def test_every_number_of_threads_gives_the_same_bits(layer, count):
     one = bits_of_one_thread()
     several = json.loads(in_a_process(__file__, "bits", NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS=str(count)))
@@ -304,7 +314,7 @@ assert not parallel._is_initialized and before == after
     in_a_process("-W", "error", "-c", code)
 
 
-@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("layer", ["omp", *(pytest.param(each, marks=pytest.mark.wide) for each in LAYERS[1:])])
 def test_import_leaves_torchs_threads_alone(layer):
     pytest.importorskip("torch")
     code = """

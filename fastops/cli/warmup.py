@@ -138,8 +138,11 @@ def run(arguments: argparse.Namespace) -> int:
     if folder is None:
         raise UsageError("there is no cache to fill: FASTOPS_CACHE is 0, or no folder can be written to")
     start = time.perf_counter()
-    shares = shared_out(cores())
+    shares = [missing for share in shared_out(cores()) if (missing := [each for each in share if not compiled(*each)])]
     what = f"{len(_jit.kernels)} kernels for {' and '.join(DTYPES)}, {' and '.join(BUILDS)}"
+    if not shares:
+        print(f"All are there, in {folder}: {what}")
+        return 0
     print(f"Compiling {what}, in {len(shares)} processes", flush=True)
     in_processes(compile_one, shares, len(shares))
     print(f"Done in {time.perf_counter() - start:.0f} s, into {folder}")
@@ -160,6 +163,16 @@ def shared_out(processes: int) -> list[list[tuple[str, str, str]]]:
         for builds in groups
         for first, last in zip(edges, edges[1:], strict=False)
     ]
+
+
+def compiled(call: str, dtype: str, build: str) -> bool:
+    """Whether all that the call needs is in the cache."""
+    try:
+        with _jit.compiled_before():
+            compile_one(call, dtype, build)
+    except _jit.NotCompiled:
+        return False
+    return True
 
 
 def compile_one(call: str, dtype: str, build: str) -> None:

@@ -19,6 +19,7 @@ import selection
 from calls import arrays_in, each
 
 import fastops
+from fastops.cli.processes import cores
 
 try:
     from fastops.cuda import _launch
@@ -86,11 +87,24 @@ def has_gpu() -> bool:
 KINDS = kinds()
 
 
+def runs_everything(config) -> bool:
+    """Whether no file and no name was asked for."""
+    asked = config.args_source is not pytest.Config.ArgsSource.TESTPATHS or config.option.keyword
+    return not asked and not config.option.collectonly
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads its options
+def pytest_cmdline_main(config):
+    """All tests run in several processes, as many of them wait for processes of their own; -n says otherwise."""
+    if runs_everything(config) and getattr(config.option, "numprocesses", 0) is None and not config.option.usepdb:
+        config.option.numprocesses = min(cores(), 4)  # each has threads, too
+        config.option.dist = "loadgroup"
+
+
 def pytest_sessionstart(session):
     """Before the first test of all of them, compile every kernel: the processes of pytest would do that one by one."""
     config = session.config
-    everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.option.keyword
-    if everything and not SIMULATED and not hasattr(config, "workerinput") and not config.option.collectonly:
+    if runs_everything(config) and not SIMULATED and not hasattr(config, "workerinput"):
         with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
             print(flush=True)
             subprocess.run([sys.executable, "-m", "fastops", "warmup"], check=False)
@@ -124,7 +138,7 @@ def mark_what_is_wide(config, items):
 def select_in_the_simulator(config, items):
     """In the simulator, the short run: of the cases of a test that has many one in twenty, and none beside torch.
 
-    FASTOPS_SIMULATOR=all runs every case, which takes an hour. FASTOPS_SIMULATOR=1/20, =2/20 and so on to =20/20 run a
+    FASTOPS_SIMULATOR=all runs every case, which takes two hours. FASTOPS_SIMULATOR=1/20, =2/20 and so on to =20/20 run a
     twentieth of them each: all of them in parts, one after the other or beside one another.
     """
     wanted = os.environ.get(selection.VARIABLE, "")

@@ -1,4 +1,4 @@
-"""Which cases run: in the quick run of every day, and in numba's simulator, where all of them take an hour."""
+"""Which cases run: in the quick run of every day, and in numba's simulator, where all of them take two hours."""
 
 import re
 import zlib

@@ -24,10 +24,12 @@ from numba.core.registry import CPUDispatcher, cpu_target
 
 
 class _Part(JITCodeLibrary):
-    """LLVM code that waits to be linked into a kernel's: not optimised, not made into machine code, not in memory."""
+    """LLVM code that waits to be linked into a kernel's: not made into machine code, not in memory.
 
-    def _optimize_functions(self, module: Any) -> None:
-        module.data_layout = self._codegen._data_layout
+    LLVM simplifies each function by itself, as numba asks.  Without that a tenth of the time was saved, and some loops
+    took twice as long: cross_entropy of probabilities, max_pool2d with indices (the vectoriser met them as they were
+    written).  What it does to a whole module waits for the kernel.
+    """
 
     def _optimize_final_module(self) -> None:
         pass

@@ -5,9 +5,21 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from .._jit import PARALLEL_WORK, index, kernel
+from .._jit import PARALLEL_WORK, index, inlined, kernel
 
 TILE = 64  # elements on a side: of 12.8 M floats in channels-last order 4.2 ms, tiles of 16 took 8, NumPy's copy 9.4
+
+# ------------------------------------------------------------------------------------------------ routines
+
+
+@inlined
+def _copy_tile(out, x, target, source, rows, columns, out_step, step, column_step):
+    """out[target + i * out_step + k] = x[source + i * step + k * column_step] for i < rows, k < columns."""
+    for i in range(rows):
+        a, b = source + i * step, target + i * out_step
+        for k in range(columns):
+            out[index(b + k)] = x[index(a + k * column_step)]
+
 
 # ------------------------------------------------------------------------------------------------- kernels
 
@@ -26,11 +38,10 @@ def _copy_tiles(out, x, offset, sizes, steps, out_steps, along, across, along_st
             target += rest % sizes[i] * out_steps[i]
             rest //= sizes[i]
         for j in range(0, across, TILE):
-            last = min(j + TILE, across)
-            for i in range(first, end):
-                a, b = source + i * along_step, target + i * along_out
-                for k in range(j, last):
-                    out[index(b + k)] = x[index(a + k * across_step)]
+            _copy_tile(
+                out, x, target + first * along_out + j, source + first * along_step + j * across_step,
+                end - first, min(TILE, across - j), along_out, along_step, across_step,
+            )  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------------- entries

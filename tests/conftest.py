@@ -138,8 +138,8 @@ def mark_what_is_wide(config, items):
 def select_in_the_simulator(config, items):
     """In the simulator, the short run: of the cases of a test that has many one in twenty, and none beside torch.
 
-    FASTOPS_SIMULATOR=all runs every case, which takes two hours. FASTOPS_SIMULATOR=1/20, =2/20 and so on to =20/20 run a
-    twentieth of them each: all of them in parts, one after the other or beside one another.
+    FASTOPS_SIMULATOR=all runs every case, which takes two hours.  FASTOPS_SIMULATOR=1/20, =2/20 and so on to =20/20
+    run a twentieth of them each: all of them in parts, one after the other or beside one another.
     """
     wanted = os.environ.get(selection.VARIABLE, "")
     if not SIMULATED or wanted == "all":

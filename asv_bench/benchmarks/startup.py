@@ -11,6 +11,12 @@ ARRAYS = {
 IMPORT = {"fastops": "import fastops\nops = fastops", "torch": "import torch"}
 FIRST_CALLS = {
     "relu": "ops.relu(x)",
+    "sigmoid": "ops.sigmoid(x)",
+    "dropout": "ops.dropout(x, 0.5)",
+    "mse_loss": "ops.mse_loss(x, x)",
+    "avg_pool2d": "ops.avg_pool2d(x, 2)",
+    "batch_norm": "ops.batch_norm(x, None, None, training=True)",
+    "conv_transpose2d": "ops.conv_transpose2d(x, weight)",
     "softmax": "ops.softmax(x, 1)",
     "max_pool2d": "ops.max_pool2d(x, 2)",
     "conv2d": "ops.conv2d(x, weight)",
@@ -40,6 +46,19 @@ class Import:
 
     def timeraw_import(self, library):
         return f"import {library}"
+
+
+class Warmup:
+    """Every kernel compiled into an empty cache, by `fastops warmup`."""
+
+    number = repeat = rounds = 1
+    warmup_time = 0
+    timeout = 1800
+
+    def timeraw_warmup(self):
+        prepare = "import os, tempfile\nos.environ['NUMBA_CACHE_DIR'] = tempfile.mkdtemp()"
+        code = "import subprocess, sys\nsubprocess.run([sys.executable, '-m', 'fastops', 'warmup'], check=True)"
+        return code, prepare
 
 
 class FirstCall:

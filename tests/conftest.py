@@ -88,9 +88,9 @@ KINDS = kinds()
 
 
 def runs_everything(config) -> bool:
-    """Whether no file and no name was asked for."""
+    """Whether no file and no name was asked for; the processes that pytest-xdist starts would start some of their own."""
     asked = config.args_source is not pytest.Config.ArgsSource.TESTPATHS or config.option.keyword
-    return not asked and not config.option.collectonly
+    return not asked and not config.option.collectonly and not hasattr(config, "workerinput")
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads its options
@@ -104,7 +104,7 @@ def pytest_cmdline_main(config):
 def pytest_sessionstart(session):
     """Before the first test of all of them, compile every kernel: the processes of pytest would do that one by one."""
     config = session.config
-    if runs_everything(config) and not SIMULATED and not hasattr(config, "workerinput"):
+    if runs_everything(config) and not SIMULATED:
         with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
             print(flush=True)
             subprocess.run([sys.executable, "-m", "fastops", "warmup"], check=False)

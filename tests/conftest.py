@@ -88,7 +88,7 @@ KINDS = kinds()
 
 
 def runs_everything(config) -> bool:
-    """Whether no file and no name was asked for; the processes that pytest-xdist starts would start some of their own."""
+    """Whether no file and no name was asked for; the processes that pytest-xdist starts must start none themselves."""
     asked = config.args_source is not pytest.Config.ArgsSource.TESTPATHS or config.option.keyword
     return not asked and not config.option.collectonly and not hasattr(config, "workerinput")
 

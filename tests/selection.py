@@ -16,7 +16,7 @@ FEW = 12
 
 SMALL = 24
 """A test of no more cases is quick."""
-PAIRED = 8
+PAIRED = 20
 """Parameters of no more values meet each value of one another in the quick run."""
 
 

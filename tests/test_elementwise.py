@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from agreement import assert_close
 
+from fastops.cpu import elementwise
+
 SHAPES = [(), (1,), (0,), (7,), (33, 65), (2, 3, 4, 5), (1, 1, 1, 1, 1, 1, 3), (3, 0, 2)]
 HARD = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e4, -1e4, 88.8, -88.8, 104, -104, 710, -710, 1e-30, -1e-30, 5e-324, 17.5]
 
@@ -136,3 +138,10 @@ def test_elements_are_counted_in_c_order(backend, normal):
     input = normal(30, 40)
     expected = backend("dropout", input, 0.4, rng=2)
     assert_close(backend("dropout", np.asfortranarray(input), 0.4, rng=2), expected, exact=True)
+
+
+def test_the_generator_of_dropouts_masks_is_philox():
+    """Counter 0 and key 0: the first of Random123's known answers for philox4x32-10 (its file kat_vectors)."""
+    zero = np.uint64(0)
+    words = tuple(hex(word) for word in elementwise.philox(zero, zero, zero))
+    assert words == ("0x6627e8d5", "0xe169c58d", "0xbc57ac4c", "0x9b00dbd8")

@@ -319,9 +319,9 @@ def _parameter_gradients(
     """grad_weight, from the smaller and the larger side of the convolution, and grad_bias."""
     grad_weight = on.empty(weight.shape, weight.dtype)
     if grad_weight.size:
-        on.conv_weight.grad_weight(grad_weight, map, image, g)
+        on.conv.grad_weight(grad_weight, map, image, g)
     if bias is None:
         return grad_weight, None
     grad_bias = on.empty(bias.shape, bias.dtype)
-    on.conv_weight.grad_bias(grad_bias, grad_output, g.batch)
+    on.conv.grad_bias(grad_bias, grad_output, g.batch)
     return grad_weight, grad_bias

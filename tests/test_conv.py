@@ -9,8 +9,8 @@ from agreement import assert_close
 from conftest import KINDS
 
 import fastops
-from fastops import _jit
-from fastops.cpu import conv_winograd
+from fastops import _jit, cpu
+from fastops.cpu.conv import winograd
 
 CONV2D = [
     # input, weight, options
@@ -250,10 +250,7 @@ def tile(request, monkeypatch):
         return
     m, build = request.param
 
-    def tile_size(g, itemsize, fast, transposed=False, kept=False):
-        return m
-
-    monkeypatch.setattr(conv_winograd, "tile_size", tile_size)
+    monkeypatch.setattr(cpu.conv, "choose", lambda *geometry: winograd.CONVOLVE[m])
     with _jit.only(build):
         yield m
 

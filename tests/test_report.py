@@ -68,7 +68,7 @@ def photograph(*rows, **more):
 
 
 def suite(*rows, **more):
-    conv = {"family": "conv2d-3x3", "operations": 500_000_000, "kernels": ["cpu.conv_direct._convolve"]}
+    conv = {"family": "conv2d-3x3", "operations": 500_000_000, "kernels": ["cpu.conv.direct._convolve"]}
     found = rows or [
         row("conv2d", "3x3", 1.5, onnx_seconds=5e-4, onnx_ratio=0.5, **conv),
         row("conv2d", "3x3 wide", 0.75, dtype="float64", **conv),

@@ -395,7 +395,7 @@ def test_what_a_gradient_needs():
     forward, backward = (measure.measure(conv, "", x, None, NO_TIME, gradient) for gradient in (False, True))
     assert forward.operations == 2 * (64 * 4 * 4) * 3 and backward.operations == 2 * forward.operations
     assert forward.bytes_moved == 4 * (x.size + 64 * 3 + 64 + 64 * 4 * 4)
-    assert "cpu.conv_direct._convolve" in forward.kernels and len(backward.kernels) > len(forward.kernels)
+    assert "cpu.conv.direct._convolve" in forward.kernels and len(backward.kernels) > len(forward.kernels)
     forward, backward = (measure.measure(pool, "", x, None, NO_TIME, gradient) for gradient in (False, True))
     assert forward.operations is None and forward.kernels == ("cpu.pool._max_pool2d",)
     assert forward.bytes_moved == 4 * (x.size + x.size / 4)

@@ -229,6 +229,11 @@ class Cache(FunctionCache):
         super().__init__(py_func)
         self._cache_file = _Entries(self.cache_path, self._impl.filename_base, source_stamp=None)
 
+    def _index_key(self, sig: Any, codegen: Any) -> Any:
+        # Numba adds hashes of the function's code and of what it closes over; our folder's name has all of that, and
+        # the names of kernels are their own (compile.py).
+        return sig, codegen.magic_tuple()
+
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         # Numba would load all that it can compile (0.3 s, most of the first call); machine code only needs the
         # functions that count references.

@@ -81,6 +81,8 @@ class Kernel:
 
     def __init__(self, function: types.FunctionType) -> None:
         self.name = f"{function.__module__.removeprefix('fastops.')}.{function.__name__}"
+        if any(self.name == other.name for other in kernels):  # they would share files in the cache
+            raise AssertionError(f"two kernels are called {self.name}; give one another __name__ and __qualname__")
         self.parallel = _build(function, "parallel", parallel=dict(_LOOPS_ALONE))
         self.serial = _build(function, "serial")
         kernels.append(self)
@@ -112,7 +114,9 @@ def kernel(function: Any) -> Kernel:
 
 def _build(function: types.FunctionType, build: str, **flags: Any) -> Any:
     # Numba's cache does not know the decorator's flags: each build needs a name, and so a file, of its own.
-    twin = types.FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__)
+    twin = types.FunctionType(
+        function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
+    )
     twin.__qualname__ = f"{function.__qualname__}.{build}"
     twin.__module__ = function.__module__
     dispatcher = njit(**_FLAGS, **flags, pipeline_class=KernelCompiler)(twin)

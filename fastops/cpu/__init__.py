@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from . import check, conv, conv_weight, elementwise, loss, loss_grad, norm, pool, pool_grad, roi_pool, softmax
+from . import check, conv, elementwise, loss, loss_grad, norm, pool, pool_grad, roi_pool, softmax
 from .check import is_finite_positive
 from .contiguous import Memory, contiguous
 
@@ -12,7 +12,6 @@ __all__ = [
     "canonical",
     "check",
     "conv",
-    "conv_weight",
     "copyto",
     "elementwise",
     "empty",

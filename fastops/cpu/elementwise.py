@@ -5,7 +5,7 @@ from numba import prange
 
 from .._jit import VECTOR_BYTES, inlined, kernel, scalar
 from .exp import exp
-from .vectors import (
+from .simd.values import (
     chosen,
     counters,
     first_lanes,

@@ -11,7 +11,7 @@ import numpy as np
 from numba import prange
 
 from .._jit import VECTOR_BYTES, index, inlined, kernel, routine, scalar
-from .vectors import lane_sum, load_wide, pointer, wide
+from .simd.values import lane_sum, load_wide, pointer, wide
 
 BLOCK = 4096  # elements of a block: two passes over 16 or 32 KiB stay in L1
 COLUMNS = 16  # planes shorter than this are treated as columns of a matrix

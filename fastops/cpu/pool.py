@@ -9,7 +9,7 @@ import numpy as np
 from numba import prange
 
 from .._jit import inlined, kernel, scalar
-from .vectors import (
+from .simd.values import (
     chosen,
     evens,
     first_lanes,

@@ -14,7 +14,7 @@ from .pool import (
     whole_vectors,
     window_part,
 )  # fmt: skip
-from .vectors import (
+from .simd.values import (
     first_lanes,
     interleaved_high,
     interleaved_low,

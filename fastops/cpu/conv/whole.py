@@ -8,11 +8,12 @@ are such.  The kernels for many pixels would fill one lane of a vector: 8 pixels
 import numpy as np
 from numba import prange
 
-from .._jit import kernel
-from . import conv_direct
-from .conv_plan import conv2d_plan, window
+from ..._jit import kernel
+from ..simd.emit import lanes
+from . import direct
 from .micro_kernel import add_dots
-from .vector_code import lanes
+from .outcome import Outcome
+from .plan import conv2d_plan, window
 
 ROWS, COLUMNS = 16, 48  # dots of a task: a multiple of their tile
 RUN = 2048  # elements of a dot before it joins a float64 total: 16 rows of them are 128 KiB and stay in L2
@@ -53,8 +54,17 @@ def suits(g):
     return one and size == (g.image_height, g.image_width) and (dilation == (1, 1) or size == (1, 1)) and g.batch > 0
 
 
-def conv2d(out, input, weight, bias, g):
-    """Map from image: a dot for each image and filter."""
+def convolve(out, input, weight, bias, g, transposed, kept):
+    """As __init__.py says; no zeros are multiplied."""
+    if transposed:
+        _image_from_map(out, input, weight, bias, g)
+    else:
+        _map_from_image(out, input, weight, bias, g)
+    return Outcome(pads=False)
+
+
+def _map_from_image(out, input, weight, bias, g):
+    """A dot for each image and filter."""
     totals, length = np.empty((g.batch, g.map_channels)), input.size // g.batch
     offsets = np.arange(g.map_channels) * length
     _dots(totals.size * length // 8)(totals, input.reshape(-1), weight.reshape(-1), offsets, length)
@@ -62,8 +72,8 @@ def conv2d(out, input, weight, bias, g):
         np.add(totals, bias, out=out.reshape(totals.shape), casting="same_kind")
 
 
-def conv_transpose2d(out, input, weight, bias, g):
-    """Image from map: (images, channels) times (channels, image channels * pixels)."""
+def _image_from_map(out, input, weight, bias, g):
+    """(images, channels) times (channels, image channels * pixels)."""
     _multiply(out, input.reshape(-1), weight, g.batch, g)
     each = out.reshape(g.batch, g.image_channels, -1)
     with np.errstate(all="ignore"):
@@ -73,6 +83,7 @@ def conv_transpose2d(out, input, weight, bias, g):
 def grad_weight(out, map, image, g):
     """The gradient of the weight: (channels, images) times (images, image channels * pixels)."""
     _multiply(out, map.reshape(g.batch, -1).T.reshape(-1), image, g.map_channels, g)
+    return True
 
 
 def _multiply(out, a, b, rows, g):
@@ -81,5 +92,5 @@ def _multiply(out, a, b, rows, g):
     product = g._replace(batch=1, image_channels=inner, image_height=1, image_width=pixels, map_channels=rows,
                          map_height=1, map_width=pixels, kernel_height=1, kernel_width=1, stride_h=1, stride_w=1,
                          dilation_h=1, dilation_w=1)  # fmt: skip
-    plan, nothing = conv2d_plan(product, out.itemsize), np.zeros(rows, out.dtype)
-    conv_direct.convolve(out.reshape(-1), b.reshape(-1), a, nothing, plan, 1, 1, (1, pixels), pixels)
+    direct.run(out.reshape(-1), b.reshape(-1), a, np.zeros(rows, out.dtype), conv2d_plan(product, out.itemsize),
+               product, False)  # fmt: skip

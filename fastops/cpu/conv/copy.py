@@ -6,16 +6,20 @@ took 28 ns.  Here a column of vectors is copied down all rows, with one mask.
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .._jit import VECTOR_BYTES, index, kernel, routine
-from .conv_plan import channel_size, layout_of
-from .vector_code import array_data, every_second, masked_load, masked_store, masks_between, store, vector_of
+from ..._jit import VECTOR_BYTES, index, kernel, routine
+from ..simd.emit import array_data, every_second, masked_load, masked_store, masks_between, store, vector_of
+from ..simd.values import fields
+from .plan import Layout, channel_size, layout_of
 
 # ------------------------------------------------------------------------------------------------ routines
+
+_layout = fields(len(Layout._fields))
 
 
 def _column_copy(step: int) -> Any:
@@ -97,8 +101,7 @@ def _copy_rows(buffer, to, pitch, x, at, x_pitch, first, step, size, rows):
 @routine
 def copy_channel(buffer, start, phase_step, x, at, h, w, layout, shifts_y, shifts_x):
     """All phases of one channel of an image, (h, w) at x[at]: phase p is (rows, columns) at start + p * phase_step."""
-    rows, columns, top, left = layout[0], layout[1], layout[2], layout[3]
-    step_y, step_x = layout[4], layout[5]
+    rows, columns, top, left, step_y, step_x = _layout(layout, 0)
     for py in range(shifts_y.size):
         first = top + shifts_y[py]
         i0 = min(rows, 0 if first >= 0 else (step_y - 1 - first) // step_y)
@@ -134,4 +137,4 @@ def padded_copy(buffer, images, y, x, image_step, channel_step, phase_step):
     """Copy (N, C, H, W) images along the axes of a plan into planes of the buffer, zeros where there is no image."""
     n, c, h, w = images.shape
     _padded_copy(n * c * channel_size(y, x))(buffer, images.reshape(-1), n, h, w, image_step, channel_step, phase_step,
-                                             layout_of(y, x), y.shifts, x.shifts)  # fmt: skip
+                                             np.array(layout_of(y, x)), y.shifts, x.shifts)  # fmt: skip

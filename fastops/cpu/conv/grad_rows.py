@@ -1,6 +1,6 @@
-"""The gradients of a convolution's weight and bias on the CPU.
+"""The gradient of a convolution's weight as dots of rows of pixels: for every geometry.
 
-In the coordinates of conv_direct.py, with the map laid out in rows as wide as the buffer's and 0 beyond its own width,
+In the coordinates of direct.py, with the map laid out in rows as wide as the buffer's and 0 beyond its own width,
 
     grad_weight[m, k] = sum over pixels i of all images of map[m, i] * buffer[i + offset[k]]
 
@@ -14,14 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import prange
 
-from .._jit import kernel
-from . import conv_exact, conv_weight_wide, conv_whole
-from .conv_copy import padded_copy
-from .conv_direct import BUFFER_BYTES
-from .conv_plan import Axis, Integers, conv2d_plan
+from ..._jit import kernel
+from ..simd.emit import lanes
+from .copy import padded_copy
+from .direct import BUFFER_BYTES
 from .micro_kernel import VECTORS, add_dots
-from .sums import total
-from .vector_code import lanes
+from .plan import Axis, Integers, conv2d_plan
 
 MAPS, ELEMENTS = 16, 48  # weights of a task: a multiple of the tile of the dots
 PIXELS = 2048  # pixels of a dot: 16 maps of them are 128 KiB and stay in L2, an input channel in L1
@@ -43,18 +41,6 @@ def _grad_weight(totals, maps, buffer, offsets, groups, map_channels, map_step, 
             last = min(first + PIXELS, length)
             add_dots(totals, m0 * elements + k0, elements, rows, maps, m0 * map_step, map_step, buffer,
                      group * group_step, offsets, k0, k1, first, last)  # fmt: skip
-
-
-@kernel
-def _grad_bias(grad, x, images, plane):
-    # An iteration owns a channel.
-    channels = grad.size
-    for c in prange(channels):
-        s = 0.0
-        for n in range(images):
-            start = (n * channels + c) * plane
-            s += total(x[start : start + plane])
-        grad[c] = s
 
 
 # ------------------------------------------------------------------------------------------------- entries
@@ -86,17 +72,7 @@ def layout_of_batch(g: Any, images: int, itemsize: int) -> Layout:
 
 
 def grad_weight(out, map, image, g):
-    """The gradient of a weight of shape (map channels, image channels / groups, height, width)."""
-    if conv_whole.suits(g) and g.batch <= PIXELS:
-        conv_whole.grad_weight(out, map, image, g)
-        return
-    if g.batch and conv_weight_wide.suits(g, out.itemsize):
-        conv_weight_wide.grad_weight(out, map, image, g)
-        if not conv_exact.finite(out.reshape(-1)):  # an infinity may have met a zero outside an image
-            map = map.reshape(g.batch, g.map_channels, g.map_height, g.map_width)
-            image = image.reshape(g.batch, g.image_channels, g.image_height, g.image_width)
-            conv_exact.grad_weight(out, map, image, g)
-        return
+    """Fill ``out``; whether it is finite."""
     plan = conv2d_plan(g, out.itemsize)
     map = map.reshape(g.batch, g.map_channels, g.map_height, g.map_width)
     image = image.reshape(g.batch, g.image_channels, g.image_height, g.image_width)
@@ -121,10 +97,4 @@ def grad_weight(out, map, image, g):
                                                    at.map_step, end // g.groups, at.length)  # fmt: skip
     with np.errstate(all="ignore"):
         out[...] = totals.reshape(out.shape)
-    if not np.isfinite(totals).all():  # an infinity may have met a zero beyond the map's width
-        conv_exact.grad_weight(out, map, image, g)
-
-
-def grad_bias(out, grad_output, batch):
-    """The sum over images and pixels."""
-    _grad_bias(grad_output.size)(out, grad_output.reshape(-1), batch, grad_output.size // max(1, batch * out.size))
+    return bool(np.isfinite(totals).all())  # else an infinity may have met a zero beyond the map's width

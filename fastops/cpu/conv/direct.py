@@ -9,7 +9,7 @@ whatever its size, stride and dilation:
 
 Columns between the output's width and the buffer's are computed and dropped.  conv_transpose2d is the same with a
 list of offsets for each phase of the output: no zeros are inserted and nothing is scattered.  The offsets are made in
-conv_plan.py.  Sources: Zhang, Franchetti, Low, arXiv 1809.10170; Georganas et al., arXiv 1808.05567.
+plan.py.  Sources: Zhang, Franchetti, Low, arXiv 1809.10170; Georganas et al., arXiv 1808.05567.
 """
 
 from typing import Any
@@ -20,12 +20,8 @@ from numba import carray, prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .._jit import VECTOR_BYTES, index, kernel, routine
-from .conv_copy import copy_channel, padded_copy
-from .conv_exact import not_finite
-from .conv_plan import LONGEST_SUM
-from .micro_kernel import VECTORS, add_products
-from .vector_code import (
+from ..._jit import VECTOR_BYTES, index, kernel, routine
+from ..simd.emit import (
     array_data,
     interleaved,
     lanes,
@@ -36,6 +32,12 @@ from .vector_code import (
     stack_memory,
     vector_of,
 )
+from ..simd.values import fields
+from .copy import copy_channel, padded_copy
+from .exact import not_finite
+from .micro_kernel import VECTORS, add_products
+from .outcome import Outcome
+from .plan import LONGEST_SUM, Layout, Phase, Tile, Writing, plan_of, sides
 
 CHANNELS = 64  # output channels of a task: their sums of one tile are 12 KiB and stay in L1
 BLOCK = 16  # channels on each side of a block of weights that is transposed: a line of the cache is used whole
@@ -43,6 +45,8 @@ BUFFER_BYTES = 4 * 2**20  # padded copies of so many images at a time
 
 # ------------------------------------------------------------------------------------------------ routines
 
+_numbers = fields(len(Layout._fields) + len(Writing._fields))
+_phase, _tile = fields(len(Phase._fields)), fields(len(Tile._fields))
 _sums_of_a_tile = stack_memory(CHANNELS * VECTORS * VECTOR_BYTES)
 
 
@@ -146,32 +150,32 @@ def _transpose_weights(out, w, places, groups, inputs, outputs, size):
 
 
 @kernel
-def _convolve(out, x, buffer, w, bias, offsets, tiles, phases, layout, shifts_y, shifts_x, images, groups, h, width,
-              step_y, step_x, line, block):  # fmt: skip
+def _convolve(out, x, buffer, w, bias, offsets, tiles, phases, numbers, shifts_y, shifts_x, images, groups, height,
+              width):  # fmt: skip
     # An iteration owns one tile of pixels for up to CHANNELS output channels of one group of one image.
     # Within it ``block`` kernel elements at a time pass all those channels, while the inputs they read stay in L1.
     # Returns how many tiles came out infinite or NaN; an empty buffer has the images used as they are.
-    channels, out_channels, pitch = x.size // (images * h * width), bias.size, layout[1]
+    rows, pitch, _, _, _, _, step_y, step_x, line, block = _numbers(numbers, 0)
+    channels, out_channels = x.size // (images * height * width), bias.size
     per_group = out_channels // groups
     chunks = (per_group + CHANNELS - 1) // CHANNELS
-    taps, plane, source, channel_size = offsets.size, out.size // (images * out_channels), x, h * width
+    taps, plane, source, channel_size = offsets.size, out.size // (images * out_channels), x, height * width
     if buffer.size > 0:
-        phase_size = layout[0] * pitch
+        phase_size = rows * pitch
         channel_size = shifts_y.size * shifts_x.size * phase_size
         for nc in prange(images * channels):
-            copy_channel(buffer, nc * channel_size, phase_size, x, nc * h * width, h, width, layout, shifts_y, shifts_x)
+            copy_channel(buffer, nc * channel_size, phase_size, x, nc * height * width, height, width, numbers,
+                         shifts_y, shifts_x)  # fmt: skip
         for i in range(images * channels * channel_size, buffer.size):
             buffer[i] = 0
         source = buffer
     image_size, bad = channels * channel_size, 0
     for task in prange(images * groups * chunks * tiles.shape[0]):
-        tile = task % tiles.shape[0]
         chunk = task // tiles.shape[0] % chunks
         group = task // tiles.shape[0] // chunks % groups
         image = task // tiles.shape[0] // chunks // groups
-        start, vectors, first, pixels = tiles[tile, 1], tiles[tile, 2], tiles[tile, 3], tiles[tile, 4]
-        phase = phases[tiles[tile, 0]]
-        k0, k_last, origin, kept, to_y, to_x = phase[0], phase[1], phase[2], phase[3], phase[4], phase[5]
+        which, start, vectors, first, pixels = _tile(tiles, task % tiles.shape[0])
+        k0, k_last, origin, kept, to_y, to_x = _phase(phases, which)
         oc0 = group * per_group + chunk * CHANNELS
         count = min(CHANNELS, (group + 1) * per_group - oc0)
         base = image * image_size + group * (image_size // groups) + origin + start
@@ -187,41 +191,29 @@ def _convolve(out, x, buffer, w, bias, offsets, tiles, phases, layout, shifts_y,
         while i < pixels:  # a row of the output at a time; columns beyond its width are dropped
             oy, ox = (first + i) // pitch, (first + i) % pitch
             run = pixels if whole else min(pixels - i, pitch - ox)
+            written = run if whole else min(run, kept - ox)
             to = (image * out_channels + oc0) * plane + (to_y + oy * step_y) * line + to_x + ox * step_x
-            _write(
-                out,
-                to,
-                plane,
-                sums,
-                first - start + i,
-                wide,
-                bias,
-                oc0,
-                count,
-                run if whole else min(run, kept - ox),
-                step_x,
-            )
+            _write(out, to, plane, sums, first - start + i, wide, bias, oc0, count, written, step_x)
             i += run
     return bad
 
 
 @kernel
-def _convolve_single(out, buffer, w, bias, offsets, phases, images, image_size, pitch, step_y, step_x,
-                        line):  # fmt: skip
+def _convolve_single(out, buffer, w, bias, offsets, phases, numbers, images, image_size):
     # One output channel a group.  An iteration owns one phase of one channel, made whole in a run of pixels.
+    _, pitch, _, _, _, _, step_y, step_x, line, _ = _numbers(numbers, 0)
     groups, taps = bias.size, offsets.size
     plane = out.size // (images * groups)
     for task in prange(images * groups * phases.shape[0]):
-        phase = phases[task % phases.shape[0]]
+        k0, k_last, origin, width, to_y, to_x = _phase(phases, task % phases.shape[0])
         group = task // phases.shape[0] % groups
         image = task // phases.shape[0] // groups
-        width, to_y, to_x = phase[3], phase[4], phase[5]
         height = (plane // line - 1 - to_y) // step_y + 1
-        base = image * image_size + group * (image_size // groups) + phase[2]
+        base = image * image_size + group * (image_size // groups) + origin
         sums = np.empty((height - 1) * pitch + width, out.dtype)
         for i in range(sums.size):
             sums[i] = bias[group]
-        _add_elements(sums, w[group * taps : (group + 1) * taps], buffer, base, offsets, phase[0], phase[1])
+        _add_elements(sums, w[group * taps : (group + 1) * taps], buffer, base, offsets, k0, k_last)
         for oy in range(height):
             row = sums[oy * pitch : oy * pitch + width]
             pixels = out[(image * groups + group) * plane + (to_y + oy * step_y) * line + to_x :]
@@ -232,30 +224,66 @@ def _convolve_single(out, buffer, w, bias, offsets, phases, images, image_size, 
 # ------------------------------------------------------------------------------------------------- entries
 
 
-def convolve(out, input, weights, bias, plan, groups, images, size, line):
-    """Convolve images of h x w by plan, all arrays flat; whether every value is finite (else perhaps not)."""
-    out_channels, channels = bias.size, input.size // (images * size[0] * size[1]) if images else 1
+def convolve(out, input, weight, bias, g, transposed, kept):
+    """As __init__.py says."""
+    plan, weight = plan_of(g, transposed, out.itemsize), weight.reshape(-1)
+    if transposed:
+        order = plan.order.tobytes()
+        turned = kept.get(order) if kept else None
+        if turned is None:
+            turned = _transposed_weights(weight, plan, g)
+            if kept is not None:
+                kept[order] = turned
+        weight = turned
+    finite = run(out.reshape(-1), input.reshape(-1), weight, bias, plan, g, transposed)
+    return Outcome(plan.pads, finite)
+
+
+def run(out, input, weights, bias, plan, g, transposed):
+    """Convolve by plan, all arrays flat; whether every value is finite (else perhaps not)."""
+    side = sides(g, transposed)
     if not plan.covered:
-        _fill(out.size)(out, bias, out.size // (images * out_channels))
+        _fill(out.size)(out, bias, side.out_height * side.out_width)
     # padded copies of as many images at a time as BUFFER_BYTES hold; the last tile may reach beyond
-    image_size, together = 0, images
+    image_size, together = 0, g.batch
     if plan.copies:
-        image_size = plan.image_size(channels)
-        together = max(1, min(images, BUFFER_BYTES // max(1, image_size * out.itemsize)))
+        image_size = plan.image_size(side.channels)
+        together = max(1, min(g.batch, BUFFER_BYTES // max(1, image_size * out.itemsize)))
     buffer = np.empty(together * image_size + VECTORS * lanes(out.itemsize) if plan.copies else 0, out.dtype)
     # One row of weights cannot use the micro-kernel's registers (3 times slower); long sums need its partial sums.
-    run = _single if out_channels == groups and plan.offsets.size <= LONGEST_SUM else _tiles
-    if together == images:
-        return run(out, input, buffer, weights, bias, plan, groups, images, size, line) == 0
-    bad, per_input, per_output = 0, input.size // images, out.size // images
-    for n in range(0, images, together):
-        count = min(together, images - n)
-        x, y = input[n * per_input : (n + count) * per_input], out[n * per_output : (n + count) * per_output]
-        bad += run(y, x, buffer, weights, bias, plan, groups, count, size, line)
+    one = side.out_channels == g.groups and plan.offsets.size <= LONGEST_SUM
+    finite, per_input, per_output = True, input.size // g.batch, out.size // g.batch
+    for n in range(0, g.batch, together):
+        count = min(together, g.batch - n)
+        x, y = input, out
+        if count < g.batch:
+            x, y = input[n * per_input : (n + count) * per_input], out[n * per_output : (n + count) * per_output]
+        finite &= (_single if one else _tiles)(y, x, buffer, weights, bias, plan, g.groups, count, side)
+    return finite
+
+
+def _tiles(out, input, buffer, weights, bias, plan, groups, images, side):
+    bad = _convolve(images * bias.size * plan.work // 8)(
+        out, input, buffer, weights, bias, plan.offsets, plan.tiles, plan.phases, plan.numbers, plan.y.shifts,
+        plan.x.shifts, images, groups, side.height, side.width,
+    )  # fmt: skip
     return bad == 0
 
 
-def transposed_weights(weight, plan, g):
+def _single(out, input, buffer, weights, bias, plan, groups, images, side):
+    image_size, x = input.size // images, input
+    if plan.copies:
+        image_size = plan.image_size(side.channels)
+        x = buffer[: images * image_size + VECTORS * lanes(out.itemsize)]
+        x[images * image_size :] = 0
+        padded_copy(x, input.reshape(images, side.channels, side.height, side.width), plan.y, plan.x, image_size,
+                    plan.image_size(1), plan.y.size * plan.x.size)  # fmt: skip
+    _convolve_single(images * bias.size * plan.work // 2)(out, x, weights, bias, plan.offsets, plan.phases,
+                                                          plan.numbers, images, image_size)  # fmt: skip
+    return False  # as far as known
+
+
+def _transposed_weights(weight, plan, g):
     """The weights of conv_transpose2d, (groups, map channels, image channels, elements), as rows as planned."""
     inputs, outputs, size = g.map_channels // g.groups, g.image_channels // g.groups, g.kernel_height * g.kernel_width
     places = np.full(size, -1)
@@ -263,24 +291,3 @@ def transposed_weights(weight, plan, g):
     w = np.empty(g.groups * outputs * plan.order.size * inputs, weight.dtype)
     _transpose_weights(w.size)(w, weight, places, g.groups, inputs, outputs, size)
     return w
-
-
-def _tiles(out, input, buffer, weights, bias, plan, groups, images, size, line):
-    return _convolve(images * bias.size * plan.work // 8)(
-        out, input, buffer, weights, bias, plan.offsets, plan.tiles, plan.phases, plan.layout, plan.y.shifts,
-        plan.x.shifts, images, groups, *size, *plan.out_steps, line, plan.block,
-    )  # fmt: skip
-
-
-def _single(out, input, buffer, weights, bias, plan, groups, images, size, line):
-    image_size, x = input.size // images, input
-    if plan.copies:
-        channels = image_size // (size[0] * size[1])
-        image_size = plan.image_size(channels)
-        x = buffer[: images * image_size + VECTORS * lanes(out.itemsize)]
-        x[images * image_size :] = 0
-        padded_copy(x, input.reshape(images, channels, *size), plan.y, plan.x, image_size, plan.image_size(1),
-                    plan.y.size * plan.x.size)  # fmt: skip
-    _convolve_single(images * bias.size * plan.work // 2)(out, x, weights, bias, plan.offsets, plan.phases, images,
-                                                          image_size, plan.x.size, *plan.out_steps, line)  # fmt: skip
-    return 1  # as far as known

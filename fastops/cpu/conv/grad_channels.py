@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from .._jit import VECTOR_BYTES, index, kernel
-from .conv_plan import Integers
+from ..._jit import index, kernel
+from ..simd.emit import lanes
+from .exact import finite
 from .micro_kernel import VECTORS, add_products
-from .vector_code import lanes
+from .plan import Integers
 
 MAPS = 16  # of a task
 PIXELS = 128  # whose channels stay in L1 while all taps pass: 128 x 48 are 24 KiB
@@ -46,7 +47,7 @@ def _channels_last(out, x, channels, plane):
 
 
 @kernel
-def _grad_weight_wide(grad, totals, maps, x, image_size, pixels, images, map_channels, channels, groups):
+def _grad_weight_channels(grad, totals, maps, x, image_size, pixels, images, map_channels, channels, groups):
     # maps is (images, map_channels, plane), x has channels last, pixels is (taps, plane): places in an image of x.
     # An iteration owns MAPS maps and up to VECTORS vectors of channels, for all taps.  It adds to the float64 totals,
     # or writes the gradient where there are none because the pixels are few.
@@ -89,11 +90,6 @@ def _grad_weight_wide(grad, totals, maps, x, image_size, pixels, images, map_cha
 # ------------------------------------------------------------------------------------------------- entries
 
 
-def suits(g, itemsize):
-    """Whether the channels of a group fill a vector."""
-    return VECTOR_BYTES > 16 and g.image_channels // g.groups >= lanes(itemsize)
-
-
 @lru_cache(maxsize=64)
 def pixels_of(g: Any) -> Integers:
     """(taps, map pixels): the place of the pixel that a map pixel sees, channels last; outside the image it is 0's."""
@@ -110,7 +106,7 @@ def pixels_of(g: Any) -> Integers:
 
 
 def grad_weight(out, map, image, g):
-    """Fill ``out``, the gradient of a weight of shape (map channels, image channels / groups, height, width)."""
+    """Fill ``out``; whether it is finite (else an infinity may have met a zero outside an image)."""
     plane, pixels = g.image_height * g.image_width, g.map_height * g.map_width
     image_size, slack = (plane + 1) * g.image_channels, VECTORS * lanes(out.itemsize)
     together = max(1, min(g.batch, BUFFER_BYTES // (image_size * out.itemsize)))
@@ -122,10 +118,11 @@ def grad_weight(out, map, image, g):
     for n in range(0, g.batch, together):
         maps, images = map[n : n + together], image[n : n + together]
         _channels_last(images.size)(x, images.reshape(-1), g.image_channels, plane)
-        _grad_weight_wide(out.size * len(maps) * pixels // 8)(
+        _grad_weight_channels(out.size * len(maps) * pixels // 8)(
             grad, totals, maps.reshape(-1), x, image_size, pixels_of(g), len(maps), g.map_channels, g.image_channels,
             g.groups,
         )  # fmt: skip
     if not short:
         with np.errstate(all="ignore"):
             grad[...] = totals
+    return finite(grad)

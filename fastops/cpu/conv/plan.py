@@ -1,6 +1,6 @@
 """The plan of a convolution: how the input is laid out in the buffer, and where each kernel element finds its inputs.
 
-conv_direct.py says what the plan is for.  Everything here is small integer arithmetic, done once for a geometry.
+direct.py says what the plan is for.  Everything here is small integer arithmetic, done once for a geometry.
 """
 
 from functools import lru_cache
@@ -8,15 +8,33 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..simd.emit import lanes
+from .costs import COPY, PRODUCT
 from .micro_kernel import VECTORS
-from .vector_code import lanes
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 Two = tuple[int, int]
 
 L1_BYTES = 24 * 1024  # inputs that one pass over the output channels may read
-COPY = 12  # products of a pixel that take as long as to copy it: 0.09 ns on one AVX-512 core
 LONGEST_SUM = 256  # kernel elements summed before they join a total: rounding grows with the length of a sum
+
+
+class Sides(NamedTuple):
+    """What a convolution reads and what it makes."""
+
+    channels: int
+    height: int
+    width: int
+    out_channels: int
+    out_height: int
+    out_width: int
+
+
+@lru_cache(maxsize=1024)
+def sides(g: Any, transposed: bool) -> Sides:
+    """Of conv2d the image is read and the map made, of conv_transpose2d the other way round."""
+    image, map = (g.image_channels, g.image_height, g.image_width), (g.map_channels, g.map_height, g.map_width)
+    return Sides(*map, *image) if transposed else Sides(*image, *map)
 
 
 class Axis(NamedTuple):
@@ -30,19 +48,58 @@ class Axis(NamedTuple):
     row: Integers  # and the row in it that output row 0 reads
 
 
+class Layout(NamedTuple):
+    """Both axes of the buffer, as a kernel reads them from an array: input y = top + shift + step_y * row."""
+
+    rows: int  # of a plane
+    columns: int
+    top: int
+    left: int
+    step_y: int
+    step_x: int
+
+
+class Writing(NamedTuple):
+    """How a kernel writes its outputs, in an array after the Layout."""
+
+    step_y: int  # output rows and columns from one pixel to the next
+    step_x: int
+    line: int  # pixels of a whole row of the output
+    block: int  # kernel elements of one pass over the output channels
+
+
+class Phase(NamedTuple):
+    """Outputs that see the same elements of the kernel, a row of an array: all of conv2d's are one phase."""
+
+    first: int  # kernel element
+    last: int
+    origin: int  # the place in a channel of the buffer that pixel 0 begins at
+    width: int  # columns
+    to_y: int  # the output that pixel 0 is
+    to_x: int
+
+
+class Tile(NamedTuple):
+    """Pixels that are computed together, a row of an array; pixels are counted along rows as wide as the buffer's."""
+
+    phase: int
+    start: int  # the first pixel
+    vectors: int
+    first: int  # the first pixel to write,
+    pixels: int  # and how many
+
+
 class Plan(NamedTuple):
     """Where the elements of a kernel find their inputs, and which pixels are computed together."""
 
     y: Axis
     x: Axis
-    layout: Integers  # rows, columns, first row, first column, steps of rows and of columns
+    numbers: Integers  # Layout and Writing
     offsets: Integers  # in the buffer, of each kernel element
     order: Integers  # of the kernel's elements (conv_transpose2d: sorted by output phase)
-    phases: Integers  # of the output: first and last element, origin, width, output y and x of the first pixel
+    phases: Integers  # rows of Phase
     covered: bool  # whether the phases make every output
-    tiles: Integers  # phase, first pixel, vectors, the first pixel to write and how many
-    out_steps: tuple[int, int]  # output rows and columns from one pixel to the next
-    block: int  # kernel elements of one pass
+    tiles: Integers  # rows of Tile
     copies: bool  # whether there is a buffer, or the input serves as it is
     pads: bool  # whether an output may see zeros beyond the image
     work: int  # products for each output channel
@@ -78,9 +135,9 @@ def _axis_transposed(outputs: int, kernel: int, stride: int, pad: int, dilation:
     return Axis(last - first + 1 + reach, first - reach, 1, zeros[:1], zeros, reach - back)
 
 
-def layout_of(y: Axis, x: Axis) -> Integers:
-    """What a kernel has to know of the buffer, in one array."""
-    return np.array([y.size, x.size, y.first, x.first, y.step, x.step], np.int64)
+def layout_of(y: Axis, x: Axis) -> Layout:
+    """What a kernel has to know of the buffer."""
+    return Layout(y.size, x.size, y.first, x.first, y.step, x.step)
 
 
 def channel_size(y: Axis, x: Axis) -> int:
@@ -109,6 +166,11 @@ def window(g: Any) -> tuple[Two, Two, Two, Two]:
     )
 
 
+def plan_of(g: Any, transposed: bool, itemsize: int) -> Plan:
+    """The plan of a convolution of a geometry."""
+    return (conv_transpose2d_plan if transposed else conv2d_plan)(g, itemsize)
+
+
 @lru_cache(maxsize=64)
 def conv2d_plan(g: Any, itemsize: int) -> Plan:
     """The plan of a conv2d of a geometry."""
@@ -135,12 +197,12 @@ def windows_plan(
     width = lanes(itemsize)
     y, x = (_axis(*axis) for axis in zip(output, kernel, stride, pad, dilation, strict=True))
     apart = _axis(output[1], kernel[1], stride[1], pad[1], dilation[1], apart=True)
-    work = [COPY * channel_size(y, each) + _vectors(*output, each.size, width) * width * kernel[0] * kernel[1] * filters
-            for each in (x, apart)]  # fmt: skip
-    x = apart if filters and work[1] < work[0] else x
+    products = PRODUCT * width * kernel[0] * kernel[1] * filters  # of a vector
+    cost = [COPY * channel_size(y, each) + products * _vectors(*output, each.size, width) for each in (x, apart)]
+    x = apart if filters and cost[1] < cost[0] else x
     place = _places(y, x).reshape(-1)
     offsets = (np.arange(channels)[:, None] * channel_size(y, x) + place).reshape(-1)
-    phases = np.array([[0, offsets.size, 0, output[1], 0, 0]], np.int64)
+    phases = np.array([Phase(0, offsets.size, 0, output[1], 0, 0)], np.int64)
     as_it_is = _as_it_is(y, size[0]) and _as_it_is(x, size[1])
     tiles, inside = _tiles(0, *output, x.size, width, as_it_is)
     # As many channels at a time as have their inputs for one tile in L1.
@@ -148,9 +210,10 @@ def windows_plan(
     together = max(1, L1_BYTES // (min(VECTORS * width * place.size, reach) * itemsize))
     pads = any(p > 0 or (o - 1) * s - p + (k - 1) * d >= n
                for n, o, k, s, p, d in zip(size, output, kernel, stride, pad, dilation, strict=True))  # fmt: skip
-    return Plan(y, x, layout_of(y, x), offsets, np.arange(place.size), phases, True, tiles, (1, 1),
-                min(together * place.size, LONGEST_SUM), not (as_it_is and inside), pads,
-                int(tiles[:, 4].sum()) * offsets.size)  # fmt: skip
+    block = min(together * place.size, LONGEST_SUM)
+    numbers = np.array([*layout_of(y, x), *Writing(1, 1, output[1], block)], np.int64)
+    return Plan(y, x, numbers, offsets, np.arange(place.size), phases, True, tiles, not (as_it_is and inside), pads,
+                _pixels(tiles) * offsets.size)  # fmt: skip
 
 
 @lru_cache(maxsize=64)
@@ -169,7 +232,7 @@ def conv_transpose2d_plan(g: Any, itemsize: int) -> Plan:
     as_it_is = _as_it_is(y, size[0]) and _as_it_is(x, size[1])
     offsets: list[Integers] = []
     order: list[Integers] = []
-    phases: list[list[int]] = []
+    phases: list[Phase] = []
     tiles: list[Integers] = []
     count, inside = 0, True
     for ky, to_y, q_y, height in made_y:
@@ -180,15 +243,22 @@ def conv_transpose2d_plan(g: Any, itemsize: int) -> Plan:
             run, fits = _tiles(len(phases), height, width, x.size, lanes(itemsize), as_it_is)
             tiles.append(run)
             inside &= fits
-            phases.append([count, count + offsets[-1].size, q_y * x.size + q_x, width, to_y, to_x])
+            phases.append(Phase(count, count + offsets[-1].size, q_y * x.size + q_x, width, to_y, to_x))
             count += offsets[-1].size
     covered = len(made_y) == min(stride[0], output[0]) and len(made_x) == min(stride[1], output[1])
     none = np.zeros(0, np.int64)
-    every = np.concatenate([none.reshape(0, 5), *tiles])
-    return Plan(y, x, layout_of(y, x), np.concatenate([none, *offsets]), np.concatenate([none, *order]),
-                np.array(phases, np.int64).reshape(-1, 6), covered, every, stride,
-                min(LONGEST_SUM, L1_BYTES // (VECTORS * lanes(itemsize) * itemsize)), not (as_it_is and inside),
-                not (as_it_is and inside), int(every[:, 4].sum()) * count // max(1, len(phases)))  # fmt: skip
+    every = np.concatenate([none.reshape(0, len(Tile._fields)), *tiles])
+    block = min(LONGEST_SUM, L1_BYTES // (VECTORS * lanes(itemsize) * itemsize))
+    numbers = np.array([*layout_of(y, x), *Writing(*stride, output[1], block)], np.int64)
+    copies = not (as_it_is and inside)
+    return Plan(y, x, numbers, np.concatenate([none, *offsets]), np.concatenate([none, *order]),
+                np.array(phases, np.int64).reshape(-1, len(Phase._fields)), covered, every, copies, copies,
+                _pixels(every) * count // max(1, len(phases)))  # fmt: skip
+
+
+def _pixels(tiles: Integers) -> int:
+    """How many pixels some tiles write."""
+    return int(tiles[:, Tile._fields.index("pixels")].sum())
 
 
 def _phases(outputs: int, kernel: int, stride: int, pad: int, dilation: int) -> list[tuple[Integers, int, int, int]]:
@@ -222,7 +292,6 @@ def _tiles(phase: int, height: int, width: int, pitch: int, lanes: int, stay: bo
     start = np.minimum(first, run - vectors * lanes) if stay else first
     if start[-1] < 0:  # fewer pixels than a tile has
         return _tiles(phase, height, width, pitch, lanes, False)[0], False
-    one_row = np.stack([np.full(first.size, phase), start, vectors, first, pixels], axis=1)
-    tiles = np.repeat(one_row[None], rows, axis=0)
-    tiles[:, :, [1, 3]] += (np.arange(rows) * pitch)[:, None, None]  # no tile crosses a row where few pixels are kept
-    return tiles.reshape(-1, 5).astype(np.int64), True
+    row = (np.arange(rows) * pitch)[:, None]  # no tile crosses a row where few pixels are kept
+    columns = np.broadcast_arrays(*Tile(phase, row + start, vectors, row + first, pixels))  # type: ignore[arg-type]
+    return np.stack(columns, axis=-1).reshape(-1, len(columns)).astype(np.int64), True

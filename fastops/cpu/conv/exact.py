@@ -7,7 +7,8 @@ beyond the image is left out.  Slow: 20 to 60 times; only outputs that came out 
 import numpy as np
 from numba import prange
 
-from .._jit import kernel, reduction
+from ..._jit import kernel, reduction
+from .plan import sides
 
 BLOCK = 8192  # values looked at before the next decision
 
@@ -99,23 +100,25 @@ def weight_met_padding(out, weight):
     return not finite(min(out, weight, key=len)) and not (finite(weight) or finite(out))
 
 
-def conv2d(out, input, weight, bias, g):
-    """Make the outputs again that are not finite; arguments as in conv.py, ``out`` and ``input`` with four axes."""
-    size, per_group = g.kernel_height * g.kernel_width, g.image_channels // g.groups
-    _convolve_exact(out.size * size)(out, input, weight.reshape(-1), bias, g.groups, per_group * size, size,
-        g.kernel_height, g.kernel_width, g.stride_h, g.stride_w, -g.pad_top, -g.pad_left, g.dilation_h, g.dilation_w,
-        1, 1)  # fmt: skip
-
-
-def conv_transpose2d(out, input, weight, bias, g):
-    """The same."""
-    size, per_group = g.kernel_height * g.kernel_width, g.image_channels // g.groups
-    _convolve_exact(out.size * size)(out, input, weight.reshape(-1), bias, g.groups, size, per_group * size,
-        g.kernel_height, g.kernel_width, 1, 1, g.pad_top, g.pad_left, -g.dilation_h, -g.dilation_w,
-        g.stride_h, g.stride_w)  # fmt: skip
+def convolve(out, input, weight, bias, g, transposed):
+    """Make the outputs again that are not finite; arguments as in __init__.py."""
+    side, size, per_group = sides(g, transposed), g.kernel_height * g.kernel_width, g.image_channels // g.groups
+    out = out.reshape(g.batch, side.out_channels, side.out_height, side.out_width)
+    input = input.reshape(g.batch, side.channels, side.height, side.width)
+    steps = per_group * size, size  # in the weight, from one map channel to the next and from one of the image
+    if transposed:
+        step, first, tap = (1, 1), (g.pad_top, g.pad_left), (-g.dilation_h, -g.dilation_w)
+        steps, divide = steps[::-1], (g.stride_h, g.stride_w)
+    else:
+        step, first, tap = (g.stride_h, g.stride_w), (-g.pad_top, -g.pad_left), (g.dilation_h, g.dilation_w)
+        divide = 1, 1
+    _convolve_exact(out.size * size)(out, input, weight.reshape(-1), bias, g.groups, *steps, g.kernel_height,
+                                     g.kernel_width, *step, *first, *tap, *divide)  # fmt: skip
 
 
 def grad_weight(out, map, image, g):
     """The gradient of the weight, all of it."""
+    map = map.reshape(g.batch, g.map_channels, g.map_height, g.map_width)
+    image = image.reshape(g.batch, g.image_channels, g.image_height, g.image_width)
     _grad_weight_exact(map.size)(out, map, image, g.groups, g.image_height, g.image_width, g.pad_top, g.pad_left,
                                  g.stride_h, g.stride_w, g.dilation_h, g.dilation_w)  # fmt: skip

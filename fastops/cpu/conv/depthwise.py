@@ -13,8 +13,8 @@ from llvmlite import ir
 from numba import prange, types
 from numba.extending import intrinsic
 
-from .._jit import VECTOR_BYTES, kernel, routine
-from .vector_code import (
+from ..._jit import VECTOR_BYTES, kernel, routine
+from ..simd.emit import (
     array_data,
     every_second,
     lanes,
@@ -26,6 +26,8 @@ from .vector_code import (
     store,
     vector_of,
 )
+from .outcome import Outcome
+from .plan import sides
 
 ROWS = 4  # output rows of a tile
 
@@ -110,86 +112,52 @@ def _plane_of(size: int, stride: int) -> Any:
     return routine(convolve_plane)
 
 
-_plane_3x3, _plane_3x3_stride_2 = _plane_of(3, 1), _plane_of(3, 2)
-_plane_5x5, _plane_5x5_stride_2 = _plane_of(5, 1), _plane_of(5, 2)
-
 # ------------------------------------------------------------------------------------------------- kernels
-# An iteration owns one plane of outputs; x is (images, channels, h, w), each channel has bias.size / channels filters.
 
 
-@kernel
-def _convolve_depthwise_3x3(out, x, w, bias, channels, h, width, oh, ow, top, left):
-    for plane in prange(out.size // (oh * ow)):
-        oc, image = plane % bias.size, plane // bias.size
-        at = (image * channels + oc // (bias.size // channels)) * h * width
-        _plane_3x3(out, plane * oh * ow, oh, ow, x, at, h, width, top, left, w, oc * 9, bias[oc])
+def _kernel_of(size: int, stride: int) -> Any:
+    """The kernel; x is (images, channels, h, w), each channel has bias.size / channels filters."""
+    convolve_plane = _plane_of(size, stride)
+    taps = size * size
+
+    def convolve(out, x, w, bias, channels, h, width, oh, ow, top, left):
+        # An iteration owns one plane of outputs.
+        for plane in prange(out.size // (oh * ow)):
+            oc, image = plane % bias.size, plane // bias.size
+            at = (image * channels + oc // (bias.size // channels)) * h * width
+            convolve_plane(out, plane * oh * ow, oh, ow, x, at, h, width, top, left, w, oc * taps, bias[oc])
+
+    convolve.__name__ = convolve.__qualname__ = f"_convolve_depthwise_{size}x{size}_stride_{stride}"
+    return kernel(convolve)
 
 
-@kernel
-def _convolve_depthwise_3x3_stride_2(out, x, w, bias, channels, h, width, oh, ow, top, left):
-    for plane in prange(out.size // (oh * ow)):
-        oc, image = plane % bias.size, plane // bias.size
-        at = (image * channels + oc // (bias.size // channels)) * h * width
-        _plane_3x3_stride_2(out, plane * oh * ow, oh, ow, x, at, h, width, top, left, w, oc * 9, bias[oc])
-
-
-@kernel
-def _convolve_depthwise_5x5(out, x, w, bias, channels, h, width, oh, ow, top, left):
-    for plane in prange(out.size // (oh * ow)):
-        oc, image = plane % bias.size, plane // bias.size
-        at = (image * channels + oc // (bias.size // channels)) * h * width
-        _plane_5x5(out, plane * oh * ow, oh, ow, x, at, h, width, top, left, w, oc * 25, bias[oc])
-
-
-@kernel
-def _convolve_depthwise_5x5_stride_2(out, x, w, bias, channels, h, width, oh, ow, top, left):
-    for plane in prange(out.size // (oh * ow)):
-        oc, image = plane % bias.size, plane // bias.size
-        at = (image * channels + oc // (bias.size // channels)) * h * width
-        _plane_5x5_stride_2(out, plane * oh * ow, oh, ow, x, at, h, width, top, left, w, oc * 25, bias[oc])
-
-
-_KERNELS = {
-    (3, 1): _convolve_depthwise_3x3,
-    (3, 2): _convolve_depthwise_3x3_stride_2,
-    (5, 1): _convolve_depthwise_5x5,
-    (5, 2): _convolve_depthwise_5x5_stride_2,
-}
+_KERNELS = {(size, stride): _kernel_of(size, stride) for size in (3, 5) for stride in (1, 2)}
 
 # ------------------------------------------------------------------------------------------------- entries
 
 
-def suits(g):
-    """Whether there is a kernel for this geometry: one input channel a group, a usual size, and masks in the CPU."""
+def suits(g, transposed):
+    """Whether there is a kernel for this convolution: one input channel a group, a usual size, and masks in the CPU.
+
+    A transposed one of stride 1 is such a convolution with the kernel turned half around.
+    """
     size, stride = (g.kernel_height, g.stride_h), (g.kernel_width, g.stride_w)
-    return (
-        g.groups == g.image_channels
-        and size == stride
-        and size in _KERNELS
-        and (g.dilation_h, g.dilation_w) == (1, 1)
-        and VECTOR_BYTES > 16
-    )
+    plain = size == stride and size in _KERNELS and (g.dilation_h, g.dilation_w) == (1, 1) and VECTOR_BYTES > 16
+    if transposed:
+        square = g.map_channels == g.groups and (g.stride_h, g.stride_w) == (1, 1)
+        plain = plain and square and max(g.pad_top, g.pad_left) < g.kernel_height
+    return plain and g.groups == g.image_channels
 
 
-def suits_transposed(g):
-    """Whether conv_transpose2d is such a convolution: of stride 1, with the kernel turned half around."""
-    square = g.map_channels == g.groups and (g.stride_h, g.stride_w) == (1, 1)
-    return square and suits(g) and max(g.pad_top, g.pad_left) < g.kernel_height
-
-
-def conv_transpose2d(out, input, weight, bias, g):
-    """Image from map, where it suits."""
-    turned = np.ascontiguousarray(weight.reshape(g.groups, -1)[:, ::-1])
-    size = g.kernel_height
-    g = g._replace(image_height=g.map_height, image_width=g.map_width, map_height=g.image_height,
-                   map_width=g.image_width, pad_top=size - 1 - g.pad_top, pad_left=size - 1 - g.pad_left)  # fmt: skip
-    conv2d(out, input, turned, bias, g)
-
-
-def conv2d(out, input, weight, bias, g):
-    """Map from image, where it suits."""
+def convolve(out, input, weight, bias, g, transposed, kept):
+    """As __init__.py says."""
+    side, top, left = sides(g, transposed), g.pad_top, g.pad_left
+    if transposed:
+        weight = np.ascontiguousarray(weight.reshape(g.groups, -1)[:, ::-1])
+        top, left = g.kernel_height - 1 - top, g.kernel_width - 1 - left
     work = out.size * g.kernel_height * g.kernel_width // 4
     _KERNELS[g.kernel_height, g.stride_h](work)(
-        out.reshape(-1), input.reshape(-1), weight.reshape(-1), bias, g.image_channels, g.image_height, g.image_width,
-        g.map_height, g.map_width, g.pad_top, g.pad_left,
+        out.reshape(-1), input.reshape(-1), weight.reshape(-1), bias, side.channels, side.height, side.width,
+        side.out_height, side.out_width, top, left,
     )  # fmt: skip
+    return Outcome()

@@ -1,4 +1,4 @@
-"""Winograd's transformations of a vector of tiles, as intrinsics: what conv_winograd.py is made of.
+"""Winograd's transformations of a vector of tiles, as intrinsics: what winograd.py is made of.
 
 Sources: Lavin and Gray, arXiv 1509.09308; the points 0, 1, -1, 1/2, -2 of F(4x4, 3x3): Barabasz et al.,
 arXiv 1803.10986.
@@ -13,7 +13,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .vector_code import (
+from ..simd.emit import (
     array_data,
     interleaved,
     masked_store,

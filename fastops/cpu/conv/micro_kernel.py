@@ -15,20 +15,23 @@ Dots, for the gradient of the weights, over pixels i; DOT_ROWS by DOT_ELEMENTS v
 Either sum is made apart and then added, so that rounding does not grow with the whole length of the sum.
 """
 
+from itertools import product
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .._jit import VECTOR_REGISTERS, routine
-from .vector_code import array_data, multiply_add, vector_of
+from ..._jit import VECTOR_REGISTERS, routine
+from ..simd.emit import array_data, multiply_add, repeated, store, vector_of
 
 # ROWS * VECTORS accumulators, VECTORS inputs and a weight have to fit the registers.  Measured on one AVX-512 core of
 # 255 GFLOP/s: 8 x 3 253, 4 x 6 252, 6 x 4 248, 7 x 4 206 (it spills).
 ROWS = 8 if VECTOR_REGISTERS >= 32 else 4
 VECTORS = 3
+HEIGHTS = (ROWS, *(rows for rows in (6, 4, 2, 1) if rows < ROWS))  # of the tiles that what is left is made of
 DOT_ROWS, DOT_ELEMENTS = (4, 6) if VECTOR_REGISTERS >= 32 else (2, 4)
 
 
@@ -56,47 +59,56 @@ def _loop(builder: Any, first: Any, last: Any, step: int, zero: Any, count: int,
     return totals
 
 
-def _product_tile(rows: int, vectors: int) -> Any:
-    """The intrinsic for the products of ``rows`` rows by ``vectors`` vectors."""
+def _emit_products(context: Any, builder: Any, signature: Any, arguments: Any, rows: int, vectors: int) -> None:
+    """Emit the products of ``rows`` rows by ``vectors`` vectors."""
+    sums, sums_start, sums_pitch, weights, row, pitch, x, start, offsets, k0, k1, adds = arguments
+    dtype, i64 = signature.dtype, ir.IntType(64)
+    vector, zero, load = vector_of(context, builder, dtype)
+    weight_rows = [builder.gep(weights, [builder.add(row, builder.mul(pitch, i64(r)))]) for r in range(rows)]
+    x = builder.gep(x, [start])
 
-    @intrinsic
-    def tile(typing_context, sums, sums_start, sums_pitch, weights, row, pitch, x, start, offsets, k0, k1, adds):
-        arguments = (sums, sums_start, sums_pitch, weights, row, pitch, x, start, offsets, k0, k1, adds)
-        return types.void(*arguments), generate
+    def body(k, accumulators):
+        pixels = builder.gep(x, [builder.load(builder.gep(offsets, [k]))])
+        inputs = [load(builder.gep(pixels, [i64(v * vector.count)])) for v in range(vectors)]
+        updated = []
+        for r in range(rows):
+            weight = repeated(builder, vector, builder.load(builder.gep(weight_rows[r], [k])))
+            for v in range(vectors):
+                updated.append(multiply_add(builder, weight, inputs[v], accumulators[r * vectors + v]))
+        return updated
+
+    totals = _loop(builder, k0, k1, 1, zero, rows * vectors, body)
+    sums = builder.gep(sums, [sums_start])
+    for r in range(rows):
+        for v in range(vectors):
+            to = builder.gep(sums, [builder.add(builder.mul(sums_pitch, i64(r)), i64(v * vector.count))])
+            value = totals[r * vectors + v]
+            store(builder, builder.select(adds, builder.fadd(load(to), value), value), to)
+
+
+@intrinsic
+def _product_tile(typing_context, rows, vectors, sums, at, sums_pitch, weights, row, pitch, x, start, offsets, k0, k1,
+                  adds):  # fmt: skip
+    """The products of ``rows`` rows, one of HEIGHTS, by up to VECTORS vectors: a tile of the ladder for each pair."""
+    arguments = (rows, vectors, sums, at, sums_pitch, weights, row, pitch, x, start, offsets, k0, k1, adds)
 
     def generate(context, builder, signature, arguments):
-        sums, sums_start, sums_pitch, weights, row, pitch, x, start, offsets, k0, k1, adds = arguments
-        sums, weights, x, offsets = (
-            array_data(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 6, 8)
-        )  # fmt: skip
-        dtype, i64, i32 = signature.args[6].dtype, ir.IntType(64), ir.IntType(32)
-        vector, zero, load = vector_of(context, builder, dtype)
-        weight_rows = [builder.gep(weights, [builder.add(row, builder.mul(pitch, i64(r)))]) for r in range(rows)]
-        x = builder.gep(x, [start])
-        undefined, first_lane = ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(i32, vector.count), None)
-
-        def body(k, accumulators):
-            pixels = builder.gep(x, [builder.load(builder.gep(offsets, [k]))])
-            inputs = [load(builder.gep(pixels, [i64(v * vector.count)])) for v in range(vectors)]
-            updated = []
-            for r in range(rows):
-                weight = builder.insert_element(undefined, builder.load(builder.gep(weight_rows[r], [k])), i32(0))
-                weight = builder.shuffle_vector(weight, undefined, first_lane)
-                for v in range(vectors):
-                    updated.append(multiply_add(builder, weight, inputs[v], accumulators[r * vectors + v]))
-            return updated
-
-        totals = _loop(builder, k0, k1, 1, zero, rows * vectors, body)
-        sums = builder.gep(sums, [sums_start])
-        for r in range(rows):
-            for v in range(vectors):
-                to = builder.gep(sums, [builder.add(builder.mul(sums_pitch, i64(r)), i64(v * vector.count))])
-                value = totals[r * vectors + v]
-                value = builder.select(adds, builder.fadd(load(to), value), value)
-                builder.store(value, builder.bitcast(to, vector.as_pointer())).align = dtype.bitwidth // 8
+        rows, vectors, *rest = arguments
+        for array in (0, 3, 6, 8):
+            rest[array] = array_data(context, builder, signature.args[2 + array], rest[array])
+        i64, done = ir.IntType(64), builder.append_basic_block("done")
+        which = builder.add(builder.mul(rows, i64(VECTORS + 1)), vectors)
+        ladder = builder.switch(which, done)
+        for height, count in product(HEIGHTS, range(1, VECTORS + 1)):
+            tile = builder.append_basic_block(f"tile.{height}x{count}")
+            ladder.add_case(i64(height * (VECTORS + 1) + count), tile)
+            builder.position_at_end(tile)
+            _emit_products(context, builder, signature.args[8], rest, height, count)
+            builder.branch(done)
+        builder.position_at_end(done)
         return context.get_dummy_value()
 
-    return tile
+    return types.void(*arguments), generate
 
 
 def _dot_tile(rows: int, elements: int) -> Any:
@@ -151,25 +163,7 @@ def _dot_tile(rows: int, elements: int) -> Any:
     return tile
 
 
-def _rows_of(rows: int) -> Any:
-    """The routine for ``rows`` rows and any number of vectors up to VECTORS."""
-    one, two, three = (_product_tile(rows, vectors) for vectors in (1, 2, 3))
-
-    def add_rows(vectors, sums, at, sums_pitch, weights, row, pitch, x, start, offsets, k0, k1, adds):
-        if vectors == 3:
-            three(sums, at, sums_pitch, weights, row, pitch, x, start, offsets, k0, k1, adds)
-        elif vectors == 2:
-            two(sums, at, sums_pitch, weights, row, pitch, x, start, offsets, k0, k1, adds)
-        else:
-            one(sums, at, sums_pitch, weights, row, pitch, x, start, offsets, k0, k1, adds)
-
-    add_rows.__qualname__ += str(rows)
-    return routine(add_rows)
-
-
-_half, _pair, _single = _rows_of(4), _rows_of(2), _rows_of(1)
-_full = _rows_of(ROWS) if ROWS != 4 else _half
-_six = _rows_of(6) if ROWS > 6 else _half
+_TALLEST = np.array([max((height for height in HEIGHTS if height <= rest), default=0) for rest in range(ROWS + 1)])
 
 
 @routine
@@ -177,22 +171,10 @@ def add_products(count, vectors, sums, sums_pitch, weights, row, pitch, x, start
     """Add (or, without ``adds``, write) the products of ``count`` rows of weights to as many rows of sums."""
     r = 0
     while r < count:
-        at, w = r * sums_pitch, row + r * pitch
-        if count - r >= ROWS:
-            _full(vectors, sums, at, sums_pitch, weights, w, pitch, x, start, offsets, k0, k1, adds)
-            r += ROWS
-        elif ROWS > 6 and count - r >= 6:
-            _six(vectors, sums, at, sums_pitch, weights, w, pitch, x, start, offsets, k0, k1, adds)
-            r += 6
-        elif count - r >= 4:
-            _half(vectors, sums, at, sums_pitch, weights, w, pitch, x, start, offsets, k0, k1, adds)
-            r += 4
-        elif count - r >= 2:
-            _pair(vectors, sums, at, sums_pitch, weights, w, pitch, x, start, offsets, k0, k1, adds)
-            r += 2
-        else:
-            _single(vectors, sums, at, sums_pitch, weights, w, pitch, x, start, offsets, k0, k1, adds)
-            r += 1
+        rows = _TALLEST[min(count - r, ROWS)]
+        _product_tile(rows, vectors, sums, r * sums_pitch, sums_pitch, weights, row + r * pitch, pitch, x, start,
+                      offsets, k0, k1, adds)  # fmt: skip
+        r += rows
 
 
 _dots_full, _dots_row = _dot_tile(DOT_ROWS, DOT_ELEMENTS), _dot_tile(1, DOT_ELEMENTS)

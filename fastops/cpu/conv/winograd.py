@@ -9,17 +9,19 @@ channel stand side by side, and vectors run on from one image to the next.
 Largest error beside torch's own float32 (32 to 512 channels, normal values): 0.7 to 2.5 times (m = 2).
 """
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import prange
 
-from .._jit import VECTOR_BYTES, kernel, routine, thread_count
-from .conv_copy import padded_copy
-from .conv_plan import LONGEST_SUM, Integers, Plan, Two, windows_plan
+from ..._jit import VECTOR_BYTES, kernel, routine, thread_count
+from ..simd.emit import lanes
+from ..simd.values import fields
+from .copy import padded_copy
 from .micro_kernel import VECTORS, add_products
-from .vector_code import lanes
+from .outcome import Outcome
+from .plan import LONGEST_SUM, Integers, Plan, Two, sides, windows_plan
 from .winograd_tiles import F2, F4, Transform, input_tile, output_tile, weight_tile
 
 BUFFER_BYTES = 2**20  # copies of so many images at a time: they stay in L2
@@ -79,52 +81,35 @@ def _weights_of(transform: Transform, name: str) -> Any:
     return routine(transform_weights)
 
 
-_weights_2x2, _weights_4x4 = _weights_of(F2, "2x2"), _weights_of(F4, "4x4")
-_block_2x2, _block_4x4 = _block_of(F2, "2x2"), _block_of(F4, "4x4")
-
 # ------------------------------------------------------------------------------------------------- kernels
 
 
-# u is (elements, out_channels, channels), its elements ``pitch`` apart.
+def _kernels_of(transform: Transform) -> tuple[Any, Any]:
+    """The kernel that transforms weights, and the one that convolves."""
+    name = "{0}x{0}".format(len(transform.output))
+    weights_of_channel, convolve_block = _weights_of(transform, name), _block_of(transform, name)
+
+    def transform_weights(u, pitch, w, out_channels, channels, oc_step, ic_step, taps):
+        # u is (elements, out_channels, channels), its elements ``pitch`` apart; an iteration owns an output channel.
+        for oc in prange(out_channels):
+            weights_of_channel(u, oc * channels, pitch, w, oc * oc_step, ic_step, taps, channels)
+
+    def convolve(bad, out, x, u, bias, places, offsets, channel_step, plane, line, blocks, runs, starts):
+        # An iteration owns one block of tiles and notes whether it has an infinity or NaN.
+        for i in prange(blocks.shape[0]):
+            first, count = _block(blocks, i)
+            bad[i] = convolve_block(out, plane, line, x, channel_step, u, bias, places, offsets, first, count, runs,
+                                    starts)  # fmt: skip
+
+    transform_weights.__name__ = transform_weights.__qualname__ = f"_winograd_weights_{name}"
+    convolve.__name__ = convolve.__qualname__ = f"_convolve_winograd_{name}"
+    return kernel(transform_weights), kernel(convolve)
 
 
-@kernel
-def _winograd_weights_2x2(u, pitch, w, out_channels, channels, oc_step, ic_step, taps):
-    # An iteration owns an output channel.
-    for oc in prange(out_channels):
-        _weights_2x2(u, oc * channels, pitch, w, oc * oc_step, ic_step, taps, channels)
-
-
-@kernel
-def _winograd_weights_4x4(u, pitch, w, out_channels, channels, oc_step, ic_step, taps):
-    # An iteration owns an output channel.
-    for oc in prange(out_channels):
-        _weights_4x4(u, oc * channels, pitch, w, oc * oc_step, ic_step, taps, channels)
-
-
-@kernel
-def _convolve_winograd_2x2(bad, out, x, u, bias, places, offsets, channel_step, plane, line, blocks, runs, starts):
-    # An iteration owns one block of tiles and notes whether it has an infinity or NaN.
-    for i in prange(blocks.shape[0]):
-        first, count = blocks[i, 0], blocks[i, 1]
-        bad[i] = _block_2x2(out, plane, line, x, channel_step, u, bias, places, offsets, first, count, runs, starts)
-
-
-@kernel
-def _convolve_winograd_4x4(bad, out, x, u, bias, places, offsets, channel_step, plane, line, blocks, runs, starts):
-    # An iteration owns one block of tiles and notes whether it has an infinity or NaN.
-    for i in prange(blocks.shape[0]):
-        first, count = blocks[i, 0], blocks[i, 1]
-        bad[i] = _block_4x4(out, plane, line, x, channel_step, u, bias, places, offsets, first, count, runs, starts)
-
+_block = fields(2)
+_KERNELS = {2: _kernels_of(F2), 4: _kernels_of(F4)}
 
 # ------------------------------------------------------------------------------------------------- entries
-
-
-_KERNELS = {
-    2: (_winograd_weights_2x2, _convolve_winograd_2x2),
-    4: (_winograd_weights_4x4, _convolve_winograd_4x4),
-}
 
 
 class Tiles(NamedTuple):
@@ -169,56 +154,33 @@ def tiles_of(
                  np.cumsum([0, *map(len, runs)]))  # fmt: skip
 
 
-@lru_cache(maxsize=256)
-def tile_size(g: Any, itemsize: int, fast: bool, transposed: bool = False, kept: bool = False) -> int:
-    """The m whose m x m tiles are fastest for this geometry, 0 for the direct convolution.
-
-    The unit is the time of one product for every pair of channels, 7.8 ps on one AVX-512 core (255 GFLOP/s), where the
-    rest was measured: a weight costs 3.6 and 10 ns (m = 2, 4), an input or output of a vector of tiles 15 and 33 ns,
-    starting one of the m * m planes of a channel 20 ns.  Weights that are ``kept`` are still read, 16 / 9 or 4
-    times as many bytes as the direct convolution reads: 512 channels at 7 x 7 took 1.36 times as long with them.
-    """
-    window = (g.kernel_height, g.kernel_width, g.stride_h, g.stride_w, g.dilation_h, g.dilation_w, g.groups)
-    if window != (3, 3, 1, 1, 1, 1, 1) or VECTOR_BYTES == 16:  # without AVX masks are branches
-        return 0
-    channels, out_channels, height, across = g.image_channels, g.map_channels, g.map_height, g.map_width
-    if transposed:
-        channels, out_channels, height, across = out_channels, channels, g.image_height, g.image_width
-    width = lanes(itemsize)
-    if channels < width or (transposed and max(g.pad_top, g.pad_left) > 2):
-        return 0
-    costs = {0: 9 * g.batch * -(-height * (across + 2) // width) * width}
-    for m, weight, transform in ((2, 460, 115), (4, 1270, 260)) if fast else ((2, 460, 115),):
-        tiles = -(-g.batch * (-(-height // m) + 1) * (-(-across // m) + 1) // width) * width
-        each = (m + 2) ** 2 + transform / channels + transform / out_channels
-        costs[m] = (0.65 if kept else 1) * weight + tiles * each + 2540 * m * m * g.batch / out_channels
-    return min(costs, key=costs.__getitem__)
+def suits(g, transposed, itemsize):
+    """Whether it can make this convolution: 3 x 3, stride 1, channels that fill a vector, masks in the CPU."""
+    steps = (g.kernel_height, g.kernel_width, g.stride_h, g.stride_w, g.dilation_h, g.dilation_w, g.groups)
+    able = steps == (3, 3, 1, 1, 1, 1, 1) and VECTOR_BYTES > 16 and not (transposed and max(g.pad_top, g.pad_left) > 2)
+    return able and sides(g, transposed).channels >= lanes(itemsize)
 
 
-def conv2d(out, input, weight, bias, pad, m, kept, flipped=False):
-    """(N, O, oH, oW) outputs from (N, C, H, W) images; whether all of them are finite (if not, they are of no use).
-
-    Tiles are m x m.  A ``flipped`` weight is (C, O, 3, 3) and turned half around.  ``kept`` may hold the transformed
-    weights, or gets them.
-    """
-    (images, out_channels, *size), (_, channels, *image_size), dtype = out.shape, input.shape, out.dtype
-    transform, convolve = _KERNELS[m]
-    width, taps = lanes(dtype.itemsize), np.arange(9)
-    pitch = out_channels * channels + width  # a power of two would have all elements share a cache set
+def _convolve(m, out, input, weight, bias, g, transposed, kept):
+    """As __init__.py says, in tiles of m x m."""
+    side, dtype, width = sides(g, transposed), out.dtype, lanes(out.itemsize)
+    channels, out_channels, size = side.channels, side.out_channels, (side.out_height, side.out_width)
+    pad = (2 - g.pad_top, 2 - g.pad_left) if transposed else (g.pad_top, g.pad_left)
+    out = out.reshape(g.batch, out_channels, *size)
+    input = input.reshape(g.batch, channels, side.height, side.width)
+    convolve = _KERNELS[m][1]
     u = kept.get(m) if kept else None
     if u is None:
-        u = np.empty((m + 2) ** 2 * pitch, dtype)
-        steps, taps = ((9, out_channels * 9), taps[::-1].copy()) if flipped else ((channels * 9, 9), taps)
-        transform(u.size)(u, pitch, weight.reshape(-1), out_channels, channels, *steps, taps)
+        u = _transformed_weights(m, weight, channels, out_channels, transposed)
         if kept is not None:
             kept[m] = u
-    image_bytes = (image_size[0] + 4) * (image_size[1] + 4) * channels * dtype.itemsize
-    together = max(1, min(images, BUFFER_BYTES // image_bytes))
+    image_bytes = (side.height + 4) * (side.width + 4) * channels * dtype.itemsize
+    together = max(1, min(g.batch, BUFFER_BYTES // image_bytes))
     offsets, buffer = np.arange(channels) * (VECTORS * width), None
-    for n in range(0, images, together):
+    for n in range(0, g.batch, together):
         some, x = out[n : n + together], input[n : n + together]
         tiles = tiles_of(
-            m, len(some), tuple(image_size), tuple(size), pad, out_channels, width, dtype.itemsize, thread_count()
+            m, len(some), (side.height, side.width), size, pad, out_channels, width, dtype.itemsize, thread_count()
         )
         end = channels * tiles.channel_step
         if buffer is None:
@@ -232,5 +194,19 @@ def conv2d(out, input, weight, bias, pad, m, kept, flipped=False):
             size[1], tiles.blocks, tiles.runs, tiles.starts,
         )  # fmt: skip
         if bad.any():
-            return False
-    return True
+            return Outcome(spread=True)
+    return Outcome(finite=True)
+
+
+CONVOLVE = {m: partial(_convolve, m) for m in _KERNELS}
+"""By the size of the tiles."""
+
+
+def _transformed_weights(m, weight, channels, out_channels, transposed):
+    """The weights of all elements; those of a transposed convolution are (C, O, 3, 3) and turned half around."""
+    pitch = out_channels * channels + lanes(weight.itemsize)  # a power of two would have all share a cache set
+    u, taps, steps = np.empty((m + 2) ** 2 * pitch, weight.dtype), np.arange(9), (channels * 9, 9)
+    if transposed:
+        steps, taps = (9, out_channels * 9), taps[::-1].copy()
+    _KERNELS[m][0](u.size)(u, pitch, weight.reshape(-1), out_channels, channels, *steps, taps)
+    return u

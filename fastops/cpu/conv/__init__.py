@@ -1,0 +1,42 @@
+"""conv2d, conv_transpose2d and the gradients of their parameters on the CPU: the entries.
+
+Which algorithm makes which convolution is said in choose.py; every algorithm has a file and one signature:
+
+    convolve(out, input, weight, bias, g, transposed, kept) -> Outcome
+
+conv2d makes the map of a geometry ``g`` from its image, conv_transpose2d (``transposed``) the image from the map.
+"""
+
+import numpy as np
+
+from . import direct, exact
+from .choose import choose, choose_grad_weight
+from .grad_bias import grad_bias
+
+__all__ = ["conv2d", "conv_transpose2d", "grad_bias", "grad_weight"]
+
+
+def conv2d(out, input, weight, bias, g, fast=False, kept=None):
+    """Map from image.  ``kept``, if given, holds transformed weights from one call to the next."""
+    _convolve(out, input, weight, bias, g, False, fast, kept)
+
+
+def conv_transpose2d(out, input, weight, bias, g, fast=False, kept=None):
+    """Image from map."""
+    _convolve(out, input, weight, bias, g, True, fast, kept)
+
+
+def grad_weight(out, map, image, g):
+    """The gradient of a weight of shape (map channels, image channels / groups, height, width)."""
+    if not choose_grad_weight(g, out.itemsize)(out, map, image, g):
+        exact.grad_weight(out, map, image, g)
+
+
+def _convolve(out, input, weight, bias, g, transposed, fast, kept):
+    bias = np.zeros(g.image_channels if transposed else g.map_channels, out.dtype) if bias is None else bias
+    algorithm = choose(g, transposed, out.itemsize, fast, kept is not None)
+    outcome = algorithm(out, input, weight, bias, g, transposed, kept)
+    if outcome.spread:
+        outcome = direct.convolve(out, input, weight, bias, g, transposed, kept)
+    if outcome.pads and not outcome.finite and exact.weight_met_padding(out, weight):
+        exact.convolve(out, input, weight, bias, g, transposed)

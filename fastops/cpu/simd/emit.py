@@ -1,0 +1,164 @@
+"""LLVM code with explicit vectors, for intrinsics: types, loads and stores, masks, shuffles.
+
+Every function takes the builder that emits the code first; a ``Value`` is what an LLVM instruction gives.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, register_jitable
+
+from ..._jit import VECTOR_BYTES
+
+Value = Any  # of LLVM
+
+
+@register_jitable  # type: ignore[untyped-decorator, unused-ignore]
+def lanes(itemsize: int) -> int:
+    """Elements of a vector."""
+    return VECTOR_BYTES // itemsize
+
+
+def array_data(context: Any, builder: Any, array_type: Any, array: Value) -> Value:
+    """The pointer to an array's first element."""
+    return context.make_array(array_type)(context, builder, array).data
+
+
+def vector_of(context: Any, builder: Any, dtype: Any) -> tuple[Any, Value, Callable[[Value], Value]]:
+    """(vector type, zero, load) for a CPU vector of the floats ``dtype``."""
+    vector = ir.VectorType(context.get_data_type(dtype), lanes(dtype.bitwidth // 8))
+
+    def load_one(pointer: Value) -> Value:
+        return load(builder, vector, pointer)
+
+    return vector, ir.Constant(vector, [0.0] * vector.count), load_one
+
+
+def itemsize(vector: Any) -> int:
+    """Bytes of an element of a vector type."""
+    if isinstance(vector.element, ir.IntType):
+        return int(vector.element.width // 8)
+    return 8 if isinstance(vector.element, ir.DoubleType) else 4
+
+
+# ------------------------------------------------------------------------------------------- loads and stores
+
+
+def load(builder: Any, vector: Any, pointer: Value) -> Value:
+    """A whole vector of a type; it may begin at any element."""
+    value = builder.load(builder.bitcast(pointer, vector.as_pointer()))
+    value.align = itemsize(vector)
+    return value
+
+
+def store(builder: Any, value: Value, pointer: Value) -> None:
+    """Write a whole vector."""
+    builder.store(value, builder.bitcast(pointer, value.type.as_pointer())).align = itemsize(value.type)
+
+
+def masked_load(builder: Any, pointer: Value, mask: Value, other: Value) -> Value:
+    """The lanes of the mask, in the others those of ``other``; the memory of these is not touched."""
+    vector = other.type
+    arguments = [builder.bitcast(pointer, vector.as_pointer()), ir.IntType(32)(itemsize(vector)), mask, other]
+    return _call(builder, f"masked.load.{_name(vector)}.p0", vector, arguments)
+
+
+def masked_store(builder: Any, value: Value, pointer: Value, mask: Value) -> None:
+    """Write the lanes of the mask; the memory of the others is not touched."""
+    vector = value.type
+    arguments = [value, builder.bitcast(pointer, vector.as_pointer()), ir.IntType(32)(itemsize(vector)), mask]
+    _call(builder, f"masked.store.{_name(vector)}.p0", ir.VoidType(), arguments)
+
+
+def _call(builder: Any, name: str, returns: Any, arguments: list[Value]) -> Value:
+    kind = ir.FunctionType(returns, [argument.type for argument in arguments])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}"), arguments)
+
+
+def _name(vector: Any) -> str:
+    letter = "i" if isinstance(vector.element, ir.IntType) else "f"
+    return f"v{vector.count}{letter}{8 * itemsize(vector)}"
+
+
+def stack_memory(size: int) -> Any:
+    """An intrinsic without arguments: a pointer to ``size`` bytes that live as long as the calling function.
+
+    An allocation inside a kernel takes 60 ns, as much as the smallest tile of a convolution.
+    """
+
+    @intrinsic
+    def memory(typing_context):
+        def generate(context, builder, signature, arguments):
+            # not cgutils.alloca_once: that fills with zeros by one store of all bytes, over which LLVM sat for 5 s
+            with builder.goto_entry_block():
+                block = builder.alloca(ir.ArrayType(ir.IntType(8), size))
+            block.align = 64
+            return builder.bitcast(block, cgutils.voidptr_t)
+
+        return types.voidptr(), generate
+
+    return memory
+
+
+# --------------------------------------------------------------------------------------- arithmetic and masks
+
+
+def multiply_add(builder: Any, a: Value, b: Value, c: Value) -> Value:
+    """a * b + c of vectors: one instruction where the CPU has it, else two; llvm.fma would call the math library."""
+    return _call(builder, f"fmuladd.{_name(a.type)}", a.type, [a, b, c])
+
+
+def masks_between(builder: Any, width: int, count: int, first: Value, last: Value) -> list[Value]:
+    """Masks for ``count`` vectors of ``width`` lanes, numbered through: true where first <= lane < last."""
+    i32, i64 = ir.IntType(32), ir.IntType(64)
+
+    def in_every_lane(number: Value) -> Value:
+        least, most = i64(0), i64(count * width)
+        number = builder.select(builder.icmp_signed("<", number, least), least, number)
+        number = builder.select(builder.icmp_signed(">", number, most), most, number)
+        return repeated(builder, ir.VectorType(i32, width), builder.trunc(number, i32))
+
+    first, last = in_every_lane(first), in_every_lane(last)
+    masks = []
+    for part in range(count):
+        lane = numbers(range(part * width, (part + 1) * width))
+        masks.append(builder.and_(builder.icmp_signed(">=", lane, first), builder.icmp_signed("<", lane, last)))
+    return masks
+
+
+# ------------------------------------------------------------------------------------------------- shuffles
+
+
+def numbers(values: Iterable[int], bits: int = 32) -> Value:
+    """A vector of constant integers."""
+    values = list(values)
+    return ir.Constant(ir.VectorType(ir.IntType(bits), len(values)), values)
+
+
+def shuffled(builder: Any, a: Value, b: Value, order: Iterable[int]) -> Value:
+    """The vector of the lanes that ``order`` lists, those of b numbered on from a's."""
+    return builder.shuffle_vector(a, b, numbers(order))
+
+
+def repeated(builder: Any, vector: Any, value: Value) -> Value:
+    """The vector that has ``value`` in every lane."""
+    undefined = ir.Constant(vector, ir.Undefined)
+    return shuffled(builder, builder.insert_element(undefined, value, ir.IntType(32)(0)), undefined, [0] * vector.count)
+
+
+def every_second(builder: Any, low: Value, high: Value) -> Value:
+    """The even lanes of two vectors."""
+    return shuffled(builder, low, high, range(0, 2 * low.type.count, 2))
+
+
+def interleaved(builder: Any, vectors: list[Value]) -> list[Value]:
+    """The elements of 2 or 4 vectors in turn, as as many vectors."""
+    if len(vectors) == 4:
+        first, second = interleaved(builder, vectors[::2]), interleaved(builder, vectors[1::2])
+        return [part for pair in zip(first, second, strict=True) for part in interleaved(builder, list(pair))]
+    count = vectors[0].type.count
+    order = [lane for pair in zip(range(count), range(count, 2 * count), strict=True) for lane in pair]
+    return [shuffled(builder, *vectors, half) for half in (order[:count], order[count:])]

@@ -150,25 +150,24 @@ def _transpose_weights(out, w, places, groups, inputs, outputs, size):
 
 
 @kernel
-def _convolve(out, x, buffer, w, bias, offsets, tiles, phases, numbers, shifts_y, shifts_x, images, groups, height,
-              width):  # fmt: skip
+def _convolve(out, x, source, w, bias, offsets, tiles, phases, numbers, shifts_y, shifts_x, copies, images, groups,
+              height, width):  # fmt: skip
     # An iteration owns one tile of pixels for up to CHANNELS output channels of one group of one image.
     # Within it ``block`` kernel elements at a time pass all those channels, while the inputs they read stay in L1.
-    # Returns how many tiles came out infinite or NaN; an empty buffer has the images used as they are.
+    # Returns how many tiles came out infinite or NaN.  The source is the padded copy, to be made, or x once more: as one
+    # variable that is either, numba may take it in the parallel build for an array of x's size (seen in blocked.py).
     rows, pitch, _, _, _, _, step_y, step_x, line, block = _numbers(numbers, 0)
     channels, out_channels = x.size // (images * height * width), bias.size
     per_group = out_channels // groups
     chunks = (per_group + CHANNELS - 1) // CHANNELS
-    taps, plane, source, channel_size = offsets.size, out.size // (images * out_channels), x, height * width
-    if buffer.size > 0:
-        phase_size = rows * pitch
-        channel_size = shifts_y.size * shifts_x.size * phase_size
+    taps, plane, phase_size = offsets.size, out.size // (images * out_channels), rows * pitch
+    channel_size = shifts_y.size * shifts_x.size * phase_size
+    if copies:
         for nc in prange(images * channels):
-            copy_channel(buffer, nc * channel_size, phase_size, x, nc * height * width, height, width, numbers,
+            copy_channel(source, nc * channel_size, phase_size, x, nc * height * width, height, width, numbers,
                          shifts_y, shifts_x)  # fmt: skip
-        for i in range(images * channels * channel_size, buffer.size):
-            buffer[i] = 0
-        source = buffer
+        for i in range(images * channels * channel_size, source.size):
+            source[i] = 0
     image_size, bad = channels * channel_size, 0
     for task in prange(images * groups * chunks * tiles.shape[0]):
         chunk = task // tiles.shape[0] % chunks
@@ -243,13 +242,13 @@ def run(out, input, weights, bias, plan, g, transposed):
     """Convolve by plan, all arrays flat; whether every value is finite (else perhaps not)."""
     side = sides(g, transposed)
     if not plan.covered:
-        _fill(out.size)(out, bias, side.out_height * side.out_width)
+        fill(out, bias, side.out_height * side.out_width)
     # padded copies of as many images at a time as BUFFER_BYTES hold; the last tile may reach beyond
     image_size, together = 0, g.batch
     if plan.copies:
         image_size = plan.image_size(side.channels)
         together = max(1, min(g.batch, BUFFER_BYTES // max(1, image_size * out.itemsize)))
-    buffer = np.empty(together * image_size + VECTORS * lanes(out.itemsize) if plan.copies else 0, out.dtype)
+    buffer = np.empty(together * image_size + VECTORS * lanes(out.itemsize), out.dtype) if plan.copies else None
     # One row of weights cannot use the micro-kernel's registers (3 times slower); long sums need its partial sums.
     one = side.out_channels == g.groups and plan.offsets.size <= LONGEST_SUM
     finite, per_input, per_output = True, input.size // g.batch, out.size // g.batch
@@ -262,10 +261,15 @@ def run(out, input, weights, bias, plan, g, transposed):
     return finite
 
 
+def fill(out, bias, plane):
+    """Every output is its channel's bias."""
+    _fill(out.size)(out, bias, plane)
+
+
 def _tiles(out, input, buffer, weights, bias, plan, groups, images, side):
     bad = _convolve(images * bias.size * plan.work // 8)(
-        out, input, buffer, weights, bias, plan.offsets, plan.tiles, plan.phases, plan.numbers, plan.y.shifts,
-        plan.x.shifts, images, groups, side.height, side.width,
+        out, input, buffer if plan.copies else input, weights, bias, plan.offsets, plan.tiles, plan.phases,
+        plan.numbers, plan.y.shifts, plan.x.shifts, plan.copies, images, groups, side.height, side.width,
     )  # fmt: skip
     return bad == 0
 

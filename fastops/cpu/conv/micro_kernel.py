@@ -8,13 +8,18 @@ Products, for the convolution itself, over kernel elements k; its pixels i are v
 
     sums[r, i] (+)= sum over k in [k0, k1) of weights[r, k] * x[start + offsets[k] + i]
 
+Pixels, where pixels are few or far apart: the weights are vectors, of output channels c, and pixels q are broadcast:
+
+    sums[q, c] (+)= sum over k in [k0, k1) of x[starts[q] + offsets[k]] * weights[k, c]
+
 Dots, for the gradient of the weights, over pixels i; DOT_ROWS by DOT_ELEMENTS vectors that are added up at the end:
 
     totals[r, k] += sum over i of maps[r, i] * x[start + offsets[k] + i]
 
-Either sum is made apart and then added, so that rounding does not grow with the whole length of the sum.
+Each sum is made apart and then added, so that rounding does not grow with the whole length of the sum.
 """
 
+from collections.abc import Iterable
 from itertools import product
 from typing import Any
 
@@ -25,13 +30,19 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..._jit import VECTOR_REGISTERS, routine
-from ..simd.emit import array_data, multiply_add, repeated, store, vector_of
+from ..simd.emit import array_data, load, multiply_add, repeated, store, vector_of
 
 # ROWS * VECTORS accumulators, VECTORS inputs and a weight have to fit the registers.  Measured on one AVX-512 core of
 # 255 GFLOP/s: 8 x 3 253, 4 x 6 252, 6 x 4 248, 7 x 4 206 (it spills).
 ROWS = 8 if VECTOR_REGISTERS >= 32 else 4
 VECTORS = 3
 HEIGHTS = (ROWS, *(rows for rows in (6, 4, 2, 1) if rows < ROWS))  # of the tiles that what is left is made of
+
+# Pixels by vectors of output channels; a pointer for each pixel has to fit the general registers.
+PIXELS = {1: 14, 2: 12, 3: 8, 4: 6} if VECTOR_REGISTERS >= 32 else {1: 10, 2: 6, 3: 4}
+PIXEL_VECTORS = max(PIXELS)
+PIXEL_HEIGHTS = {v: (most, *(rows for rows in (8, 4, 2, 1) if rows < most)) for v, most in PIXELS.items()}
+
 DOT_ROWS, DOT_ELEMENTS = (4, 6) if VECTOR_REGISTERS >= 32 else (2, 4)
 
 
@@ -59,53 +70,103 @@ def _loop(builder: Any, first: Any, last: Any, step: int, zero: Any, count: int,
     return totals
 
 
-def _emit_products(context: Any, builder: Any, signature: Any, arguments: Any, rows: int, vectors: int) -> None:
-    """Emit the products of ``rows`` rows by ``vectors`` vectors."""
-    sums, sums_start, sums_pitch, weights, row, pitch, x, start, offsets, k0, k1, adds = arguments
-    dtype, i64 = signature.dtype, ir.IntType(64)
-    vector, zero, load = vector_of(context, builder, dtype)
-    weight_rows = [builder.gep(weights, [builder.add(row, builder.mul(pitch, i64(r)))]) for r in range(rows)]
-    x = builder.gep(x, [start])
+def _emit_tile(builder: Any, vector: Any, zero: Any, rows: int, vectors: int, sums: Any, pitch: Any, ends: Any,
+               operands: Any) -> None:  # fmt: skip
+    """Emit a tile of ``rows`` rows of sums, ``pitch`` apart, by ``vectors`` vectors: sum over k of number * vector.
+
+    ``ends`` are (k0, k1, adds); operands(k) gives the pointers to the number of each row and to the vectors.
+    """
+    i64, (k0, k1, adds) = ir.IntType(64), ends
 
     def body(k, accumulators):
-        pixels = builder.gep(x, [builder.load(builder.gep(offsets, [k]))])
-        inputs = [load(builder.gep(pixels, [i64(v * vector.count)])) for v in range(vectors)]
+        numbers, source = operands(k)
+        inputs = [load(builder, vector, builder.gep(source, [i64(v * vector.count)])) for v in range(vectors)]
         updated = []
         for r in range(rows):
-            weight = repeated(builder, vector, builder.load(builder.gep(weight_rows[r], [k])))
+            number = repeated(builder, vector, builder.load(numbers[r]))
             for v in range(vectors):
-                updated.append(multiply_add(builder, weight, inputs[v], accumulators[r * vectors + v]))
+                updated.append(multiply_add(builder, number, inputs[v], accumulators[r * vectors + v]))
         return updated
 
     totals = _loop(builder, k0, k1, 1, zero, rows * vectors, body)
-    sums = builder.gep(sums, [sums_start])
     for r in range(rows):
         for v in range(vectors):
-            to = builder.gep(sums, [builder.add(builder.mul(sums_pitch, i64(r)), i64(v * vector.count))])
+            to = builder.gep(sums, [builder.add(builder.mul(pitch, i64(r)), i64(v * vector.count))])
             value = totals[r * vectors + v]
-            store(builder, builder.select(adds, builder.fadd(load(to), value), value), to)
+            store(builder, builder.select(adds, builder.fadd(load(builder, vector, to), value), value), to)
+
+
+def _ladder(builder: Any, rows: Any, vectors: Any, tiles: Iterable[tuple[int, int]], emit: Any) -> None:
+    """Emit ``tiles``, pairs of rows and vectors, by emit(rows, vectors), and the choice among them."""
+    i64, done = ir.IntType(64), builder.append_basic_block("done")
+    ladder = builder.switch(builder.add(builder.shl(rows, i64(8)), vectors), done)
+    for height, count in tiles:
+        tile = builder.append_basic_block(f"tile.{height}x{count}")
+        ladder.add_case(i64((height << 8) + count), tile)
+        builder.position_at_end(tile)
+        emit(height, count)
+        builder.branch(done)
+    builder.position_at_end(done)
 
 
 @intrinsic
 def _product_tile(typing_context, rows, vectors, sums, at, sums_pitch, weights, row, pitch, x, start, offsets, k0, k1,
                   adds):  # fmt: skip
-    """The products of ``rows`` rows, one of HEIGHTS, by up to VECTORS vectors: a tile of the ladder for each pair."""
+    """The products of ``rows`` rows of weights, one of HEIGHTS, with up to VECTORS vectors of pixels."""
     arguments = (rows, vectors, sums, at, sums_pitch, weights, row, pitch, x, start, offsets, k0, k1, adds)
 
     def generate(context, builder, signature, arguments):
-        rows, vectors, *rest = arguments
-        for array in (0, 3, 6, 8):
-            rest[array] = array_data(context, builder, signature.args[2 + array], rest[array])
-        i64, done = ir.IntType(64), builder.append_basic_block("done")
-        which = builder.add(builder.mul(rows, i64(VECTORS + 1)), vectors)
-        ladder = builder.switch(which, done)
-        for height, count in product(HEIGHTS, range(1, VECTORS + 1)):
-            tile = builder.append_basic_block(f"tile.{height}x{count}")
-            ladder.add_case(i64(height * (VECTORS + 1) + count), tile)
-            builder.position_at_end(tile)
-            _emit_products(context, builder, signature.args[8], rest, height, count)
-            builder.branch(done)
-        builder.position_at_end(done)
+        rows, vectors, sums, at, sums_pitch, weights, row, pitch, x, start, offsets, *ends = arguments
+        sums, weights, x, offsets = (
+            array_data(context, builder, signature.args[i], arguments[i]) for i in (2, 5, 8, 10)
+        )  # fmt: skip
+        vector, zero, _ = vector_of(context, builder, signature.args[8].dtype)
+        sums, x, i64 = builder.gep(sums, [at]), builder.gep(x, [start]), ir.IntType(64)
+        weights = builder.gep(weights, [row])
+
+        def emit(height, count):
+            of_rows = [builder.gep(weights, [builder.mul(pitch, i64(r))]) for r in range(height)]
+
+            def operands(k):
+                pixels = builder.gep(x, [builder.load(builder.gep(offsets, [k]))])
+                return [builder.gep(row, [k]) for row in of_rows], pixels
+
+            _emit_tile(builder, vector, zero, height, count, sums, sums_pitch, ends, operands)
+
+        _ladder(builder, rows, vectors, product(HEIGHTS, range(1, VECTORS + 1)), emit)
+        return context.get_dummy_value()
+
+    return types.void(*arguments), generate
+
+
+@intrinsic
+def add_pixels(typing_context, rows, vectors, sums, at, weights, row, x, starts, offsets, k0, k1, adds):
+    """The products of ``rows`` pixels, one of PIXEL_HEIGHTS[vectors], with up to PIXEL_VECTORS vectors of weights.
+
+    Sums and weights are rows of so many vectors, one after the other.
+    """
+    arguments = (rows, vectors, sums, at, weights, row, x, starts, offsets, k0, k1, adds)
+
+    def generate(context, builder, signature, arguments):
+        rows, vectors, sums, at, weights, row, x, starts, offsets, *ends = arguments
+        sums, weights, x, starts, offsets = (
+            array_data(context, builder, signature.args[i], arguments[i]) for i in (2, 4, 6, 7, 8)
+        )  # fmt: skip
+        vector, zero, _ = vector_of(context, builder, signature.args[6].dtype)
+        sums, weights, i64 = builder.gep(sums, [at]), builder.gep(weights, [row]), ir.IntType(64)
+
+        def emit(height, count):
+            pixels = [builder.gep(x, [builder.load(builder.gep(starts, [i64(q)]))]) for q in range(height)]
+            pitch = i64(count * vector.count)
+
+            def operands(k):
+                offset = builder.load(builder.gep(offsets, [k]))
+                return [builder.gep(pixel, [offset]) for pixel in pixels], builder.gep(weights, [builder.mul(k, pitch)])
+
+            _emit_tile(builder, vector, zero, height, count, sums, pitch, ends, operands)
+
+        tiles = [(height, count) for count, heights in PIXEL_HEIGHTS.items() for height in heights]
+        _ladder(builder, rows, vectors, tiles, emit)
         return context.get_dummy_value()
 
     return types.void(*arguments), generate
@@ -125,7 +186,7 @@ def _dot_tile(rows: int, elements: int) -> Any:
             array_data(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 6, 8)
         )  # fmt: skip
         dtype, i64 = signature.args[6].dtype, ir.IntType(64)
-        vector, zero, load = vector_of(context, builder, dtype)
+        vector, zero, load_one = vector_of(context, builder, dtype)
         total_type = ir.DoubleType()
         reduce = cgutils.get_or_insert_function(
             builder.module,
@@ -140,10 +201,10 @@ def _dot_tile(rows: int, elements: int) -> Any:
         x_rows = [builder.gep(x, [place]) for place in places]
 
         def body(i, accumulators):
-            inputs = [load(builder.gep(x_row, [i])) for x_row in x_rows]
+            inputs = [load_one(builder.gep(x_row, [i])) for x_row in x_rows]
             updated = []
             for r in range(rows):
-                value = load(builder.gep(map_rows[r], [i]))
+                value = load_one(builder.gep(map_rows[r], [i]))
                 for e in range(elements):
                     updated.append(multiply_add(builder, value, inputs[e], accumulators[r * elements + e]))
             return updated

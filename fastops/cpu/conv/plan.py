@@ -227,7 +227,7 @@ def conv_transpose2d_plan(g: Any, itemsize: int) -> Plan:
     y, x = (_axis_transposed(*axis) for axis in zip(output, kernel, stride, pad, dilation, strict=True))
     place, channel = _places(y, x).reshape(-1), channel_size(y, x)
     made_y, made_x = (
-        _phases(*axis) for axis in zip(output, kernel, stride, pad, dilation, strict=True)
+        output_phases(*axis) for axis in zip(output, kernel, stride, pad, dilation, strict=True)
     )  # fmt: skip
     as_it_is = _as_it_is(y, size[0]) and _as_it_is(x, size[1])
     offsets: list[Integers] = []
@@ -261,7 +261,9 @@ def _pixels(tiles: Integers) -> int:
     return int(tiles[:, Tile._fields.index("pixels")].sum())
 
 
-def _phases(outputs: int, kernel: int, stride: int, pad: int, dilation: int) -> list[tuple[Integers, int, int, int]]:
+def output_phases(
+    outputs: int, kernel: int, stride: int, pad: int, dilation: int
+) -> list[tuple[Integers, int, int, int]]:
     """Of each phase along one axis: its kernel rows, its first output, that output's q from the smallest, how many."""
     which = np.arange(kernel) * dilation % stride
     made = []

@@ -159,6 +159,7 @@ def interleaved(builder: Any, vectors: list[Value]) -> list[Value]:
     if len(vectors) == 4:
         first, second = interleaved(builder, vectors[::2]), interleaved(builder, vectors[1::2])
         return [part for pair in zip(first, second, strict=True) for part in interleaved(builder, list(pair))]
-    count = vectors[0].type.count
+    low, high = vectors
+    count = low.type.count
     order = [lane for pair in zip(range(count), range(count, 2 * count), strict=True) for lane in pair]
-    return [shuffled(builder, *vectors, half) for half in (order[:count], order[count:])]
+    return [shuffled(builder, low, high, half) for half in (order[:count], order[count:])]

@@ -382,7 +382,7 @@ def _shuffle(order: Any) -> Any:
     @intrinsic
     def shuffle(typing_context, a, b):
         def generate(context, builder, sig, args):
-            return emit.shuffled(builder, *args, order(a.lanes))
+            return emit.shuffled(builder, args[0], args[1], order(a.lanes))
 
         return a(a, b), generate
 

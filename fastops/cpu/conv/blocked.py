@@ -1,0 +1,264 @@
+"""The blocked convolution: output channels in vectors, pixels one by one.  For every geometry.
+
+    out[oc, q] = sum over k = (ic, ky, kx) of weight[oc, k] * input[start[q] + offset[k]]
+
+as the direct convolution has it, but with a vector of output channels where that has a vector of pixels: a tile is
+any few pixels, from the end of one row and the start of the next or from two images, so that no lane is empty on
+maps of 7 x 7, a stride costs nothing, and a first layer of 3 channels is like any other.  The input stays as it is,
+(N, C, H, W), zero-padded where the kernel reaches beyond it; the weights are packed in the order in which they are
+read, which layers in evaluation do once; the sums of a task are turned into (channels, pixels) when they are complete.
+Source of the tile: Georganas et al., arXiv 1808.05567, whose activations are in blocks of channels, too.
+"""
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import carray, prange, types
+from numba.extending import intrinsic
+
+from ..._jit import VECTOR_BYTES, index, kernel, routine, thread_count
+from ..simd.emit import (
+    array_data,
+    interleaved,
+    lanes,
+    load,
+    masked_store,
+    masks_between,
+    repeated,
+    stack_memory,
+    store,
+    vector_of,
+)
+from ..simd.values import fields
+from .blocked_plan import SUMS_BYTES, Phase, blocked_plan, chunks_of
+from .copy import copy_channel
+from .direct import BUFFER_BYTES, fill
+from .exact import not_finite
+from .micro_kernel import PIXEL_HEIGHTS, PIXEL_VECTORS, PIXELS, add_pixels
+from .outcome import Outcome
+from .plan import LONGEST_SUM, Layout, sides
+
+PACKED = 16  # products packed at a time: a line of the weights is used whole
+
+# ------------------------------------------------------------------------------------------------ routines
+
+_MOST = SUMS_BYTES // (PIXEL_VECTORS * VECTOR_BYTES)  # pixels of a task
+_sums_of_a_task = stack_memory(SUMS_BYTES + VECTOR_BYTES // 4 * PIXEL_VECTORS * VECTOR_BYTES)
+_starts_of_a_task = stack_memory((_MOST + max(PIXELS.values())) * 8)
+_layout, _phase, _chunk, _pair = fields(len(Layout._fields)), fields(len(Phase._fields)), fields(3), fields(2)
+
+# For so many vectors of channels, the tile of least height that so many pixels fit into.
+_HEIGHT = np.array(
+    [
+        [min([height for height in PIXEL_HEIGHTS.get(count, (1,)) if height >= rest], default=PIXELS.get(count, 1))
+         for rest in range(max(PIXELS.values()) + 1)]
+        for count in range(PIXEL_VECTORS + 1)
+    ]
+)  # fmt: skip
+
+
+def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
+    """The columns of a square of vectors, in log2 steps: each interleaves the vectors of two halves."""
+    count = len(rows)
+    while count > 1:
+        count //= 2
+        half = len(rows) // 2
+        rows = [part for low, high in zip(rows[:half], rows[half:], strict=True)
+                for part in interleaved(builder, [low, high])]  # fmt: skip
+    return rows
+
+
+def _block_writer(step: int) -> Any:
+    """The intrinsic that writes a square of sums, pixels by channels, to rows of pixels, every ``step``-th (1 or 2).
+
+    out[to + c * plane + q * step] = sums[at + q * pitch + c] + bias[oc + c] for c < channels, q < pixels.
+    """
+
+    @intrinsic
+    def write_block(typing_context, out, to, plane, sums, at, pitch, bias, oc, channels, pixels):
+        return types.void(out, to, plane, sums, at, pitch, bias, oc, channels, pixels), generate
+
+    def generate(context, builder, signature, arguments):
+        out, to, plane, sums, at, pitch, bias, oc, channels, pixels = arguments
+        out, sums, bias = (array_data(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 6))
+        i64, (vector, _, _) = ir.IntType(64), vector_of(context, builder, signature.args[0].dtype)
+        count = vector.count
+        out, sums, bias = builder.gep(out, [to]), builder.gep(sums, [at]), builder.gep(bias, [oc])
+        rows = [load(builder, vector, builder.gep(sums, [builder.mul(pitch, i64(q))])) for q in range(count)]
+        columns = _transposed(builder, rows)
+        targets = [builder.gep(out, [builder.mul(plane, i64(c))]) for c in range(count)]
+
+        def values(c):
+            more = builder.load(builder.gep(bias, [i64(c)]))
+            value = builder.fadd(columns[c], repeated(builder, vector, more))
+            return [value] if step == 1 else interleaved(builder, [value, value])
+
+        full = builder.icmp_signed(">=", builder.select(builder.icmp_signed("<", channels, pixels), channels, pixels),
+                                   i64(count))  # fmt: skip
+        (mask,) = masks_between(builder, count, 1, i64(0), pixels)
+        nothing = ir.Constant(mask.type, None)
+        masks = [mask] if step == 1 else interleaved(builder, [mask, nothing])
+        with builder.if_else(full) as (whole, part):
+            with whole:
+                for c in range(count):
+                    for i, value in enumerate(values(c)):
+                        if step == 1:
+                            store(builder, value, targets[c])
+                        else:
+                            masked_store(builder, value, builder.gep(targets[c], [i64(i * count)]), masks[i])
+            with part:
+                for c in range(count):
+                    with builder.if_then(builder.icmp_signed("<", i64(c), channels)):
+                        for i, value in enumerate(values(c)):
+                            masked_store(builder, value, builder.gep(targets[c], [i64(i * count)]), masks[i])
+        return context.get_dummy_value()
+
+    return write_block
+
+
+_write_block, _write_block_of_step_2 = _block_writer(1), _block_writer(2)
+
+
+@routine
+def _write(out, to, plane, sums, at, pitch, bias, oc, channels, pixels, step):
+    """The same for any step and any number of channels and pixels."""
+    width = lanes(out.itemsize)
+    if VECTOR_BYTES > 16 and step <= 2:  # without AVX masks are branches
+        for q in range(0, pixels, width):
+            for c in range(0, channels, width):
+                if step == 1:
+                    _write_block(out, to + c * plane + q, plane, sums, at + q * pitch + c, pitch, bias, oc + c,
+                                 channels - c, pixels - q)  # fmt: skip
+                else:
+                    _write_block_of_step_2(out, to + c * plane + 2 * q, plane, sums, at + q * pitch + c, pitch, bias,
+                                           oc + c, channels - c, pixels - q)  # fmt: skip
+    else:
+        for c in range(channels):
+            for q in range(pixels):
+                out[index(to + c * plane + q * step)] = sums[index(at + q * pitch + c)] + bias[oc + c]
+
+
+# ------------------------------------------------------------------------------------------------- kernels
+
+
+@kernel
+def _pack(packed, w, places, step, edges, groups, filters):
+    # The weights of a group, from one output channel to the next ``step`` apart, become blocks of vectors of output
+    # channels, (product, channel); channels that fill the last vector up are 0.  An iteration owns a block.
+    width, count, blocks = lanes(w.itemsize), places.size, edges.size - 1
+    inputs = w.size // groups
+    for task in prange(groups * blocks):
+        group, block = task // blocks, task % blocks
+        v0, v1 = edges[block], edges[block + 1]
+        wide = (v1 - v0) * width
+        to = (group * edges[blocks] + v0) * width * count
+        for k0 in range(0, count, PACKED):
+            k1 = min(k0 + PACKED, count)
+            for c in range(wide):
+                oc = v0 * width + c
+                if oc < filters:
+                    at = group * inputs + oc * step
+                    for k in range(k0, k1):
+                        packed[index(to + k * wide + c)] = w[index(at + places[k])]
+                else:
+                    for k in range(k0, k1):
+                        packed[index(to + k * wide + c)] = 0
+
+
+@kernel
+def _convolve_blocked(out, x, source, w, bias, offsets, phases, chunks, edges, layout, shifts, copies, images, groups,
+                      height, width):  # fmt: skip
+    # An iteration owns the pixels of a chunk for a block of output channels of a group.
+    # Returns how many came out infinite or NaN.  The source is the padded copy, to be made, or x once more: as one
+    # variable that is either, numba took it in the parallel build for an array of x's size (seen here).
+    rows, pitch, _, _, _, _ = _layout(layout, 0)
+    channels, out_channels = x.size // (images * height * width), bias.size
+    plane, channel_size = out.size // (images * out_channels), rows * pitch
+    if copies:
+        for nc in prange(images * channels):
+            copy_channel(source, nc * channel_size, channel_size, x, nc * height * width, height, width, layout,
+                         shifts, shifts)  # fmt: skip
+    image_size, bad = channels * channel_size, 0
+    blocks, filters = edges.size - 1, out_channels // groups
+    for task in prange(groups * blocks * chunks.shape[0]):
+        which, p0, p1 = _chunk(chunks, task % chunks.shape[0])
+        block, group = task // chunks.shape[0] % blocks, task // chunks.shape[0] // blocks
+        first, last, out_rows, columns, start, step_y, step_x, to, out_y, out_x = _phase(phases, which)
+        v0, v1 = edges[block], edges[block + 1]
+        count, wide, area = v1 - v0, (v1 - v0) * lanes(out.itemsize), out_rows * columns
+        c0 = v0 * lanes(out.itemsize)
+        oc, kept = group * filters + c0, min(wide, filters - c0)
+        row = (group * edges[blocks] * lanes(out.itemsize) + c0) * offsets.size
+        most = _HEIGHT[count, _HEIGHT.shape[1] - 1]
+        starts = carray(_starts_of_a_task(), (p1 - p0 + most,), np.int64)
+        sums = carray(_sums_of_a_task(), ((p1 - p0 + most) * wide,), out.dtype)
+        n, oy, ox = p0 // area, p0 % area // columns, p0 % columns
+        origin = group * (image_size // groups) + start
+        for q in range(p1 - p0):
+            starts[index(q)] = n * image_size + origin + oy * step_y + ox * step_x
+            ox += 1
+            if ox == columns:
+                ox, oy = 0, oy + 1
+                if oy == out_rows:
+                    oy, n = 0, n + 1
+        for q in range(p1 - p0, p1 - p0 + most):  # what fills the last tile up
+            starts[index(q)] = starts[index(p1 - p0 - 1)]
+        k0 = first
+        while k0 < last or k0 == first:
+            k1 = min(k0 + LONGEST_SUM, last)
+            q = 0
+            while q < p1 - p0:
+                tall = _HEIGHT[count, min(p1 - p0 - q, most)]
+                add_pixels(tall, count, sums, q * wide, w, row, source, starts[q:], offsets, k0, k1, k0 > first)
+                q += tall
+            k0 += LONGEST_SUM
+        bad += not_finite(sums[: (p1 - p0) * wide]) != 0
+        p, whole = p0, out_x == 1 and out_y == columns
+        while p < p1:  # an image, or a row of it, at a time
+            n, i = p // area, p % area
+            oy, ox = i // columns, i % columns
+            run = min(p1 - p, area - i if whole else columns - ox)
+            _write(out, (n * out_channels + oc) * plane + to + oy * out_y + ox * out_x, plane, sums, (p - p0) * wide,
+                   wide, bias, oc, kept, run, out_x)  # fmt: skip
+            p += run
+    return bad
+
+
+# ------------------------------------------------------------------------------------------------- entries
+
+
+def convolve(out, input, weight, bias, g, transposed, kept):
+    """As __init__.py says."""
+    plan, side = blocked_plan(g, transposed, out.itemsize), sides(g, transposed)
+    packed = kept.get("blocked") if kept else None
+    if packed is None:
+        packed = _packed_weights(weight.reshape(-1), plan, g.groups, side.out_channels // g.groups)
+        if kept is not None:
+            kept["blocked"] = packed
+    out, input = out.reshape(-1), input.reshape(-1)
+    if not plan.covered:
+        fill(out, bias, side.out_height * side.out_width)
+    # padded copies of as many images at a time as BUFFER_BYTES hold
+    image_size, together = 0, g.batch
+    if plan.copies:
+        image_size = side.channels * plan.y.size * plan.x.size
+        together = max(1, min(g.batch, BUFFER_BYTES // max(1, image_size * out.itemsize)))
+    buffer = np.empty(together * image_size, out.dtype) if plan.copies else None
+    bad, per_input, per_output = 0, input.size // g.batch, out.size // g.batch
+    work = plan.products * int(plan.edges[-1]) * g.groups * lanes(out.itemsize) // 8
+    for n in range(0, g.batch, together):
+        count = min(together, g.batch - n)
+        x, y = input[n * per_input : (n + count) * per_input], out[n * per_output : (n + count) * per_output]
+        chunks = chunks_of(g, transposed, out.itemsize, count, thread_count())
+        bad += _convolve_blocked(count * work)(
+            y, x, buffer if plan.copies else x, packed, bias, plan.offsets, plan.phases, chunks, plan.edges,
+            plan.layout, plan.y.shifts, plan.copies, count, g.groups, side.height, side.width,
+        )  # fmt: skip
+    return Outcome(plan.pads, bad == 0)
+
+
+def _packed_weights(weight, plan, groups, filters):
+    packed = np.empty(groups * int(plan.edges[-1]) * lanes(weight.itemsize) * plan.offsets.size, weight.dtype)
+    _pack(packed.size)(packed, weight, plan.places, plan.step, plan.edges, groups, filters)
+    return packed

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from . import _arrays, _shapes
+from . import _arrays, _options, _shapes
 from ._arrays import AnyArray, Array, ArrayT, OtherT
-from ._shapes import Pair
+from ._options import Pair
 
 Kept = dict[Any, Array] | None
 
@@ -209,7 +209,7 @@ def conv2d_backward(
     """
     op = "conv2d_backward"
     on, go, x, w, b = _arrays.enter(op, ("bias",), grad_output=grad_output, input=input, weight=weight, bias=bias)
-    _shapes.choice(op, "precision", precision, ("exact", "fast"))
+    _options.choice(op, "precision", precision, ("exact", "fast"))
     g = _shapes.conv2d(op, x.shape, w.shape, None if b is None else b.shape, stride, padding, dilation, groups)
     _shapes.same(op, "grad_output", go.shape, g.output)
     grad_input = on.empty(x.shape, x.dtype)
@@ -270,7 +270,7 @@ def conv_transpose2d_backward(
     """
     op = "conv_transpose2d_backward"
     on, go, x, w, b = _arrays.enter(op, ("bias",), grad_output=grad_output, input=input, weight=weight, bias=bias)
-    _shapes.choice(op, "precision", precision, ("exact", "fast"))
+    _options.choice(op, "precision", precision, ("exact", "fast"))
     g = _shapes.conv_transpose2d(
         op, x.shape, w.shape, None if b is None else b.shape, stride, padding, output_padding, groups, dilation
     )
@@ -288,7 +288,7 @@ def _conv2d(
     """conv2d; ``kept``, if given, holds transformed weights from one call of a layer to the next."""
     op = "conv2d"
     on, x, w, b = _arrays.enter(op, ("bias",), input=input, weight=weight, bias=bias)
-    _shapes.choice(op, "precision", precision, ("exact", "fast"))
+    _options.choice(op, "precision", precision, ("exact", "fast"))
     g = _shapes.conv2d(op, x.shape, w.shape, None if b is None else b.shape, stride, padding, dilation, groups)
     out = _arrays.output(op, on, out, g.output, x, input, weight, bias)
     if out.size:
@@ -303,7 +303,7 @@ def _conv_transpose2d(
     """conv_transpose2d; ``kept`` as in _conv2d."""
     op = "conv_transpose2d"
     on, x, w, b = _arrays.enter(op, ("bias",), input=input, weight=weight, bias=bias)
-    _shapes.choice(op, "precision", precision, ("exact", "fast"))
+    _options.choice(op, "precision", precision, ("exact", "fast"))
     g = _shapes.conv_transpose2d(
         op, x.shape, w.shape, None if b is None else b.shape, stride, padding, output_padding, groups, dilation
     )

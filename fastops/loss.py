@@ -3,7 +3,7 @@
 from math import prod
 from typing import Any, NamedTuple
 
-from . import _arrays, _shapes
+from . import _arrays, _options, _shapes
 from ._arrays import AnyArray, Array, ArrayT, OtherT
 
 
@@ -321,9 +321,9 @@ def _cross_entropy_case(
     places = x.shape[:-1] if len(x.shape) == 1 else x.shape[:1] + x.shape[2:]
     if w is not None:
         _shapes.same(op, "weight", w.shape, (view.size,))
-    ignored = _shapes.integer(op, "ignore_index", ignore_index, -(2**63), 2**63 - 1)
-    _shapes.choice(op, "reduction", reduction, _shapes.REDUCTIONS)
-    smoothing = _shapes.number(op, "label_smoothing", label_smoothing)
+    ignored = _options.integer(op, "ignore_index", ignore_index, -(2**63), 2**63 - 1)
+    _options.choice(op, "reduction", reduction, _options.REDUCTIONS)
+    smoothing = _options.number(op, "label_smoothing", label_smoothing)
     if not 0 <= smoothing <= 1:
         raise ValueError(f"{op}: label_smoothing expects a number from 0 to 1, got {smoothing}")
     _shapes.same(op, "target", t.shape, x.shape if probabilities else places)
@@ -346,7 +346,7 @@ def _with_logits_case(op: str, logits: Array, labels: Array, reduction: Any) -> 
             raise TypeError(f"{op}: labels expects dtype {x.dtype} where one-hot or soft, got {labels.dtype}")
     if len(x.shape) != 2:
         raise ValueError(f"{op}: logits expects shape (N, C), got {x.shape}")
-    _shapes.choice(op, "reduction", reduction, _shapes.REDUCTIONS)
+    _options.choice(op, "reduction", reduction, _options.REDUCTIONS)
     _shapes.same(op, "labels", t.shape, x.shape if soft else x.shape[:1])
     view = _shapes.around(x.shape, 1)
     if not soft:
@@ -408,7 +408,7 @@ def _cross_entropy_backward(op: str, grad_output: Array | float, case: _CrossEnt
 def _mse_loss_case(op: str, input: Array, target: Array, reduction: Any, weight: Array | None) -> tuple[Any, ...]:
     """(backend, input, target, weight, shape), all arrays of the common shape."""
     on, x, t, w = _arrays.enter(op, ("weight",), input=input, target=target, weight=weight)
-    _shapes.choice(op, "reduction", reduction, _shapes.REDUCTIONS)
+    _options.choice(op, "reduction", reduction, _options.REDUCTIONS)
     shape = _shapes.broadcast(op, x.shape, t.shape)
     if w is not None:
         _shapes.same(op, "weight", w.shape, shape)

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any, Literal, overload
 
-from . import _arrays, _shapes
+from . import _arrays, _options, _shapes
 from ._arrays import AnyArray, Array, ArrayT
-from ._shapes import Pair
+from ._options import Pair
 
 
 @overload
@@ -89,7 +89,7 @@ def max_pool2d(
     op = "max_pool2d"
     on, x = _arrays.enter_one(op, "input", input)
     g = _shapes.pool2d(op, x.shape, kernel_size, stride, padding, dilation, ceil_mode)
-    with_indices = _shapes.flag(op, "return_indices", return_indices)
+    with_indices = _options.flag(op, "return_indices", return_indices)
     if with_indices and out is not None:
         raise ValueError("max_pool2d: out expects return_indices=False, got return_indices=True")
     out = _arrays.output(op, on, out, g.output, x, input)
@@ -406,10 +406,10 @@ def roi_pool_backward(
 
 def _divisor(op: str, count_include_pad: Any, divisor_override: Any) -> tuple[bool, int]:
     """(whether padding counts, the divisor or 0), checked."""
-    include_pad = _shapes.flag(op, "count_include_pad", count_include_pad)
+    include_pad = _options.flag(op, "count_include_pad", count_include_pad)
     if divisor_override is None:
         return include_pad, 0
-    divisor = _shapes.integer(op, "divisor_override", divisor_override)
+    divisor = _options.integer(op, "divisor_override", divisor_override)
     if divisor == 0:
         raise ValueError(f"{op}: divisor_override expects an int other than 0, got 0")
     return include_pad, divisor
@@ -430,7 +430,7 @@ def _roi_case(
     else:
         on, x, rois = _arrays.enter(op, input=input, boxes=boxes)
     g = _shapes.roi_pool(op, x.shape, rois.shape, output_size)
-    scale = _shapes.number(op, "spatial_scale", spatial_scale)
+    scale = _options.number(op, "spatial_scale", spatial_scale)
     if not on.is_finite_positive(scale, x.dtype):
         raise ValueError(f"{op}: spatial_scale expects a number greater than 0 and finite in {x.dtype}, got {scale}")
     bad = on.roi_pool.first_bad_box(rois, g.images)

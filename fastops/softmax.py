@@ -1,6 +1,6 @@
 """softmax, log_softmax and their gradients: what is promised."""
 
-from . import _arrays, _shapes
+from . import _arrays, _options, _shapes
 from ._arrays import AnyArray, Array, ArrayT
 
 
@@ -44,7 +44,7 @@ def softmax(input: ArrayT, dim: int, *, out: ArrayT | None = None) -> ArrayT:
     """
     op = "softmax"
     on, x = _arrays.enter_one(op, "input", input)
-    view = _shapes.around(x.shape, _shapes.dimension(op, "dim", dim, len(x.shape)))
+    view = _shapes.around(x.shape, _options.dimension(op, "dim", dim, len(x.shape)))
     out = _arrays.output(op, on, out, x.shape, x, input)
     if out.size:
         on.softmax.softmax(out, x, view)
@@ -90,7 +90,7 @@ def log_softmax(input: ArrayT, dim: int, *, out: ArrayT | None = None) -> ArrayT
     """
     op = "log_softmax"
     on, x = _arrays.enter_one(op, "input", input)
-    view = _shapes.around(x.shape, _shapes.dimension(op, "dim", dim, len(x.shape)))
+    view = _shapes.around(x.shape, _options.dimension(op, "dim", dim, len(x.shape)))
     out = _arrays.output(op, on, out, x.shape, x, input)
     if out.size:
         on.softmax.log_softmax(out, x, view)
@@ -172,7 +172,7 @@ def log_softmax_backward(grad_output: ArrayT, output: AnyArray, dim: int) -> Arr
 def _backward(op: str, grad_output: Array, output: Array, dim: int) -> Array:
     on, go, y = _arrays.enter(op, grad_output=grad_output, output=output)
     _shapes.same(op, "grad_output", go.shape, y.shape)
-    view = _shapes.around(y.shape, _shapes.dimension(op, "dim", dim, len(y.shape)))
+    view = _shapes.around(y.shape, _options.dimension(op, "dim", dim, len(y.shape)))
     grad_input = on.empty(y.shape, y.dtype)
     if grad_input.size:
         getattr(on.softmax, op)(grad_input, go, y, view)

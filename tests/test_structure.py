@@ -82,9 +82,11 @@ def may_import(module: str) -> tuple[set[str], set[str]]:
     if module == "":
         return FAMILIES | {"nn"}, set()
     if module in FAMILIES:
-        return {"_arrays", "_shapes"}, {"numpy"}
-    if module == "_shapes":
+        return {"_arrays", "_options", "_shapes"}, {"numpy"}
+    if module == "_options":
         return set(), set()
+    if module == "_shapes":
+        return {"_options"}, set()
     if module == "_arrays":
         return {"cpu", "cuda"}, {"numpy"}
     if room == "_jit":
@@ -96,7 +98,7 @@ def may_import(module: str) -> tuple[set[str], set[str]]:
         scalars = {f"cpu.{name}", "cpu.exp", "cpu.log", "cpu.loss", "cpu.softmax"}
         return scalars | every["cuda"] - {"cuda" if name else ""}, {"numpy", "numba", "llvmlite", "cupy"}
     if room == "nn":
-        return {"_arrays", "_shapes", *FAMILIES, *every["nn"]} - {"nn" if name else ""}, {"numpy"}
+        return {"_arrays", "_options", "_shapes", *FAMILIES, *every["nn"]} - {"nn" if name else ""}, {"numpy"}
     if module == "__main__":
         return {"", *every["cli"]}, set()
     if module == "cli.limits":  # which asv_bench loads, too, beside an older fastops

@@ -4,6 +4,7 @@ from typing import Any
 
 from . import _arrays, _options, _shapes
 from ._arrays import AnyArray, Array, ArrayT, OtherT
+from ._backend import Backend
 from ._options import Pair
 
 Kept = dict[Any, Array] | None
@@ -314,7 +315,7 @@ def _conv_transpose2d(
 
 
 def _parameter_gradients(
-    on: Any, weight: Array, bias: Array | None, g: _shapes.Conv2d, map: Array, image: Array, grad_output: Array
+    on: Backend, weight: Array, bias: Array | None, g: _shapes.Conv2d, map: Array, image: Array, grad_output: Array
 ) -> tuple[Array, Array | None]:
     """grad_weight, from the smaller and the larger side of the convolution, and grad_bias."""
     grad_weight = on.empty(weight.shape, weight.dtype)

@@ -4,6 +4,7 @@ from typing import Any
 
 from . import _arrays, _options, _shapes
 from ._arrays import AnyArray, Array, ArrayT
+from ._backend import Backend
 
 _OPTIONAL = ("running_mean", "running_var", "weight", "bias")
 
@@ -158,7 +159,7 @@ def batch_norm_backward(
 def _case(
     op: str, input: Array, running_mean: Any, running_var: Any, weight: Any, bias: Any, training: Any, momentum: Any,
     eps: Any,
-) -> tuple[Any, ...]:  # fmt: skip
+) -> tuple[Backend, Array, Array, Array, Array, Array, _shapes.Channels, bool, float, float]:  # fmt: skip
     """(backend, the five arrays, geometry, training, momentum, eps), checked."""
     on, x, mean, var, scale, shift = _arrays.enter(
         op, _OPTIONAL, input=input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias

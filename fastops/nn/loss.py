@@ -5,11 +5,10 @@ from .._arrays import Array
 from ..loss import (
     cross_entropy,
     cross_entropy_backward,
-    mse_loss,
-    mse_loss_backward,
     softmax_cross_entropy_with_logits,
     softmax_cross_entropy_with_logits_backward,
 )
+from ..mse_loss import mse_loss, mse_loss_backward
 from .module import Module
 
 

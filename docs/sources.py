@@ -13,7 +13,9 @@ SHARED = {"arithmetic", "check", "contiguous", "sums"}  # what many families use
 COPIES = {"cpu": "contiguous", "cuda": "_gather"}
 HEADER = ("operator", "promise", "kernels on the CPU", "kernels on CUDA", "benchmark", "tests")
 
-FAMILIES = ("conv", "pool", "norm", "elementwise", "softmax", "loss", "reshape")
+GUESTS = {"roi_pool": "pool", "mse_loss": "loss"}  # whose tests and benchmarks stand in the files of another family
+
+FAMILIES = ("conv", "pool", "roi_pool", "norm", "elementwise", "softmax", "loss", "mse_loss", "reshape")
 
 
 def tree(path: Path) -> ast.Module:
@@ -85,6 +87,7 @@ def benchmark(operator: str) -> str:
 
 def tests(family: str) -> str:
     """The test files of a family."""
+    family = GUESTS.get(family, family)
     own = f"test_gradients_{family}"
     return f"test_{family}, {own if (ROOT / 'tests' / f'{own}.py').is_file() else 'test_gradients'}"
 

@@ -18,10 +18,12 @@ from .elementwise import (
 from .loss import (
     cross_entropy,
     cross_entropy_backward,
-    mse_loss,
-    mse_loss_backward,
     softmax_cross_entropy_with_logits,
     softmax_cross_entropy_with_logits_backward,
+)
+from .mse_loss import (
+    mse_loss,
+    mse_loss_backward,
 )
 from .norm import (
     batch_norm,
@@ -32,12 +34,14 @@ from .pool import (
     avg_pool2d_backward,
     max_pool2d,
     max_pool2d_backward,
-    roi_pool,
-    roi_pool_backward,
 )
 from .reshape import (
     flatten,
     flatten_backward,
+)
+from .roi_pool import (
+    roi_pool,
+    roi_pool_backward,
 )
 from .softmax import (
     log_softmax,

@@ -10,9 +10,8 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from . import cpu
-
-Array = Any
-"""A NumPy array, or an array of another backend."""
+from ._backend import Array as Array
+from ._backend import Backend, check_float, check_integer, check_output
 
 
 class AnyArray(Protocol):
@@ -38,7 +37,7 @@ _ndarray = np.ndarray
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
-def enter(op: str, optional: tuple[str, ...] = (), /, **arrays: Array) -> tuple[Any, ...]:
+def enter(op: str, optional: tuple[str, ...] = (), /, **arrays: Array) -> tuple[Backend, *tuple[Any, ...]]:
     """(backend, array, ...) for the float arguments of an operator; those named in ``optional`` may be None.
 
     All arrays come back C-contiguous, of one kind and one dtype, float32 or float64.
@@ -55,7 +54,7 @@ def enter(op: str, optional: tuple[str, ...] = (), /, **arrays: Array) -> tuple[
         on, array = enter_one(op, name, array)
         if dtype is None:
             entered[0], first_name, dtype = on, name, array.dtype
-            numpy_dtype = dtype if on is cpu else None
+            numpy_dtype = dtype if type(array) is _ndarray else None
         elif on is not entered[0]:
             _same_kind(op, name, on, entered[0], first_name)
         if array.dtype != dtype:
@@ -64,20 +63,19 @@ def enter(op: str, optional: tuple[str, ...] = (), /, **arrays: Array) -> tuple[
     return tuple(entered)
 
 
-def enter_one(op: str, name: str, array: Array) -> tuple[Any, Array]:
+def enter_one(op: str, name: str, array: Array) -> tuple[Backend, Array]:
     """(backend, array) for one float argument; element-wise operators on small arrays have 0.3 us for their checks."""
-    if type(array) is not _ndarray:
-        if is_cuda(array):
-            on = _cuda(op, name).backend_of(op, name, array)
-            return on, on.enter(op, name, array)
-        array = _numpy(op, name, array)
-    dtype = array.dtype
-    if dtype is not _FLOAT32 and dtype is not _FLOAT64 and (dtype.char not in "fd" or not dtype.isnative):
-        raise TypeError(f"{op}: {name} expects dtype float32 or float64, got {dtype}{_hint(dtype)}")
-    return cpu, array if array.flags.carray else cpu.canonical(array)
+    if type(array) is _ndarray:
+        dtype = array.dtype
+        if dtype is not _FLOAT32 and dtype is not _FLOAT64:
+            check_float(op, name, dtype)
+        return cpu, array if array.flags.carray else cpu.enter(array)
+    on, array = backend(op, name, array)
+    check_float(op, name, on.facts(op, name, array).dtype)
+    return on, on.enter(array)
 
 
-def enter_like(op: str, name: str, array: Array, on: Any, like: Array) -> Array:
+def enter_like(op: str, name: str, array: Array, on: Backend, like: Array) -> Array:
     """A float argument of the kind and dtype of another one, ``like``, of backend ``on``."""
     got, array = enter_one(op, name, array)
     if got is not on:
@@ -86,9 +84,9 @@ def enter_like(op: str, name: str, array: Array, on: Any, like: Array) -> Array:
     return array
 
 
-def backend(op: str, name: str, array: Array) -> tuple[Any, Array]:
+def backend(op: str, name: str, array: Array) -> tuple[Backend, Array]:
     """(backend, array) for an argument of any dtype and layout."""
-    if type(array) is np.ndarray:
+    if type(array) is _ndarray:
         return cpu, array
     if is_cuda(array):
         return _cuda(op, name).backend_of(op, name, array), array
@@ -116,20 +114,13 @@ def is_float(array: Array) -> bool:
     return getattr(dtype, "kind", None) == "f" or getattr(dtype, "is_floating_point", False) is True  # NumPy's, torch's
 
 
-def integers(op: str, name: str, array: Array, on: Any, first_name: str) -> Array:
+def integers(op: str, name: str, array: Array, on: Backend, first_name: str) -> Array:
     """An integer argument, of the kind of the argument ``first_name``, as a C-contiguous int64 array."""
-    if type(array) is not np.ndarray or on is not cpu:
-        got, array = backend(op, name, array)
-        if got is not on:
-            _same_kind(op, name, got, on, first_name)
-        if on is not cpu:
-            return on.integers(op, name, array)
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"{op}: {name} expects integers (int64), got dtype {array.dtype}")
-    if array.dtype.kind == "u" and array.dtype.itemsize == 8:
-        array = np.minimum(array, np.uint64(2**63 - 1))  # too large to be a label, and so it stays
-    array = array.astype(np.int64, copy=False)
-    return array if array.flags.carray else cpu.canonical(array)
+    got, array = backend(op, name, array)
+    if got is not on:
+        _same_kind(op, name, got, on, first_name)
+    check_integer(op, name, array.dtype if type(array) is _ndarray else on.facts(op, name, array).dtype)
+    return on.integers(array)
 
 
 def same_dtype(op: str, name: str, array: Array, like: Array) -> None:
@@ -138,7 +129,7 @@ def same_dtype(op: str, name: str, array: Array, like: Array) -> None:
         raise TypeError(f"{op}: {name} expects dtype {like.dtype}, as the other arrays have, got {array.dtype}")
 
 
-def gradient_number(op: str, gradient: Any, on: Any, like: Array) -> Any:
+def gradient_number(op: str, gradient: Any, on: Backend, like: Array) -> Any:
     """grad_output of a loss that reduces: a number, a NumPy scalar or a 0-d array of ``like``'s dtype.
 
     A float, or what the backend ``on`` takes for one.
@@ -150,7 +141,7 @@ def gradient_number(op: str, gradient: Any, on: Any, like: Array) -> Any:
             return float(gradient)
         except OverflowError:
             raise ValueError(f"{op}: grad_output expects a number that a float can hold, got a larger int") from None
-    if on is not cpu and type(gradient) is np.ndarray and gradient.shape == ():
+    if on is not cpu and type(gradient) is _ndarray and gradient.shape == ():
         return float(enter_one(op, "grad_output", gradient)[1])  # a number of the host is one everywhere
     array = enter_like(op, "grad_output", gradient, on, like)
     if array.shape != ():
@@ -161,7 +152,7 @@ def gradient_number(op: str, gradient: Any, on: Any, like: Array) -> Any:
 
 
 def output(
-    op: str, on: Any, out: Array | None, shape: tuple[int, ...], like: Array, *inputs: Array, may_be: Array = None
+    op: str, on: Backend, out: Array | None, shape: tuple[int, ...], like: Array, *inputs: Array, may_be: Array = None
 ) -> Array:
     """``out``, checked, or a new array of ``shape`` and ``like``'s dtype.
 
@@ -169,22 +160,13 @@ def output(
     """
     if out is None:
         return on.empty(shape, like.dtype)
-    if on is not cpu or type(out) is not np.ndarray:
-        got, out = backend(op, "out", out)
-        if got is not on:
-            _same_kind(op, "out", got, on, "input")
-        if on is not cpu:
-            return on.output(op, out, shape, like.dtype, inputs, may_be)
-    if out.dtype != like.dtype:
-        raise TypeError(f"{op}: out expects dtype {like.dtype}, got {out.dtype}")
-    if out.shape != shape:
-        raise ValueError(f"{op}: out expects shape {shape}, got {out.shape}")
-    if not out.flags.carray:
-        wrong = "not C-contiguous" if not out.flags.c_contiguous else "read-only" if out.flags.aligned else "unaligned"
-        raise ValueError(f"{op}: out expects a writable C-contiguous array, got one that is {wrong}")
-    for array in inputs:
-        if array is not None and _overlap(out, array) and not (array is may_be and _is(out, array)):
-            raise ValueError(f"{op}: out expects memory of its own, got an array that overlaps an input")
+    got, out = backend(op, "out", out)
+    if got is not on:
+        _same_kind(op, "out", got, on, "input")
+    if not (type(out) is _ndarray and out.dtype is like.dtype and out.shape == shape and out.flags.carray):
+        check_output(op, on.facts(op, "out", out), shape, like.dtype)
+    if on.overlaps(out, inputs, may_be):
+        raise ValueError(f"{op}: out expects memory of its own, got an array that overlaps an input")
     return out
 
 
@@ -220,25 +202,7 @@ def _cuda(op: str, name: str) -> ModuleType:
     return cuda
 
 
-def _same_kind(op: str, name: str, got: Any, on: Any, first_name: str | None) -> None:
+def _same_kind(op: str, name: str, got: Backend, on: Backend, first_name: str | None) -> None:
     """Refuse an argument of another kind or device than the first one's."""
-    if got is cpu or on is cpu or not got.place.same(on.place):
-        kinds = ["a NumPy array" if each is cpu else str(each) for each in (on, got)]
-        raise TypeError(f"{op}: {name} expects {kinds[0]}, as {first_name} is, got {kinds[1]}")
-
-
-def _hint(dtype: np.dtype[Any]) -> str:
-    return "; convert it with .astype(numpy.float32)" if dtype.kind in "biuf" else ""
-
-
-def _overlap(a: np.ndarray[Any, Any], b: Array) -> bool:
-    if not isinstance(b, np.ndarray) or not np.may_share_memory(a, b):
-        return False
-    try:
-        return np.shares_memory(a, b, max_work=10_000)  # type: ignore[arg-type]
-    except np.exceptions.TooHardError:
-        return True
-
-
-def _is(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
-    return a.ctypes.data == b.ctypes.data and a.shape == b.shape and a.strides == b.strides
+    if got.kind != on.kind:
+        raise TypeError(f"{op}: {name} expects {on.kind}, as {first_name} is, got {got.kind}")

@@ -1,27 +1,16 @@
-"""Sizes: pairs, dimensions, output sizes and paddings, as plain integers.  Every error here is a ValueError.
+"""Sizes: output sizes, paddings and broadcast shapes, as plain integers.  Every error here is a ValueError.
 
 A size law answers with a NamedTuple of ints, the geometry, which serves every backend, forward and backward.
 """
 
 import functools
-import operator as _operator
 from collections.abc import Sequence
-from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
 
+from ._options import LARGEST, choice, dimension, flag, integer, pair
+
 Shape = tuple[int, ...]
-
-Pair = int | Sequence[int]
-"""An argument for height and width: an int for both, or two ints."""
-
-REDUCTIONS = ("none", "mean", "sum")
-
-LARGEST = 2**31 - 1
-"""The largest size, stride, padding or dilation: sums and products of two of them fit in 64 bits."""
-
-
-# -------------------------------------------------------------------------------------------------- options
 
 
 def _remembered(law: Any) -> Any:
@@ -41,92 +30,6 @@ def _remembered(law: Any) -> Any:
         return remembering(op, input, *options)
 
     return remembered
-
-
-def integer(op: str, name: str, value: Any, least: int = -LARGEST, most: int = LARGEST) -> int:
-    """An int (Python's or NumPy's, not a bool) from ``least`` to ``most``."""
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        number = _operator.index(value)
-    except TypeError:
-        raise ValueError(f"{op}: {name} expects an int, got {told(value)}") from None
-    if not least <= number <= most:
-        expected = f"an int of at least {least}" if number < least else f"an int of at most {most}"
-        raise ValueError(f"{op}: {name} expects {expected}, got {told(number)}")
-    return number
-
-
-def pair(op: str, name: str, value: Any, least: int) -> tuple[int, int]:
-    """(height, width) from an int or a sequence of two."""
-    if isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray)):
-        if len(value) != 2:
-            raise ValueError(f"{op}: {name} expects an int or two ints, got {len(value)} values: {told(value)}")
-        return integer(op, name, value[0], least), integer(op, name, value[1], least)
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        _operator.index(value)
-    except TypeError:
-        raise ValueError(f"{op}: {name} expects an int or two ints, got {told(value)}") from None
-    both = integer(op, name, value, least)
-    return both, both
-
-
-def flag(op: str, name: str, value: Any) -> bool:
-    """True or False, and nothing that merely counts as such."""
-    if value is True or value is False:
-        return value
-    if type(value).__name__ in ("bool", "bool_") and getattr(value, "shape", None) == ():
-        return bool(value)  # NumPy's
-    raise ValueError(f"{op}: {name} expects True or False, got {told(value)}")
-
-
-def number(op: str, name: str, value: Any) -> float:
-    """A real number as a float (NaN and infinities too)."""
-    if type(value) is float:
-        return value
-    try:
-        if isinstance(value, (str, bytes, bool)):
-            raise TypeError
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{op}: {name} expects a number, got {told(value)}") from None
-
-
-def choice(op: str, name: str, value: Any, choices: tuple[str, ...]) -> str:
-    """One of the words in ``choices``."""
-    if isinstance(value, str) and value in choices:
-        return value
-    raise ValueError(f"{op}: {name} expects {_either(choices)}, got {told(value)}")
-
-
-def dimension(op: str, name: str, value: Any, ndim: int) -> int:
-    """A dimension of an array of ``ndim`` dimensions (0 counts as 1, as in torch), counted from 0."""
-    ndim = max(ndim, 1)
-    if type(value) is int and -ndim <= value < ndim:  # at once: 0.2 us of a small array's 2
-        return value % ndim
-    dim = integer(op, name, value)
-    if not -ndim <= dim < ndim:
-        raise ValueError(f"{op}: {name} expects a dimension from {-ndim} to {ndim - 1}, got {dim}")
-    return dim % ndim
-
-
-def told(value: Any) -> str:
-    """A bad value as an error shows it: briefly, and with its type where that is the trouble."""
-    if isinstance(value, int) and value.bit_length() > 256:
-        return f"an int of {value.bit_length()} bits"  # Python refuses to print the largest
-    try:
-        text = repr(value)
-    except Exception:
-        text = f"a {type(value).__name__}"
-    text = text if len(text) <= 40 and "\n" not in text else f"a {type(value).__name__}"
-    return text if isinstance(value, (int, float, str, tuple, list, type(None))) else f"{text} ({type(value).__name__})"
-
-
-def _either(choices: tuple[str, ...]) -> str:
-    words = [repr(c) for c in choices]
-    return f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 def same(op: str, name: str, got: Shape, expected: Shape) -> None:
@@ -348,7 +251,7 @@ class Channels(NamedTuple):
     inner: int
 
 
-@lru_cache(maxsize=1024)  # 0.1 us instead of 0.4
+@functools.lru_cache(maxsize=1024)  # 0.1 us instead of 0.4
 def around(shape: Shape, dim: int) -> Channels:
     """The view of ``shape`` around dimension ``dim``; a 0-d shape counts as (1,)."""
     shape = shape or (1,)

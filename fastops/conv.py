@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from . import _arrays, _shapes
+from . import _arrays, _options, _shapes
 from ._arrays import AnyArray, Array, ArrayT, OtherT
-from ._shapes import Pair
+from ._backend import Backend
+from ._options import Pair
 
 Kept = dict[Any, Array] | None
 
@@ -209,7 +210,7 @@ def conv2d_backward(
     """
     op = "conv2d_backward"
     on, go, x, w, b = _arrays.enter(op, ("bias",), grad_output=grad_output, input=input, weight=weight, bias=bias)
-    _shapes.choice(op, "precision", precision, ("exact", "fast"))
+    _options.choice(op, "precision", precision, ("exact", "fast"))
     g = _shapes.conv2d(op, x.shape, w.shape, None if b is None else b.shape, stride, padding, dilation, groups)
     _shapes.same(op, "grad_output", go.shape, g.output)
     grad_input = on.empty(x.shape, x.dtype)
@@ -270,7 +271,7 @@ def conv_transpose2d_backward(
     """
     op = "conv_transpose2d_backward"
     on, go, x, w, b = _arrays.enter(op, ("bias",), grad_output=grad_output, input=input, weight=weight, bias=bias)
-    _shapes.choice(op, "precision", precision, ("exact", "fast"))
+    _options.choice(op, "precision", precision, ("exact", "fast"))
     g = _shapes.conv_transpose2d(
         op, x.shape, w.shape, None if b is None else b.shape, stride, padding, output_padding, groups, dilation
     )
@@ -288,7 +289,7 @@ def _conv2d(
     """conv2d; ``kept``, if given, holds transformed weights from one call of a layer to the next."""
     op = "conv2d"
     on, x, w, b = _arrays.enter(op, ("bias",), input=input, weight=weight, bias=bias)
-    _shapes.choice(op, "precision", precision, ("exact", "fast"))
+    _options.choice(op, "precision", precision, ("exact", "fast"))
     g = _shapes.conv2d(op, x.shape, w.shape, None if b is None else b.shape, stride, padding, dilation, groups)
     out = _arrays.output(op, on, out, g.output, x, input, weight, bias)
     if out.size:
@@ -303,7 +304,7 @@ def _conv_transpose2d(
     """conv_transpose2d; ``kept`` as in _conv2d."""
     op = "conv_transpose2d"
     on, x, w, b = _arrays.enter(op, ("bias",), input=input, weight=weight, bias=bias)
-    _shapes.choice(op, "precision", precision, ("exact", "fast"))
+    _options.choice(op, "precision", precision, ("exact", "fast"))
     g = _shapes.conv_transpose2d(
         op, x.shape, w.shape, None if b is None else b.shape, stride, padding, output_padding, groups, dilation
     )
@@ -314,7 +315,7 @@ def _conv_transpose2d(
 
 
 def _parameter_gradients(
-    on: Any, weight: Array, bias: Array | None, g: _shapes.Conv2d, map: Array, image: Array, grad_output: Array
+    on: Backend, weight: Array, bias: Array | None, g: _shapes.Conv2d, map: Array, image: Array, grad_output: Array
 ) -> tuple[Array, Array | None]:
     """grad_weight, from the smaller and the larger side of the convolution, and grad_bias."""
     grad_weight = on.empty(weight.shape, weight.dtype)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _arrays, _shapes
+from . import _arrays, _options, _shapes
 from ._arrays import AnyArray, Array, ArrayT
 
 
@@ -268,10 +268,10 @@ def dropout_backward(grad_output: ArrayT, p: float = 0.5, training: bool = True,
 
 def _dropout(op: str, name: str, input: Array, p: Any, training: Any, rng: Any, out: Array | None) -> Array:
     on, x = _arrays.enter_one(op, name, input)
-    probability = _shapes.number(op, "p", p)
+    probability = _options.number(op, "p", p)
     if not 0 <= probability <= 1:
         raise ValueError(f"{op}: p expects a probability from 0 to 1, got {probability}")
-    drops = _shapes.flag(op, "training", training) and probability > 0
+    drops = _options.flag(op, "training", training) and probability > 0
     key = _key(op, rng) if drops else 0
     if not drops and out is None:
         return input
@@ -297,7 +297,7 @@ def _key(op: str, rng: Any) -> int:
         return int(rng.integers(0, 2**64, dtype=np.uint64))
     if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool):
         if rng < 0:
-            raise ValueError(f"{op}: rng expects a seed of at least 0, got {_shapes.told(rng)}")
+            raise ValueError(f"{op}: rng expects a seed of at least 0, got {_options.told(rng)}")
         return _key_of_seed(int(rng))
     if not isinstance(rng, np.random.SeedSequence):
         expected = "None, an int, a numpy.random.SeedSequence or a numpy.random.Generator"

@@ -1,10 +1,11 @@
-"""cross_entropy, softmax_cross_entropy_with_logits, mse_loss and their gradients: what is promised."""
+"""cross_entropy, softmax_cross_entropy_with_logits and their gradients: what is promised."""
 
 from math import prod
 from typing import Any, NamedTuple
 
-from . import _arrays, _shapes
-from ._arrays import AnyArray, Array, ArrayT, OtherT
+from . import _arrays, _options, _shapes
+from ._arrays import AnyArray, Array, ArrayT
+from ._backend import Backend
 
 
 def cross_entropy(
@@ -102,53 +103,6 @@ def softmax_cross_entropy_with_logits(logits: AnyArray, labels: AnyArray, reduct
     return _cross_entropy(_with_logits_case("softmax_cross_entropy_with_logits", logits, labels, reduction))
 
 
-def mse_loss(input: AnyArray, target: AnyArray, reduction: str = "mean", weight: AnyArray | None = None) -> Array:
-    """Squared error.
-
-    Parameters
-    ----------
-    input, target : arrays whose shapes broadcast
-        float32 or float64, both the same.
-    reduction : {'mean', 'sum', 'none'}
-        'mean' divides by the number of elements, or by the sum of the weights.
-    weight : array of the common shape, optional
-        A factor for each squared error.
-
-    Returns
-    -------
-    NumPy scalar of the input's dtype, or array of the common shape with reduction='none'
-
-    Raises
-    ------
-    TypeError
-        An argument is not an array of float32 or float64, or dtypes differ.
-    ValueError
-        Shapes or options do not fit together.
-
-    Notes
-    -----
-    Sums run in float64.  The mean of nothing is NaN.
-
-    References
-    ----------
-    https://pytorch.org/docs/stable/generated/torch.nn.functional.mse_loss.html
-
-    Examples
-    --------
-    >>> import numpy as np, fastops
-    >>> fastops.mse_loss(np.array([1.0, 2.0]), np.array([0.0, 4.0]), reduction="none")
-    array([1., 4.])
-    """
-    op = "mse_loss"
-    on, x, t, w, shape = _mse_loss_case(op, input, target, reduction, weight)
-    if reduction == "none":
-        out = on.empty(shape, x.dtype)
-        on.loss.mse_loss(out, x, t, w)
-        return out
-    total, divisor = on.loss.mse_loss_sums(x, t, w)
-    return on.loss.scalar_loss(total, divisor if reduction == "mean" else 1.0, x.dtype)
-
-
 def cross_entropy_backward(
     grad_output: AnyArray | float,
     input: ArrayT,
@@ -237,66 +191,10 @@ def softmax_cross_entropy_with_logits_backward(
     return _cross_entropy_backward(op, grad_output, _with_logits_case(op, logits, labels, reduction))
 
 
-def mse_loss_backward(
-    grad_output: AnyArray | float,
-    input: ArrayT,
-    target: OtherT,
-    reduction: str = "mean",
-    weight: AnyArray | None = None,
-) -> tuple[ArrayT, OtherT]:
-    """The gradients of mse_loss with respect to input and target.
-
-    Parameters
-    ----------
-    grad_output : number, or array of the losses' shape
-        The gradient of the result: a number or 0-d array, with reduction='none' an array of the common shape.
-    input, target, reduction, weight
-        As mse_loss had them.
-
-    Returns
-    -------
-    grad_input, grad_target : arrays of the shapes of input and target
-        2 * (input - target) * weight, scaled as the reduction does, and its negative; summed where a shape was
-        broadcast.
-
-    Raises
-    ------
-    TypeError
-        An argument is not an array of float32 or float64, or dtypes differ.
-    ValueError
-        Shapes or options do not fit together.
-
-    References
-    ----------
-    https://pytorch.org/docs/stable/generated/torch.nn.functional.mse_loss.html
-
-    Examples
-    --------
-    >>> import numpy as np, fastops
-    >>> fastops.mse_loss_backward(1.0, np.array([1.0, 2.0]), np.array([0.0, 4.0]))
-    (array([ 1., -2.]), array([-1.,  2.]))
-    """
-    op = "mse_loss_backward"
-    on, x, t, w, shape = _mse_loss_case(op, input, target, reduction, weight)
-    factor, scale = w, 1.0
-    if reduction == "none":
-        factor = _arrays.enter_like(op, "grad_output", grad_output, on, x)
-        _shapes.same(op, "grad_output", factor.shape, shape)
-        factor = factor if w is None else on.product(factor, w)
-    else:
-        scale = _arrays.gradient_number(op, grad_output, on, x)
-        if reduction == "mean":
-            divisor = float(prod(shape)) if w is None else on.sum(w)
-            scale = on.quotient(scale, divisor)
-    grad_input, grad_target = on.empty(shape, x.dtype), on.empty(shape, x.dtype)
-    on.loss_grad.mse_loss_backward(grad_input, grad_target, x, t, factor, scale)
-    return on.sum_to(grad_input, input.shape), on.sum_to(grad_target, target.shape)
-
-
 class _CrossEntropy(NamedTuple):
     """The checked arguments of a cross-entropy."""
 
-    on: Any
+    on: Backend
     logits: Array
     target: Array  # class numbers (int64) or probabilities (the logits' dtype)
     numbers: bool
@@ -321,9 +219,9 @@ def _cross_entropy_case(
     places = x.shape[:-1] if len(x.shape) == 1 else x.shape[:1] + x.shape[2:]
     if w is not None:
         _shapes.same(op, "weight", w.shape, (view.size,))
-    ignored = _shapes.integer(op, "ignore_index", ignore_index, -(2**63), 2**63 - 1)
-    _shapes.choice(op, "reduction", reduction, _shapes.REDUCTIONS)
-    smoothing = _shapes.number(op, "label_smoothing", label_smoothing)
+    ignored = _options.integer(op, "ignore_index", ignore_index, -(2**63), 2**63 - 1)
+    _options.choice(op, "reduction", reduction, _options.REDUCTIONS)
+    smoothing = _options.number(op, "label_smoothing", label_smoothing)
     if not 0 <= smoothing <= 1:
         raise ValueError(f"{op}: label_smoothing expects a number from 0 to 1, got {smoothing}")
     _shapes.same(op, "target", t.shape, x.shape if probabilities else places)
@@ -346,7 +244,7 @@ def _with_logits_case(op: str, logits: Array, labels: Array, reduction: Any) -> 
             raise TypeError(f"{op}: labels expects dtype {x.dtype} where one-hot or soft, got {labels.dtype}")
     if len(x.shape) != 2:
         raise ValueError(f"{op}: logits expects shape (N, C), got {x.shape}")
-    _shapes.choice(op, "reduction", reduction, _shapes.REDUCTIONS)
+    _options.choice(op, "reduction", reduction, _options.REDUCTIONS)
     _shapes.same(op, "labels", t.shape, x.shape if soft else x.shape[:1])
     view = _shapes.around(x.shape, 1)
     if not soft:
@@ -354,7 +252,7 @@ def _with_logits_case(op: str, logits: Array, labels: Array, reduction: Any) -> 
     return _CrossEntropy(on, x, t, not soft, on.empty(0, x.dtype), view, x.shape[:1], -1, reduction, 0.0)
 
 
-def _check_labels(op: str, name: str, on: Any, labels: Array, classes: int, ignored: int | None) -> None:
+def _check_labels(op: str, name: str, on: Backend, labels: Array, classes: int, ignored: int | None) -> None:
     bad = on.check.first_outside(labels, classes, ignored)
     if bad >= 0:
         raise ValueError(
@@ -403,13 +301,3 @@ def _cross_entropy_backward(op: str, grad_output: Array | float, case: _CrossEnt
             grad_input, scales, x, case.target, case.weight, case.view, case.smoothing
         )
     return grad_input
-
-
-def _mse_loss_case(op: str, input: Array, target: Array, reduction: Any, weight: Array | None) -> tuple[Any, ...]:
-    """(backend, input, target, weight, shape), all arrays of the common shape."""
-    on, x, t, w = _arrays.enter(op, ("weight",), input=input, target=target, weight=weight)
-    _shapes.choice(op, "reduction", reduction, _shapes.REDUCTIONS)
-    shape = _shapes.broadcast(op, x.shape, t.shape)
-    if w is not None:
-        _shapes.same(op, "weight", w.shape, shape)
-    return on, on.broadcast(x, shape), on.broadcast(t, shape), w, shape

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from . import _arrays, _shapes
+from . import _arrays, _options, _shapes
 from ._arrays import AnyArray, Array, ArrayT
+from ._backend import Backend
 
 _OPTIONAL = ("running_mean", "running_var", "weight", "bias")
 
@@ -158,13 +159,13 @@ def batch_norm_backward(
 def _case(
     op: str, input: Array, running_mean: Any, running_var: Any, weight: Any, bias: Any, training: Any, momentum: Any,
     eps: Any,
-) -> tuple[Any, ...]:  # fmt: skip
+) -> tuple[Backend, Array, Array, Array, Array, Array, _shapes.Channels, bool, float, float]:  # fmt: skip
     """(backend, the five arrays, geometry, training, momentum, eps), checked."""
     on, x, mean, var, scale, shift = _arrays.enter(
         op, _OPTIONAL, input=input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
     )
-    train = _shapes.flag(op, "training", training)
-    share, epsilon = _shapes.number(op, "momentum", momentum), _shapes.number(op, "eps", eps)
+    train = _options.flag(op, "training", training)
+    share, epsilon = _options.number(op, "momentum", momentum), _options.number(op, "eps", eps)
     shapes = [None if array is None else array.shape for array in (mean, var, scale, shift)]
     g = _shapes.batch_norm(op, x.shape, train, *shapes)
     if (mean is None) != (var is None):

@@ -1,7 +1,8 @@
 """softmax, log_softmax and their gradients: what is promised."""
 
-from . import _arrays, _shapes
+from . import _arrays, _options, _shapes
 from ._arrays import AnyArray, Array, ArrayT
+from ._backend import Backend
 
 
 def softmax(input: ArrayT, dim: int, *, out: ArrayT | None = None) -> ArrayT:
@@ -44,7 +45,7 @@ def softmax(input: ArrayT, dim: int, *, out: ArrayT | None = None) -> ArrayT:
     """
     op = "softmax"
     on, x = _arrays.enter_one(op, "input", input)
-    view = _shapes.around(x.shape, _shapes.dimension(op, "dim", dim, len(x.shape)))
+    view = _shapes.around(x.shape, _options.dimension(op, "dim", dim, len(x.shape)))
     out = _arrays.output(op, on, out, x.shape, x, input)
     if out.size:
         on.softmax.softmax(out, x, view)
@@ -90,7 +91,7 @@ def log_softmax(input: ArrayT, dim: int, *, out: ArrayT | None = None) -> ArrayT
     """
     op = "log_softmax"
     on, x = _arrays.enter_one(op, "input", input)
-    view = _shapes.around(x.shape, _shapes.dimension(op, "dim", dim, len(x.shape)))
+    view = _shapes.around(x.shape, _options.dimension(op, "dim", dim, len(x.shape)))
     out = _arrays.output(op, on, out, x.shape, x, input)
     if out.size:
         on.softmax.log_softmax(out, x, view)
@@ -130,7 +131,10 @@ def softmax_backward(grad_output: ArrayT, output: AnyArray, dim: int) -> ArrayT:
     >>> fastops.softmax_backward(np.array([1.0, 0.0]), np.array([0.5, 0.5]), dim=0)
     array([ 0.25, -0.25])
     """
-    return _backward("softmax_backward", grad_output, output, dim)
+    on, grad_input, go, y, view = _backward_case("softmax_backward", grad_output, output, dim)
+    if grad_input.size:
+        on.softmax.softmax_backward(grad_input, go, y, view)
+    return grad_input
 
 
 def log_softmax_backward(grad_output: ArrayT, output: AnyArray, dim: int) -> ArrayT:
@@ -166,14 +170,17 @@ def log_softmax_backward(grad_output: ArrayT, output: AnyArray, dim: int) -> Arr
     >>> fastops.log_softmax_backward(np.array([1.0, 0.0]), np.log([0.5, 0.5]), dim=0)
     array([ 0.5, -0.5])
     """
-    return _backward("log_softmax_backward", grad_output, output, dim)
+    on, grad_input, go, y, view = _backward_case("log_softmax_backward", grad_output, output, dim)
+    if grad_input.size:
+        on.softmax.log_softmax_backward(grad_input, go, y, view)
+    return grad_input
 
 
-def _backward(op: str, grad_output: Array, output: Array, dim: int) -> Array:
+def _backward_case(
+    op: str, grad_output: Array, output: Array, dim: int
+) -> tuple[Backend, Array, Array, Array, _shapes.Channels]:
+    """(backend, a new grad_input, grad_output, output, view), checked."""
     on, go, y = _arrays.enter(op, grad_output=grad_output, output=output)
     _shapes.same(op, "grad_output", go.shape, y.shape)
-    view = _shapes.around(y.shape, _shapes.dimension(op, "dim", dim, len(y.shape)))
-    grad_input = on.empty(y.shape, y.dtype)
-    if grad_input.size:
-        getattr(on.softmax, op)(grad_input, go, y, view)
-    return grad_input
+    view = _shapes.around(y.shape, _options.dimension(op, "dim", dim, len(y.shape)))
+    return on, on.empty(y.shape, y.dtype), go, y, view

@@ -83,7 +83,7 @@ def test_the_table_of_sources_is_that_of_the_script():
     assert set(rows) == {name for name in fastops.__all__ if name != "nn" and "_backward" not in name}
     for name, (family, cpu, cuda, benchmark, tests) in rows.items():
         assert getattr(fastops, name).__module__ == f"fastops.{family}"
-        assert benchmark == f"{family}.{name}"
+        assert benchmark == f"{sources.GUESTS.get(family, family)}.{name}"
         for room, files in (("fastops/cpu", cpu), ("fastops/cuda", cuda), ("tests", tests)):
             for file in files.removeprefix("a view, or a copy by ").split(", "):
                 assert (ROOT / room / f"{file}.py").is_file()

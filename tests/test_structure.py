@@ -13,7 +13,7 @@ import fastops
 from fastops import _jit
 
 PACKAGE = Path(fastops.__file__).parent
-FAMILIES = {"conv", "elementwise", "loss", "norm", "pool", "reshape", "softmax"}
+FAMILIES = {"conv", "elementwise", "loss", "mse_loss", "norm", "pool", "reshape", "roi_pool", "softmax"}
 SECTIONS = ["Parameters", "Returns", "Raises", "References", "Examples"]
 OPTIONAL = {"torch", "skimage", "rich", "matplotlib", "jinja2"}  # the extra `compare`
 
@@ -82,11 +82,15 @@ def may_import(module: str) -> tuple[set[str], set[str]]:
     if module == "":
         return FAMILIES | {"nn"}, set()
     if module in FAMILIES:
-        return {"_arrays", "_shapes"}, {"numpy"}
-    if module == "_shapes":
+        return {"_arrays", "_backend", "_options", "_shapes"}, {"numpy"}
+    if module == "_options":
         return set(), set()
+    if module == "_shapes":
+        return {"_options"}, set()
+    if module == "_backend":
+        return every["cpu"] - {"cpu"}, {"numpy"}
     if module == "_arrays":
-        return {"cpu", "cuda"}, {"numpy"}
+        return {"_backend", "cpu", "cuda"}, {"numpy"}
     if room == "_jit":
         below = {"": every["_jit"], "compile": {"_jit.cache", "_jit.parts", "_jit.threads"}}
         return below.get(name, set()) - {module}, {"numpy", "numba", "llvmlite"}
@@ -95,10 +99,10 @@ def may_import(module: str) -> tuple[set[str], set[str]]:
         ours = {each for each in wings if each.rpartition(".")[0] in (module, module.rpartition(".")[0])}
         return {"_jit", *every["cpu"]} - {"cpu" if name else ""} - (wings - ours), {"numpy", "numba", "llvmlite"}
     if room == "cuda":
-        scalars = {f"cpu.{name}", "cpu.exp", "cpu.log", "cpu.loss", "cpu.softmax"}
+        scalars = {f"cpu.{name}", "cpu.exp", "cpu.log", "cpu.loss", "cpu.softmax"} if name else {"_backend"}
         return scalars | every["cuda"] - {"cuda" if name else ""}, {"numpy", "numba", "llvmlite", "cupy"}
     if room == "nn":
-        return {"_arrays", "_shapes", *FAMILIES, *every["nn"]} - {"nn" if name else ""}, {"numpy"}
+        return {"_arrays", "_options", "_shapes", *FAMILIES, *every["nn"]} - {"nn" if name else ""}, {"numpy"}
     if module == "__main__":
         return {"", *every["cli"]}, set()
     if module == "cli.limits":  # which asv_bench loads, too, beside an older fastops

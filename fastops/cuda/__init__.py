@@ -4,6 +4,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from .. import _backend
 from . import (
     _launch,
     arithmetic,
@@ -21,70 +22,68 @@ from . import (
     sums,
 )
 from ._launch import Operand
-from ._libraries import Place, place_of, to_cupy, to_numpy
+from ._libraries import Memory, Place, place_of, to_cupy, to_numpy
 
 __all__ = ["Backend", "backend_of", "found", "to_cupy", "to_numpy"]
 
-_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
-
-class Backend:
+class Backend(_backend.Backend):
     """The kernels, and what else the families ask of a backend, for one library's arrays on one device."""
 
     check = check
     conv = conv
     conv_weight = conv_weight
     elementwise = elementwise
-    is_finite_positive = staticmethod(check.is_finite_positive)
-    pool = pool
-    pool_grad = pool_grad
-    roi_pool = roi_pool
     loss = loss
     loss_grad = loss_grad
     norm = norm
+    pool = pool
+    pool_grad = pool_grad
+    roi_pool = roi_pool
     softmax = softmax
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        self.empty = place.empty
+        self.kind = str(place)
 
-    def __str__(self) -> str:
-        return str(self.place)
+    def facts(self, op: str, name: str, array: Any) -> Memory:
+        """What an array says of itself; one that cannot be read, or is unaligned, is refused."""
+        try:
+            memory = self.place.memory(array)
+        except (TypeError, AttributeError, RuntimeError) as trouble:
+            told = f"{op}: {name} expects {self.kind}, got one that fastops cannot read: {trouble}"
+            raise TypeError(told) from None
+        step = memory.dtype.itemsize
+        if memory.strides is not None and any(stride % step for stride in memory.strides) or memory.pointer % step:
+            raise ValueError(
+                f"{op}: {name} expects elements on multiples of their {step} bytes, got an unaligned array"
+            )
+        return memory
 
-    def enter(self, op: str, name: str, array: Any) -> Any:
-        """A float argument as kernels take it."""
-        memory = _memory(self.place, op, name, array)
-        if memory.dtype not in _FLOATS:
-            hint = "; convert it with .astype(numpy.float32)" if memory.dtype.kind in "biuf" else ""
-            raise TypeError(f"{op}: {name} expects dtype float32 or float64, got {memory.dtype}{hint}")
+    def enter(self, array: Any) -> Operand:
+        """An array as kernels take it."""
         return self.place.operand(array)
 
-    def integers(self, op: str, name: str, array: Any) -> Any:
-        """An integer argument as a contiguous int64 array."""
-        memory = _memory(self.place, op, name, array)
-        if memory.dtype.kind not in "iu":
-            raise TypeError(f"{op}: {name} expects integers (int64), got dtype {memory.dtype}")
+    def integers(self, array: Any) -> Any:
+        """An array of integers as kernels take it, in int64."""
         return arithmetic.cast(self.place.operand(array), arithmetic.INT64)
 
-    def output(self, op: str, out: Any, shape: tuple[int, ...], dtype: Any, inputs: Any, may_be: Any) -> Any:
-        """``out``, checked; it may overlap no input, but be ``may_be`` itself."""
-        memory = _memory(self.place, op, "out", out)
-        if memory.dtype != dtype:
-            raise TypeError(f"{op}: out expects dtype {dtype}, got {memory.dtype}")
-        if memory.shape != shape:
-            raise ValueError(f"{op}: out expects shape {shape}, got {memory.shape}")
-        if not memory.contiguous() or not memory.writeable:
-            wrong = "read-only" if memory.contiguous() else "not C-contiguous"
-            raise ValueError(f"{op}: out expects a writable C-contiguous array, got one that is {wrong}")
+    def overlaps(self, out: Any, inputs: tuple[Any, ...], may_be: Any) -> bool:
+        """Whether ``out`` shares memory with one of ``inputs`` (some may be None); it may be ``may_be`` itself."""
+        memory = self.place.memory(out)
         first, end = memory.extent()
         for array in inputs:
             if array is not None:
                 other = self.place.memory(array)
                 begins, ends = other.extent()
-                itself = array is may_be and begins == first and other.shape == shape and other.contiguous()
+                itself = array is may_be and begins == first and other.shape == memory.shape and other.contiguous()
                 if begins < end and first < ends and not itself:
-                    raise ValueError(f"{op}: out expects memory of its own, got an array that overlaps an input")
-        return out
+                    return True
+        return False
+
+    def empty(self, shape: Any, dtype: Any) -> Any:
+        """A new array, of whatever numbers."""
+        return self.place.empty(shape, dtype)
 
     def writeable(self, array: Any) -> bool:
         """Whether the array may be written to."""
@@ -170,15 +169,3 @@ def refuse(op: str, name: str, trouble: str) -> NoReturn:
         "CUDA needs a driver and fastops's extra cuda13 (or cuda12), else copy it to a NumPy array first "
         "(cupy.asnumpy(x), or x.cpu().numpy() for a torch tensor)"
     )
-
-
-def _memory(place: Place, op: str, name: str, array: Any) -> Any:
-    """Where an array lies, for one of the place's library."""
-    try:
-        memory = place.memory(array)
-    except (TypeError, AttributeError, RuntimeError) as trouble:
-        raise TypeError(f"{op}: {name} expects {place}, got one that fastops cannot read: {trouble}") from None
-    step = memory.dtype.itemsize
-    if memory.strides is not None and any(stride % step for stride in memory.strides) or memory.pointer % step:
-        raise ValueError(f"{op}: {name} expects elements on multiples of their {step} bytes, got an unaligned array")
-    return memory

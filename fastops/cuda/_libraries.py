@@ -19,6 +19,8 @@ class Memory:
 
     __slots__ = ("dtype", "pointer", "shape", "strides", "writeable")
 
+    aligned = True  # others are refused as they come in
+
     def __init__(self, pointer: int, shape: tuple[int, ...], strides: Any, dtype: Any, writeable: bool = True) -> None:
         self.pointer, self.shape, self.dtype, self.writeable = pointer, shape, dtype, writeable
         self.strides = strides  # in bytes, None for C order
@@ -63,10 +65,6 @@ class Place:
 
     def __init__(self, device: int, stream: int = 0) -> None:
         self.device, self.own_stream = device, stream
-
-    def same(self, other: Any) -> bool:
-        """Whether arrays of both may meet in a call."""
-        return type(self) is type(other) and self.device == other.device
 
     def __str__(self) -> str:
         return f"a {self.name} on device {self.device}"

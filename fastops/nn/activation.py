@@ -1,6 +1,6 @@
 """ReLU, Sigmoid and Softmax."""
 
-from .. import _shapes
+from .. import _options
 from .._arrays import Array
 from ..elementwise import relu, relu_backward, sigmoid, sigmoid_backward
 from ..softmax import softmax, softmax_backward
@@ -25,7 +25,7 @@ class ReLU(Module):
     """
 
     def __init__(self, inplace: bool = False) -> None:
-        self.inplace = _shapes.flag("ReLU", "inplace", inplace)
+        self.inplace = _options.flag("ReLU", "inplace", inplace)
 
     def forward(self, input: Array) -> Array:
         out = relu(input)
@@ -79,7 +79,7 @@ class Softmax(Module):
     """
 
     def __init__(self, dim: int) -> None:
-        self.dim = _shapes.integer("Softmax", "dim", dim)
+        self.dim = _options.integer("Softmax", "dim", dim)
 
     def forward(self, input: Array) -> Array:
         out = softmax(input, self.dim)

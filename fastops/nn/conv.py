@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from .. import _shapes
+from .. import _options, _shapes
 from .._arrays import Array
-from .._shapes import Pair
+from .._options import Pair
 from ..conv import _conv2d, _conv_transpose2d, conv2d_backward, conv_transpose2d_backward
 from .init import float_dtype, generator, uniform
 from .module import Module, Parameter
@@ -29,26 +29,26 @@ class _Conv(Module):
         transposed: bool,
     ) -> None:  # fmt: skip
         op = type(self).__name__
-        self.in_channels = _shapes.integer(op, "in_channels", in_channels, 1)
-        self.out_channels = _shapes.integer(op, "out_channels", out_channels, 1)
-        self.kernel_size = _shapes.pair(op, "kernel_size", kernel_size, 1)
-        self.stride = _shapes.pair(op, "stride", stride, 1)
+        self.in_channels = _options.integer(op, "in_channels", in_channels, 1)
+        self.out_channels = _options.integer(op, "out_channels", out_channels, 1)
+        self.kernel_size = _options.pair(op, "kernel_size", kernel_size, 1)
+        self.stride = _options.pair(op, "stride", stride, 1)
         self.padding: tuple[int, int] | str
         if isinstance(padding, str) and not transposed:
-            self.padding = _shapes.choice(op, "padding", padding, ("valid", "same"))
+            self.padding = _options.choice(op, "padding", padding, ("valid", "same"))
         else:
-            self.padding = _shapes.pair(op, "padding", padding, 0)
-        self.dilation = _shapes.pair(op, "dilation", dilation, 1)
-        self.groups = _shapes.integer(op, "groups", groups, 1)
+            self.padding = _options.pair(op, "padding", padding, 0)
+        self.dilation = _options.pair(op, "dilation", dilation, 1)
+        self.groups = _options.integer(op, "groups", groups, 1)
         for name, channels in (("in_channels", self.in_channels), ("out_channels", self.out_channels)):
             if channels % self.groups:
                 raise ValueError(f"{op}: {name} expects a multiple of groups={self.groups}, got {channels}")
-        self.padding_mode = _shapes.choice(op, "padding_mode", padding_mode, PADDING_MODES)
-        self.precision = _shapes.choice(op, "precision", precision, ("exact", "fast"))
+        self.padding_mode = _options.choice(op, "padding_mode", padding_mode, PADDING_MODES)
+        self.precision = _options.choice(op, "precision", precision, ("exact", "fast"))
         first, second = (in_channels, out_channels) if transposed else (out_channels, in_channels)
         shape = (first, second // self.groups, *self.kernel_size)
         fan_in = prod(shape[1:])
-        biased, dtype, rng = _shapes.flag(op, "bias", bias), float_dtype(op, dtype), generator(op, rng)
+        biased, dtype, rng = _options.flag(op, "bias", bias), float_dtype(op, dtype), generator(op, rng)
         self.weight = Parameter(uniform(rng, shape, fan_in, dtype))
         self.bias = Parameter(uniform(rng, (out_channels,), fan_in, dtype)) if biased else None
         if device is not None:
@@ -66,6 +66,9 @@ class _Conv(Module):
         if kept is None or kept[0] is not weight or kept[1] != weight.version:
             self._kept = kept = weight, weight.version, {}
         return kept[2]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__getstate__().items() if name != "_kept"}
 
     def _accumulate(self, grad_weight: Array, grad_bias: Array | None) -> None:
         self.weight.accumulate(grad_weight)
@@ -217,8 +220,8 @@ class ConvTranspose2d(_Conv):
         *, dtype: Any = np.float32, rng: Any = None, precision: str = "exact", device: Any = None,
     ) -> None:  # fmt: skip
         if padding_mode != "zeros":
-            raise ValueError(f"ConvTranspose2d: padding_mode expects 'zeros', got {_shapes.told(padding_mode)}")
-        self.output_padding = _shapes.pair("ConvTranspose2d", "output_padding", output_padding, 0)
+            raise ValueError(f"ConvTranspose2d: padding_mode expects 'zeros', got {_options.told(padding_mode)}")
+        self.output_padding = _options.pair("ConvTranspose2d", "output_padding", output_padding, 0)
         super().__init__(
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, dtype, rng,
             precision, device, transposed=True,

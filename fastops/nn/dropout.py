@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .. import _arrays, _shapes
+from .. import _arrays, _options, _shapes
 from .._arrays import Array
 from ..elementwise import dropout, dropout_backward
 from .init import generator
@@ -31,10 +31,10 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float = 0.5, inplace: bool = False, *, rng: Any = None) -> None:
-        self.p = _shapes.number("Dropout", "p", p)
+        self.p = _options.number("Dropout", "p", p)
         if not 0 <= self.p <= 1:
             raise ValueError(f"Dropout: p expects a probability from 0 to 1, got {self.p}")
-        self.inplace = _shapes.flag("Dropout", "inplace", inplace)
+        self.inplace = _options.flag("Dropout", "inplace", inplace)
         self.rng = generator("Dropout", rng)
 
     def forward(self, input: Array) -> Array:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _shapes
+from .. import _options
 from .._arrays import Array
 
 
@@ -15,7 +15,7 @@ def generator(op: str, rng: Any) -> np.random.Generator:
         return rng
     if isinstance(rng, (int, np.integer)) and not isinstance(rng, bool):
         if rng < 0:
-            raise ValueError(f"{op}: rng expects a seed of at least 0, got {_shapes.told(rng)}")
+            raise ValueError(f"{op}: rng expects a seed of at least 0, got {_options.told(rng)}")
         rng = int(rng)
     elif rng is not None and not isinstance(rng, np.random.SeedSequence):
         expected = "None, an int, a numpy.random.SeedSequence or a numpy.random.Generator"
@@ -30,7 +30,7 @@ def float_dtype(op: str, dtype: Any) -> np.dtype[Any]:
     except TypeError:
         found = None
     if found is None or found.char not in "fd" or not found.isnative:
-        got = _shapes.told(dtype) if found is None else found
+        got = _options.told(dtype) if found is None else found
         raise TypeError(f"{op}: dtype expects float32 or float64, got {got}")
     return found
 

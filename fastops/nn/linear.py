@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _arrays, _shapes
+from .. import _arrays, _options, _shapes
 from .._arrays import Array
 from .init import float_dtype, generator, uniform
 from .module import Module, Parameter
@@ -49,9 +49,9 @@ class Linear(Module):
         self, in_features: int, out_features: int, bias: bool = True, *, dtype: Any = np.float32, rng: Any = None,
         device: Any = None,
     ) -> None:  # fmt: skip
-        self.in_features = _shapes.integer("Linear", "in_features", in_features, 1)
-        self.out_features = _shapes.integer("Linear", "out_features", out_features, 1)
-        biased, dtype = _shapes.flag("Linear", "bias", bias), float_dtype("Linear", dtype)
+        self.in_features = _options.integer("Linear", "in_features", in_features, 1)
+        self.out_features = _options.integer("Linear", "out_features", out_features, 1)
+        biased, dtype = _options.flag("Linear", "bias", bias), float_dtype("Linear", dtype)
         rng = generator("Linear", rng)
         shape = self.out_features, self.in_features
         self.weight = Parameter(uniform(rng, shape, self.in_features, dtype))

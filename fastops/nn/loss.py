@@ -1,15 +1,14 @@
 """CrossEntropyLoss, SoftmaxCrossEntropyWithLogits and MSELoss."""
 
-from .. import _arrays, _shapes
+from .. import _arrays, _options
 from .._arrays import Array
 from ..loss import (
     cross_entropy,
     cross_entropy_backward,
-    mse_loss,
-    mse_loss_backward,
     softmax_cross_entropy_with_logits,
     softmax_cross_entropy_with_logits_backward,
 )
+from ..mse_loss import mse_loss, mse_loss_backward
 from .module import Module
 
 
@@ -62,9 +61,9 @@ class CrossEntropyLoss(_Loss):
     ) -> None:  # fmt: skip
         op = "CrossEntropyLoss"
         self.weight = weight if weight is None else _arrays.native(_arrays.enter(op, weight=weight)[1])
-        self.ignore_index = _shapes.integer(op, "ignore_index", ignore_index, -(2**63), 2**63 - 1)
-        self.reduction = _shapes.choice(op, "reduction", reduction, _shapes.REDUCTIONS)
-        self.label_smoothing = _shapes.number(op, "label_smoothing", label_smoothing)
+        self.ignore_index = _options.integer(op, "ignore_index", ignore_index, -(2**63), 2**63 - 1)
+        self.reduction = _options.choice(op, "reduction", reduction, _options.REDUCTIONS)
+        self.label_smoothing = _options.number(op, "label_smoothing", label_smoothing)
 
     def forward(self, input: Array, target: Array) -> Array:
         value = cross_entropy(input, target, self.weight, self.ignore_index, self.reduction, self.label_smoothing)
@@ -102,8 +101,8 @@ class SoftmaxCrossEntropyWithLogits(_Loss):
 
     def __init__(self, sparse: bool = False, reduction: str = "none") -> None:
         op = "SoftmaxCrossEntropyWithLogits"
-        self.sparse = _shapes.flag(op, "sparse", sparse)
-        self.reduction = _shapes.choice(op, "reduction", reduction, _shapes.REDUCTIONS)
+        self.sparse = _options.flag(op, "sparse", sparse)
+        self.reduction = _options.choice(op, "reduction", reduction, _options.REDUCTIONS)
 
     def forward(self, logits: Array, labels: Array) -> Array:
         if hasattr(labels, "dtype") and _arrays.is_float(labels) == self.sparse:
@@ -140,7 +139,7 @@ class MSELoss(_Loss):
     """
 
     def __init__(self, reduction: str = "mean") -> None:
-        self.reduction = _shapes.choice("MSELoss", "reduction", reduction, _shapes.REDUCTIONS)
+        self.reduction = _options.choice("MSELoss", "reduction", reduction, _options.REDUCTIONS)
 
     def forward(self, input: Array, target: Array) -> Array:
         value = mse_loss(input, target, self.reduction)

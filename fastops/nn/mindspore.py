@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import _shapes
-from .._shapes import Pair
+from .. import _options
+from .._options import Pair
 from . import conv, norm
 from .activation import ReLU
 from .loss import SoftmaxCrossEntropyWithLogits
@@ -54,10 +54,10 @@ class Conv2d(conv.Conv2d):
         padding: int | Sequence[int] = 0, dilation: Pair = 1, group: int = 1, has_bias: bool = False, *,
         dtype: Any = np.float32, rng: Any = None, precision: str = "exact", device: Any = None,
     ) -> None:  # fmt: skip
-        pad_mode = _shapes.choice("Conv2d", "pad_mode", pad_mode, ("same", "valid", "pad"))
+        pad_mode = _options.choice("Conv2d", "pad_mode", pad_mode, ("same", "valid", "pad"))
         pads = _sides(padding)
         if pad_mode != "pad" and pads != (0, 0):
-            raise ValueError(f"Conv2d: padding expects 0 with pad_mode {pad_mode!r}, got {_shapes.told(padding)}")
+            raise ValueError(f"Conv2d: padding expects 0 with pad_mode {pad_mode!r}, got {_options.told(padding)}")
         super().__init__(
             in_channels, out_channels, kernel_size, stride, pads if pad_mode == "pad" else pad_mode, dilation, group,
             has_bias, dtype=dtype, rng=rng, precision=precision, device=device,
@@ -67,11 +67,11 @@ class Conv2d(conv.Conv2d):
 def _sides(padding: Any) -> tuple[int, int]:
     """(rows, columns) of padding on each side."""
     if not isinstance(padding, Sequence) or isinstance(padding, str):
-        return _shapes.pair("Conv2d", "padding", padding, 0)
-    sides = [_shapes.integer("Conv2d", "padding", side, 0) for side in padding]
+        return _options.pair("Conv2d", "padding", padding, 0)
+    sides = [_options.integer("Conv2d", "padding", side, 0) for side in padding]
     if len(sides) != 4 or sides[0] != sides[1] or sides[2] != sides[3]:
         expected = "an int or (top, bottom, left, right) with top = bottom and left = right"
-        raise ValueError(f"Conv2d: padding expects {expected}, got {_shapes.told(padding)}")
+        raise ValueError(f"Conv2d: padding expects {expected}, got {_options.told(padding)}")
     return sides[0], sides[2]
 
 
@@ -112,13 +112,13 @@ class BatchNorm2d(norm.BatchNorm2d):
         self, num_features: int, eps: float = 1e-5, momentum: float = 0.9, affine: bool = True,
         use_batch_statistics: bool | None = None, *, dtype: Any = np.float32, device: Any = None,
     ) -> None:  # fmt: skip
-        kept = _shapes.number("BatchNorm2d", "momentum", momentum)
+        kept = _options.number("BatchNorm2d", "momentum", momentum)
         if not 0 <= kept <= 1:
             raise ValueError(f"BatchNorm2d: momentum expects a number from 0 to 1, got {kept}")
         super().__init__(num_features, eps, 1 - kept, affine, dtype=dtype, device=device)
         self.num_batches_tracked = None
         if use_batch_statistics is not None:
-            use_batch_statistics = _shapes.flag("BatchNorm2d", "use_batch_statistics", use_batch_statistics)
+            use_batch_statistics = _options.flag("BatchNorm2d", "use_batch_statistics", use_batch_statistics)
         self.use_batch_statistics = use_batch_statistics
 
     def _statistics(self) -> tuple[bool, bool]:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
-from .. import _arrays, _shapes
+from .. import _arrays, _options, _shapes
 from .._arrays import Array
 from .init import float_dtype
 
@@ -178,7 +178,7 @@ class Module:
 
     def train(self, mode: bool = True) -> Self:
         """Let dropout drop and batch norm use the batch's own statistics (or not); returns the layer itself."""
-        mode = _shapes.flag(type(self).__name__, "mode", mode)
+        mode = _options.flag(type(self).__name__, "mode", mode)
         for _, module in self.named_modules():
             module.training = mode
         return self
@@ -286,7 +286,7 @@ class Module:
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"load_state_dict: state_dict expects a mapping of arrays, got {type(state_dict).__name__}")
-        strict = _shapes.flag("load_state_dict", "strict", strict)
+        strict = _options.flag("load_state_dict", "strict", strict)
         own = {key: _array(module, name) for key, module, name in self._state()}
         loaded = Loaded([key for key in own if key not in state_dict], [key for key in state_dict if key not in own])
         if strict and any(loaded):
@@ -299,7 +299,7 @@ class Module:
         return loaded
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("_saved", "_kept")}
+        return {name: value for name, value in vars(self).items() if name != "_saved"}
 
     # -------------------------------------------------------------------------------------------------- how it looks
 

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .. import _shapes
+from .. import _options
 from .._arrays import Array
 from ..norm import batch_norm, batch_norm_backward
 from .init import float_dtype
@@ -22,13 +22,13 @@ class _BatchNorm(Module):
         track_running_stats: bool = True, *, bias: bool = True, dtype: Any = np.float32, device: Any = None,
     ) -> None:  # fmt: skip
         op = type(self).__name__
-        self.num_features = features = _shapes.integer(op, "num_features", num_features, 1)
-        self.eps = _shapes.number(op, "eps", eps)
-        self.momentum = None if momentum is None else _shapes.number(op, "momentum", momentum)
-        self.affine = _shapes.flag(op, "affine", affine)
-        self.track_running_stats = track = _shapes.flag(op, "track_running_stats", track_running_stats)
+        self.num_features = features = _options.integer(op, "num_features", num_features, 1)
+        self.eps = _options.number(op, "eps", eps)
+        self.momentum = None if momentum is None else _options.number(op, "momentum", momentum)
+        self.affine = _options.flag(op, "affine", affine)
+        self.track_running_stats = track = _options.flag(op, "track_running_stats", track_running_stats)
         dtype = float_dtype(op, dtype)
-        shifted = _shapes.flag(op, "bias", bias) and self.affine
+        shifted = _options.flag(op, "bias", bias) and self.affine
         self.weight = Parameter(np.ones(features, dtype)) if self.affine else None
         self.bias = Parameter(np.zeros(features, dtype)) if shifted else None
         self.running_mean: Array | None = np.zeros(features, dtype) if track else None

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from .._arrays import Array
-from .._shapes import Pair
-from ..pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward, roi_pool, roi_pool_backward
+from .._options import Pair
+from ..pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from ..roi_pool import roi_pool, roi_pool_backward
 from .module import Module
 
 

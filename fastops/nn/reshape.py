@@ -1,6 +1,6 @@
 """Flatten."""
 
-from .. import _shapes
+from .. import _options
 from .._arrays import Array
 from ..reshape import flatten, flatten_backward
 from .module import Module
@@ -23,8 +23,8 @@ class Flatten(Module):
     """
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
-        self.start_dim = _shapes.integer("Flatten", "start_dim", start_dim)
-        self.end_dim = _shapes.integer("Flatten", "end_dim", end_dim)
+        self.start_dim = _options.integer("Flatten", "start_dim", start_dim)
+        self.end_dim = _options.integer("Flatten", "end_dim", end_dim)
 
     def forward(self, input: Array) -> Array:
         out = flatten(input, self.start_dim, self.end_dim)

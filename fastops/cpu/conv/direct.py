@@ -154,8 +154,8 @@ def _convolve(out, x, source, w, bias, offsets, tiles, phases, numbers, shifts_y
               height, width):  # fmt: skip
     # An iteration owns one tile of pixels for up to CHANNELS output channels of one group of one image.
     # Within it ``block`` kernel elements at a time pass all those channels, while the inputs they read stay in L1.
-    # Returns how many tiles came out infinite or NaN.  The source is the padded copy, to be made, or x once more: as one
-    # variable that is either, numba may take it in the parallel build for an array of x's size (seen in blocked.py).
+    # Returns how many tiles came out infinite or NaN.  The source is the padded copy, to be made, or x once more; not
+    # one variable that is either, for the reason that blocked.py gives.
     rows, pitch, _, _, _, _, step_y, step_x, line, block = _numbers(numbers, 0)
     channels, out_channels = x.size // (images * height * width), bias.size
     per_group = out_channels // groups

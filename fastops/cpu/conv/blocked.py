@@ -37,7 +37,7 @@ from .direct import BUFFER_BYTES, fill
 from .exact import not_finite
 from .micro_kernel import PIXEL_HEIGHTS, PIXEL_VECTORS, PIXELS, add_pixels
 from .outcome import Outcome
-from .plan import LONGEST_SUM, Layout, sides
+from .plan import LONGEST_SUM, Layout, copy_parts, sides
 
 PACKED = 16  # products packed at a time: a line of the weights is used whole
 
@@ -226,6 +226,20 @@ def _convolve_blocked(out, x, source, w, bias, offsets, phases, chunks, edges, l
 
 
 # ------------------------------------------------------------------------------------------------- entries
+
+
+def parts(g, transposed, itemsize, kept):
+    """Of what a convolution consists; what each part costs stands in costs.py."""
+    plan, side, width = blocked_plan(g, transposed, itemsize), sides(g, transposed), lanes(itemsize)
+    vectors = g.groups * int(plan.edges[-1])
+    found = {
+        "product": plan.products * vectors,
+        "write": -(-side.out_height * side.out_width // width) * side.out_channels,
+    }
+    if plan.copies:
+        found |= copy_parts(plan.y, plan.x, side.channels, itemsize)
+    found = {part: g.batch * count for part, count in found.items()}
+    return found if kept else found | {"pack": vectors * width * plan.offsets.size}
 
 
 def convolve(out, input, weight, bias, g, transposed, kept):

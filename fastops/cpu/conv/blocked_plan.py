@@ -86,10 +86,10 @@ def blocked_plan(g: Any, transposed: bool, itemsize: int) -> BlockedPlan:
     vectors = -(-filters // lanes(itemsize))
     blocks = -(-vectors // PIXEL_VECTORS)
     as_it_is = all(axis.size == n and axis.first == 0 for axis, n in zip((y, x), size, strict=True))
-    rows = np.array(phases, np.int64).reshape(-1, len(Phase._fields))
+    table = np.array(phases, np.int64).reshape(-1, len(Phase._fields))
     products = sum(phase.rows * phase.columns * (phase.last - phase.first) for phase in phases)
     return BlockedPlan(y, x, np.array(layout_of(y, x)), np.concatenate([none, *offsets]),
-                       np.concatenate([none, *places]), step, rows, covered,
+                       np.concatenate([none, *places]), step, table, covered,
                        np.arange(blocks + 1) * vectors // blocks, not as_it_is, products)  # fmt: skip
 
 

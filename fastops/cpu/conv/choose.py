@@ -4,10 +4,11 @@
 |---|---|
 | whole | one pixel from or to a whole image: matrix products |
 | depthwise | one input channel for each group, kernels of 3 x 3 and 5 x 5 |
-| winograd | 3 x 3 with stride 1 and channels enough, by the times in costs.py |
-| direct | everything |
+| winograd | 3 x 3 with stride 1 and channels enough |
+| direct, blocked | everything |
 
-Of the weight's gradient: whole, as above; grad_channels, where channels fill vectors; grad_rows, everything.
+Where more than one is able, the one that costs least by the times in costs.py.  Of the weight's gradient: whole, as
+above; grad_channels, where channels fill vectors; grad_rows, everything.
 """
 
 from collections.abc import Callable
@@ -16,45 +17,38 @@ from typing import Any
 
 from ..._jit import VECTOR_BYTES
 from ..simd.emit import lanes
-from . import depthwise, direct, grad_channels, grad_rows, whole, winograd
-from .costs import KEPT_WEIGHT, PLANE, PRODUCT, TILE, WEIGHT
+from . import blocked, depthwise, direct, grad_channels, grad_rows, whole, winograd
+from .costs import BLOCKED, DIRECT, WINOGRAD
 from .outcome import Outcome
-from .plan import sides
 
 Algorithm = Callable[..., Outcome]
 
 
 @lru_cache(maxsize=1024)
 def choose(g: Any, transposed: bool, itemsize: int, fast: bool, kept: bool) -> Algorithm:
-    """The fastest algorithm for a convolution of a geometry; ``kept``: transformed weights are at hand."""
+    """The fastest algorithm for a convolution of a geometry; ``kept``: a layer keeps transformed weights."""
     if whole.suits(g):
         return whole.convolve
     if depthwise.suits(g, transposed):
         return depthwise.convolve
-    if not winograd.suits(g, transposed, itemsize):
-        return direct.convolve
-    costs = {direct.convolve: direct_cost(g, transposed, itemsize)}
-    for m in (2, 4) if fast else (2,):
-        costs[winograd.CONVOLVE[m]] = winograd_cost(g, transposed, itemsize, m, kept)
-    return min(costs, key=costs.__getitem__)
+    nanoseconds = costs(g, transposed, itemsize, fast, kept)
+    return min(nanoseconds, key=nanoseconds.__getitem__)
 
 
-def direct_cost(g: Any, transposed: bool, itemsize: int) -> float:
-    """Nanoseconds of one core for the direct convolution of a 3 x 3 kernel: products alone."""
-    s, width = sides(g, transposed), lanes(itemsize)
-    pixels = -(-s.out_height * (s.out_width + 2) // width) * width  # rows of the padded buffer
-    return PRODUCT * 9 * g.batch * pixels * s.channels * s.out_channels
+def costs(g: Any, transposed: bool, itemsize: int, fast: bool, kept: bool) -> dict[Algorithm, float]:
+    """What a convolution costs by each algorithm for many pixels that is able: nanoseconds of one core."""
+    found = {
+        direct.convolve: _sum(DIRECT, direct.parts(g, transposed, itemsize)),
+        blocked.convolve: _sum(BLOCKED, blocked.parts(g, transposed, itemsize, kept)),
+    }
+    if winograd.suits(g, transposed, itemsize):
+        for m in (2, 4) if fast else (2,):
+            found[winograd.CONVOLVE[m]] = _sum(WINOGRAD[m], winograd.parts(m, g, transposed, itemsize, kept))
+    return found
 
 
-def winograd_cost(g: Any, transposed: bool, itemsize: int, m: int, kept: bool) -> float:
-    """Nanoseconds of one core for Winograd's convolution by tiles of m x m outputs."""
-    s, width = sides(g, transposed), lanes(itemsize)
-    tiles = -(-g.batch * (-(-s.out_height // m) + 1) * (-(-s.out_width // m) + 1) // width) * width
-    pairs = s.channels * s.out_channels
-    weights = (KEPT_WEIGHT if kept else WEIGHT)[m] * pairs
-    products = PRODUCT * (m + 2) ** 2 * tiles * pairs
-    transforms = TILE[m] * tiles * (s.channels + s.out_channels)
-    return weights + products + transforms + PLANE * m * m * g.batch * s.channels
+def _sum(costs: dict[str, float], parts: dict[str, float]) -> float:
+    return sum(costs[part] * count for part, count in parts.items())
 
 
 @lru_cache(maxsize=1024)

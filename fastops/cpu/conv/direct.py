@@ -37,7 +37,7 @@ from .copy import copy_channel, padded_copy
 from .exact import not_finite
 from .micro_kernel import VECTORS, add_products
 from .outcome import Outcome
-from .plan import LONGEST_SUM, Layout, Phase, Tile, Writing, plan_of, sides
+from .plan import LONGEST_SUM, Layout, Phase, Tile, Writing, copy_parts, plan_of, sides
 
 CHANNELS = 64  # output channels of a task: their sums of one tile are 12 KiB and stay in L1
 BLOCK = 16  # channels on each side of a block of weights that is transposed: a line of the cache is used whole
@@ -221,6 +221,16 @@ def _convolve_single(out, buffer, w, bias, offsets, phases, numbers, images, ima
 
 
 # ------------------------------------------------------------------------------------------------- entries
+
+
+def parts(g, transposed, itemsize):
+    """Of what a convolution consists; what each part costs stands in costs.py."""
+    plan, side = plan_of(g, transposed, itemsize), sides(g, transposed)
+    outputs = side.out_channels * side.out_height * -(-side.out_width // lanes(itemsize))
+    found = {"product": plan.vector_products * side.out_channels, "write": outputs}
+    if plan.copies:
+        found |= copy_parts(plan.y, plan.x, side.channels, itemsize)
+    return {part: g.batch * count for part, count in found.items()}
 
 
 def convolve(out, input, weight, bias, g, transposed, kept):

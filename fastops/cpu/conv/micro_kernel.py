@@ -30,7 +30,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..._jit import VECTOR_REGISTERS, routine
-from ..simd.emit import array_data, load, multiply_add, repeated, store, vector_of
+from ..simd.emit import array_data, fence, load, multiply_add, repeated, store, vector_of
 
 # ROWS * VECTORS accumulators, VECTORS inputs and a weight have to fit the registers.  Measured on one AVX-512 core of
 # 255 GFLOP/s: 8 x 3 253, 4 x 6 252, 6 x 4 248, 7 x 4 206 (it spills).
@@ -38,8 +38,9 @@ ROWS = 8 if VECTOR_REGISTERS >= 32 else 4
 VECTORS = 3
 HEIGHTS = (ROWS, *(rows for rows in (6, 4, 2, 1) if rows < ROWS))  # of the tiles that what is left is made of
 
-# Pixels by vectors of output channels; a pointer for each pixel has to fit the general registers.
-PIXELS = {1: 14, 2: 12, 3: 8, 4: 6} if VECTOR_REGISTERS >= 32 else {1: 10, 2: 6, 3: 4}
+# Pixels by vectors of output channels; a pointer for each pixel has to fit the general registers, too.  Measured as
+# above: 6 x 4 235, 8 x 3 238, 10 x 2 230 (12 x 2 spills: 147), 10 x 1 161.
+PIXELS = {1: 10, 2: 10, 3: 8, 4: 6} if VECTOR_REGISTERS >= 32 else {1: 10, 2: 6, 3: 4}
 PIXEL_VECTORS = max(PIXELS)
 PIXEL_HEIGHTS = {v: (most, *(rows for rows in (8, 4, 2, 1) if rows < most)) for v, most in PIXELS.items()}
 
@@ -71,10 +72,11 @@ def _loop(builder: Any, first: Any, last: Any, step: int, zero: Any, count: int,
 
 
 def _emit_tile(builder: Any, vector: Any, zero: Any, rows: int, vectors: int, sums: Any, pitch: Any, ends: Any,
-               operands: Any) -> None:  # fmt: skip
+               operands: Any, together: int = 0) -> None:  # fmt: skip
     """Emit a tile of ``rows`` rows of sums, ``pitch`` apart, by ``vectors`` vectors: sum over k of number * vector.
 
-    ``ends`` are (k0, k1, adds); operands(k) gives the pointers to the number of each row and to the vectors.
+    ``ends`` are (k0, k1, adds); operands(k) gives the pointers to the number of each row and to the vectors; no more
+    than ``together`` numbers are to be loaded before they are used, or as many as LLVM likes.
     """
     i64, (k0, k1, adds) = ir.IntType(64), ends
 
@@ -83,6 +85,8 @@ def _emit_tile(builder: Any, vector: Any, zero: Any, rows: int, vectors: int, su
         inputs = [load(builder, vector, builder.gep(source, [i64(v * vector.count)])) for v in range(vectors)]
         updated = []
         for r in range(rows):
+            if together and r % together == 0:
+                fence(builder)
             number = repeated(builder, vector, builder.load(numbers[r]))
             for v in range(vectors):
                 updated.append(multiply_add(builder, number, inputs[v], accumulators[r * vectors + v]))
@@ -163,7 +167,9 @@ def add_pixels(typing_context, rows, vectors, sums, at, weights, row, x, starts,
                 offset = builder.load(builder.gep(offsets, [k]))
                 return [builder.gep(pixel, [offset]) for pixel in pixels], builder.gep(weights, [builder.mul(k, pitch)])
 
-            _emit_tile(builder, vector, zero, height, count, sums, pitch, ends, operands)
+            # LLVM unrolls the loop and would load all pixels of two rounds first: then accumulators are spilled.
+            together = min(4, max(1, VECTOR_REGISTERS - height * count - count))
+            _emit_tile(builder, vector, zero, height, count, sums, pitch, ends, operands, together)
 
         tiles = [(height, count) for count, heights in PIXEL_HEIGHTS.items() for height in heights]
         _ladder(builder, rows, vectors, tiles, emit)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..simd.emit import lanes
-from .costs import COPY, PRODUCT
+from .costs import COPIED
 from .micro_kernel import VECTORS
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]
@@ -103,6 +103,7 @@ class Plan(NamedTuple):
     copies: bool  # whether there is a buffer, or the input serves as it is
     pads: bool  # whether an output may see zeros beyond the image
     work: int  # products for each output channel
+    vector_products: int  # the same in vectors of pixels
 
     def image_size(self, channels: int) -> int:
         """Elements of one image in the buffer."""
@@ -197,8 +198,8 @@ def windows_plan(
     width = lanes(itemsize)
     y, x = (_axis(*axis) for axis in zip(output, kernel, stride, pad, dilation, strict=True))
     apart = _axis(output[1], kernel[1], stride[1], pad[1], dilation[1], apart=True)
-    products = PRODUCT * width * kernel[0] * kernel[1] * filters  # of a vector
-    cost = [COPY * channel_size(y, each) + products * _vectors(*output, each.size, width) for each in (x, apart)]
+    products = width * kernel[0] * kernel[1] * filters  # of a vector
+    cost = [COPIED * channel_size(y, each) + products * _vectors(*output, each.size, width) for each in (x, apart)]
     x = apart if filters and cost[1] < cost[0] else x
     place = _places(y, x).reshape(-1)
     offsets = (np.arange(channels)[:, None] * channel_size(y, x) + place).reshape(-1)
@@ -213,7 +214,7 @@ def windows_plan(
     block = min(together * place.size, LONGEST_SUM)
     numbers = np.array([*layout_of(y, x), *Writing(1, 1, output[1], block)], np.int64)
     return Plan(y, x, numbers, offsets, np.arange(place.size), phases, True, tiles, not (as_it_is and inside), pads,
-                _pixels(tiles) * offsets.size)  # fmt: skip
+                _pixels(tiles) * offsets.size, _vectors_of(tiles) * offsets.size)  # fmt: skip
 
 
 @lru_cache(maxsize=64)
@@ -253,7 +254,19 @@ def conv_transpose2d_plan(g: Any, itemsize: int) -> Plan:
     copies = not (as_it_is and inside)
     return Plan(y, x, numbers, np.concatenate([none, *offsets]), np.concatenate([none, *order]),
                 np.array(phases, np.int64).reshape(-1, len(Phase._fields)), covered, every, copies, copies,
-                _pixels(every) * count // max(1, len(phases)))  # fmt: skip
+                _pixels(every) * count // max(1, len(phases)),
+                _vectors_of(every) * count // max(1, len(phases)))  # fmt: skip
+
+
+def copy_parts(y: Axis, x: Axis, channels: int, itemsize: int) -> dict[str, float]:
+    """Of what a padded copy of an image consists: vectors, and planes that are started."""
+    planes = channels * y.shifts.size * x.shifts.size
+    return {"copy": planes * y.size * -(-x.size // lanes(itemsize)), "plane": planes}
+
+
+def _vectors_of(tiles: Integers) -> int:
+    """How many vectors some tiles have."""
+    return int(tiles[:, Tile._fields.index("vectors")].sum())
 
 
 def _pixels(tiles: Integers) -> int:

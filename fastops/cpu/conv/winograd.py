@@ -161,6 +161,18 @@ def suits(g, transposed, itemsize):
     return able and sides(g, transposed).channels >= lanes(itemsize)
 
 
+def parts(m, g, transposed, itemsize, kept):
+    """Of what a convolution in tiles of m x m consists; what each part costs stands in costs.py."""
+    s, width = sides(g, transposed), lanes(itemsize)
+    tiles = -(-g.batch * (-(-s.out_height // m) + 1) * (-(-s.out_width // m) + 1) // width)  # vectors of them
+    return {
+        "product": (m + 2) ** 2 * tiles * s.channels * s.out_channels,
+        "tile": tiles * (s.channels + s.out_channels),
+        "plane": m * m * g.batch * s.channels,
+        "kept" if kept else "weight": s.channels * s.out_channels,
+    }
+
+
 def _convolve(m, out, input, weight, bias, g, transposed, kept):
     """As __init__.py says, in tiles of m x m."""
     side, dtype, width = sides(g, transposed), out.dtype, lanes(out.itemsize)

@@ -103,6 +103,11 @@ def stack_memory(size: int) -> Any:
     return memory
 
 
+def fence(builder: Any) -> None:
+    """Nothing at all for the CPU; but LLVM moves no load or store from one side to the other."""
+    builder.asm(ir.FunctionType(ir.VoidType(), []), "", "~{memory}", [], True)
+
+
 # --------------------------------------------------------------------------------------- arithmetic and masks
 
 

@@ -1,0 +1,100 @@
+"""Measure what the parts of a convolution cost here: the numbers of fastops/cpu/conv/costs.py.
+
+`python scripts/measure_costs.py` times convolutions of many sizes by each algorithm, on one core, and fits the costs of
+their parts to the times (least squares of the relative error, no cost below 0).  Run it on a quiet machine.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from fastops import _jit, _shapes
+from fastops.cpu.conv import blocked, direct, winograd
+
+Parts = dict[str, float]
+
+SIZES = [  # channels, height and width, output channels, kernel, stride
+    (channels, size, filters, kernel, stride)
+    for channels, size, filters in [
+        (3, 112, 32), (3, 160, 64), (16, 56, 32), (24, 56, 48), (64, 28, 64), (64, 56, 64), (128, 14, 128),
+        (96, 28, 24), (256, 7, 256), (256, 14, 64), (512, 7, 128), (32, 112, 16), (512, 14, 48), (20, 20, 200),
+    ]
+    for kernel, stride in [(1, 1), (3, 1), (3, 2), (5, 1), (7, 2)]
+    if channels * filters * kernel**2 < 3_000_000
+]  # fmt: skip
+
+
+def geometry(channels: int, size: int, filters: int, kernel: int, stride: int, batch: int) -> Any:
+    input, weight = (batch, channels, size, size), (filters, channels, kernel, kernel)
+    return _shapes.conv2d("conv2d", input, weight, None, stride, kernel // 2, 1, 1)
+
+
+def seconds(run: Callable[[], Any], least: float) -> float:
+    """The shortest of several runs."""
+    run()
+    best, end = np.inf, time.perf_counter() + least
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        run()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def samples(
+    convolve: Any, parts: Callable[..., Parts], least: float, layers: tuple[bool, ...], suits: Any
+) -> Iterator[tuple[Parts, float]]:
+    """(parts, nanoseconds) of convolutions by one algorithm; ``layers``: with kept weights, without, or both."""
+    rng = np.random.default_rng(0)
+    for batch in (1, 4):
+        for size in SIZES:
+            g = geometry(*size, batch)
+            if not suits(g):
+                continue
+            x = rng.standard_normal((batch, g.image_channels, g.image_height, g.image_width), np.float32)
+            w = rng.standard_normal((g.map_channels, g.image_channels, g.kernel_height, g.kernel_width), np.float32)
+            out, bias = np.empty(g.output, np.float32), np.zeros(g.map_channels, np.float32)
+            for kept in layers:
+                memory: dict[Any, Any] | None = {} if kept else None
+                yield (
+                    parts(g, False, 4, kept),
+                    1e9 * seconds(partial(convolve, out, x, w, bias, g, False, memory), least),
+                )
+
+
+def fit(found: list[tuple[Parts, float]]) -> tuple[dict[str, float], float]:
+    """The costs of the parts, and the mean relative error of the times that they predict."""
+    names = sorted({name for parts, _ in found for name in parts})
+    while True:
+        matrix = np.array([[parts.get(name, 0) / time for name in names] for parts, time in found])
+        costs, *_ = np.linalg.lstsq(matrix, np.ones(len(found)))
+        if costs.min() >= 0:
+            return dict(zip(names, costs, strict=True)), float(np.abs(matrix @ costs - 1).mean())
+        names.pop(int(costs.argmin()))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=0.1, help="for each timing")
+    least = parser.parse_args().seconds
+    algorithms: list[tuple[str, Any, Any, tuple[bool, ...], Any]] = [
+        ("DIRECT", direct.convolve, lambda g, t, i, kept: direct.parts(g, t, i), (False,), lambda g: True),
+        ("BLOCKED", blocked.convolve, blocked.parts, (False, True), lambda g: True),
+        *(
+            (f"WINOGRAD[{m}]", run, partial(winograd.parts, m), (False, True), lambda g: winograd.suits(g, False, 4))
+            for m, run in winograd.CONVOLVE.items()
+        ),
+    ]
+    with _jit.only("serial"):
+        for name, convolve, parts, layers, suits in algorithms:
+            costs, error = fit(list(samples(convolve, parts, least, layers, suits)))
+            print(f"{name}: times within {error:.0%} on the mean")
+            for part, cost in costs.items():
+                print(f'    "{part}": {cost:.3g},')
+
+
+if __name__ == "__main__":
+    main()

@@ -123,10 +123,10 @@ _write_block, _write_block_of_step_2 = _block_writer(1), _block_writer(2)
 @routine
 def _write(out, to, plane, sums, at, pitch, bias, oc, channels, pixels, step):
     """The same for any step and any number of channels and pixels."""
-    width = lanes(out.itemsize)
+    lane_count = lanes(out.itemsize)
     if VECTOR_BYTES > 16 and step <= 2:  # without AVX masks are branches
-        for q in range(0, pixels, width):
-            for c in range(0, channels, width):
+        for q in range(0, pixels, lane_count):
+            for c in range(0, channels, lane_count):
                 if step == 1:
                     _write_block(out, to + c * plane + q, plane, sums, at + q * pitch + c, pitch, bias, oc + c,
                                  channels - c, pixels - q)  # fmt: skip
@@ -146,17 +146,17 @@ def _write(out, to, plane, sums, at, pitch, bias, oc, channels, pixels, step):
 def _pack(packed, w, places, step, edges, groups, filters):
     # The weights of a group, from one output channel to the next ``step`` apart, become blocks of vectors of output
     # channels, (product, channel); channels that fill the last vector up are 0.  An iteration owns a block.
-    width, count, blocks = lanes(w.itemsize), places.size, edges.size - 1
+    lane_count, count, blocks = lanes(w.itemsize), places.size, edges.size - 1
     inputs = w.size // groups
     for task in prange(groups * blocks):
         group, block = task // blocks, task % blocks
         v0, v1 = edges[block], edges[block + 1]
-        wide = (v1 - v0) * width
-        to = (group * edges[blocks] + v0) * width * count
+        wide = (v1 - v0) * lane_count
+        to = (group * edges[blocks] + v0) * lane_count * count
         for k0 in range(0, count, PACKED):
             k1 = min(k0 + PACKED, count)
             for c in range(wide):
-                oc = v0 * width + c
+                oc = v0 * lane_count + c
                 if oc < filters:
                     at = group * inputs + oc * step
                     for k in range(k0, k1):
@@ -230,16 +230,16 @@ def _convolve_blocked(out, x, source, w, bias, offsets, phases, chunks, edges, l
 
 def parts(g, transposed, itemsize, kept):
     """Of what a convolution consists; what each part costs stands in costs.py."""
-    plan, side, width = blocked_plan(g, transposed, itemsize), sides(g, transposed), lanes(itemsize)
+    plan, side, lane_count = blocked_plan(g, transposed, itemsize), sides(g, transposed), lanes(itemsize)
     vectors = g.groups * int(plan.edges[-1])
     found = {
         "product": plan.products * vectors,
-        "write": -(-side.out_height * side.out_width // width) * side.out_channels,
+        "write": -(-side.out_height * side.out_width // lane_count) * side.out_channels,
     }
     if plan.copies:
         found |= copy_parts(plan.y, plan.x, side.channels, itemsize)
     found = {part: g.batch * count for part, count in found.items()}
-    return found if kept else found | {"pack": vectors * width * plan.offsets.size}
+    return found if kept else found | {"pack": vectors * lane_count * plan.offsets.size}
 
 
 def convolve(out, input, weight, bias, g, transposed, kept):

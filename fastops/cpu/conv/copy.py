@@ -37,16 +37,16 @@ def _column_copy(step: int) -> Any:
         buffer, to, pitch, count, x, at, x_pitch, first, size, rows = arguments
         buffer, x = (array_data(context, builder, signature.args[i], arguments[i]) for i in (0, 4))
         vector, zero, _ = vector_of(context, builder, signature.args[4].dtype)
-        width, i64 = vector.count, ir.IntType(64)
-        inside = masks_between(builder, width, step, builder.neg(first), builder.sub(size, first))
-        (kept,) = masks_between(builder, width, 1, i64(0), count)
+        lane_count, i64 = vector.count, ir.IntType(64)
+        inside = masks_between(builder, lane_count, step, builder.neg(first), builder.sub(size, first))
+        (kept,) = masks_between(builder, lane_count, 1, i64(0), count)
 
         def copy_rows(whole):
             with cgutils.for_range(builder, rows) as loop:
                 source = builder.gep(x, [builder.add(at, builder.mul(loop.index, x_pitch))])
                 target = builder.gep(buffer, [builder.add(to, builder.mul(loop.index, pitch))])
                 parts = [
-                    masked_load(builder, builder.gep(source, [i64(part * width)]), inside[part], zero)
+                    masked_load(builder, builder.gep(source, [i64(part * lane_count)]), inside[part], zero)
                     for part in range(step)
                 ]
                 while len(parts) > 1:
@@ -56,7 +56,7 @@ def _column_copy(step: int) -> Any:
                 else:
                     masked_store(builder, parts[0], target, kept)
 
-        with builder.if_else(builder.icmp_signed(">=", count, i64(width))) as (whole, part):
+        with builder.if_else(builder.icmp_signed(">=", count, i64(lane_count))) as (whole, part):
             with whole:
                 copy_rows(True)
             with part:
@@ -72,11 +72,11 @@ _every, _every_second, _every_fourth = _column_copy(1), _column_copy(2), _column
 @routine
 def _copy_rows(buffer, to, pitch, x, at, x_pitch, first, step, size, rows):
     """buffer[to + i * pitch + j] = x[at + i * x_pitch + first + j * step], 0 where that is outside the row."""
-    width = VECTOR_BYTES // x.itemsize
+    lane_count = VECTOR_BYTES // x.itemsize
     if VECTOR_BYTES > 16 and step in (1, 2, 4):  # without AVX masks are branches
         start = 0
         while start < pitch:
-            j = max(0, min(start, pitch - width))  # the last vector moves back to be a whole one
+            j = max(0, min(start, pitch - lane_count))  # the last vector moves back to be a whole one
             if step == 1:
                 _every(buffer, to + j, pitch, pitch - j, x, at + first + j, x_pitch, first + j, size, rows)
             elif step == 4:
@@ -85,7 +85,7 @@ def _copy_rows(buffer, to, pitch, x, at, x_pitch, first, step, size, rows):
             else:
                 place = first + 2 * j
                 _every_second(buffer, to + j, pitch, pitch - j, x, at + place, x_pitch, place, size, rows)
-            start += width
+            start += lane_count
     else:
         j0 = min(pitch, 0 if first >= 0 else (-first + step - 1) // step)
         j1 = max(j0, min(pitch, (size - 1 - first) // step + 1))
@@ -99,21 +99,22 @@ def _copy_rows(buffer, to, pitch, x, at, x_pitch, first, step, size, rows):
 
 
 @routine
-def copy_channel(buffer, start, phase_step, x, at, h, w, layout, shifts_y, shifts_x):
-    """All phases of one channel of an image, (h, w) at x[at]: phase p is (rows, columns) at start + p * phase_step."""
+def copy_channel(buffer, start, phase_step, x, at, height, width, layout, shifts_y, shifts_x):
+    """All phases of a channel of an image, height x width at x[at]: phase p is rows x columns at start + p * phase_step."""
     rows, columns, top, left, step_y, step_x = _layout(layout, 0)
     for py in range(shifts_y.size):
         first = top + shifts_y[py]
         i0 = min(rows, 0 if first >= 0 else (step_y - 1 - first) // step_y)
-        i1 = max(i0, min(rows, (h - 1 - first) // step_y + 1))
-        row = at + (first + i0 * step_y) * w
+        i1 = max(i0, min(rows, (height - 1 - first) // step_y + 1))
+        row = at + (first + i0 * step_y) * width
         for px in range(shifts_x.size):
             to = start + (py * shifts_x.size + px) * phase_step
             above = buffer[to : to + i0 * columns]
             below = buffer[to + i1 * columns : to + rows * columns]
             for j in range(above.size):
                 above[j] = 0
-            _copy_rows(buffer, to + i0 * columns, columns, x, row, step_y * w, left + shifts_x[px], step_x, w, i1 - i0)
+            _copy_rows(buffer, to + i0 * columns, columns, x, row, step_y * width, left + shifts_x[px], step_x, width,
+                       i1 - i0)  # fmt: skip
             for j in range(below.size):
                 below[j] = 0
 
@@ -122,12 +123,12 @@ def copy_channel(buffer, start, phase_step, x, at, h, w, layout, shifts_y, shift
 
 
 @kernel
-def _padded_copy(buffer, x, images, h, w, image_step, channel_step, phase_step, layout, shifts_y, shifts_x):
+def _padded_copy(buffer, x, images, height, width, image_step, channel_step, phase_step, layout, shifts_y, shifts_x):
     # Channel c of image n goes to n * image_step + c * channel_step of the buffer; an iteration owns one.
-    channels = x.size // (images * h * w)
+    channels = x.size // (images * height * width)
     for nc in prange(images * channels):
         start = nc // channels * image_step + nc % channels * channel_step
-        copy_channel(buffer, start, phase_step, x, nc * h * w, h, w, layout, shifts_y, shifts_x)
+        copy_channel(buffer, start, phase_step, x, nc * height * width, height, width, layout, shifts_y, shifts_x)
 
 
 # ------------------------------------------------------------------------------------------------- entries
@@ -135,6 +136,8 @@ def _padded_copy(buffer, x, images, h, w, image_step, channel_step, phase_step, 
 
 def padded_copy(buffer, images, y, x, image_step, channel_step, phase_step):
     """Copy (N, C, H, W) images along the axes of a plan into planes of the buffer, zeros where there is no image."""
-    n, c, h, w = images.shape
-    _padded_copy(n * c * channel_size(y, x))(buffer, images.reshape(-1), n, h, w, image_step, channel_step, phase_step,
-                                             np.array(layout_of(y, x)), y.shifts, x.shifts)  # fmt: skip
+    n, c, height, width = images.shape
+    _padded_copy(n * c * channel_size(y, x))(
+        buffer, images.reshape(-1), n, height, width, image_step, channel_step, phase_step, np.array(layout_of(y, x)),
+        y.shifts, x.shifts,
+    )  # fmt: skip

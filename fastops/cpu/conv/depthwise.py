@@ -91,22 +91,22 @@ def _plane_of(size: int, stride: int) -> Any:
     many, clipped = _tile(ROWS, size, stride, False), _tile(ROWS, size, stride, True)
     one = _tile(1, size, stride, True)
 
-    def convolve_plane(out, to, oh, ow, x, at, h, w, top, left, weights, w_at, bias):
-        width, first = lanes(x.itemsize), 0
-        while first < ow:  # a column of tiles: their masks are made once
-            ox = max(0, min(first, ow - width))  # the last vector moves back to be a whole one
-            ix, count, row = ox * stride - left, ow - ox, 0
-            while row < oh:
-                oy = row if oh < ROWS else min(row, oh - ROWS)  # and the last tile up
-                y, place = oy * stride - top, to + oy * ow + ox
-                if oh < ROWS:
-                    one(out, place, ow, count, x, at, h, w, y, ix, weights, w_at, bias)
-                elif y >= 0 and y + (ROWS - 1) * stride + size <= h:
-                    many(out, place, ow, count, x, at, h, w, y, ix, weights, w_at, bias)
+    def convolve_plane(out, to, out_height, out_width, x, at, height, width, top, left, weights, w_at, bias):
+        lane_count, first = lanes(x.itemsize), 0
+        while first < out_width:  # a column of tiles: their masks are made once
+            ox = max(0, min(first, out_width - lane_count))  # the last vector moves back to be a whole one
+            ix, count, row = ox * stride - left, out_width - ox, 0
+            while row < out_height:
+                oy = row if out_height < ROWS else min(row, out_height - ROWS)  # and the last tile up
+                y, place = oy * stride - top, to + oy * out_width + ox
+                if out_height < ROWS:
+                    one(out, place, out_width, count, x, at, height, width, y, ix, weights, w_at, bias)
+                elif y >= 0 and y + (ROWS - 1) * stride + size <= height:
+                    many(out, place, out_width, count, x, at, height, width, y, ix, weights, w_at, bias)
                 else:
-                    clipped(out, place, ow, count, x, at, h, w, y, ix, weights, w_at, bias)
-                row += 1 if oh < ROWS else ROWS
-            first += width
+                    clipped(out, place, out_width, count, x, at, height, width, y, ix, weights, w_at, bias)
+                row += 1 if out_height < ROWS else ROWS
+            first += lane_count
 
     convolve_plane.__qualname__ += f"{size}x{size}.stride{stride}"
     return routine(convolve_plane)
@@ -116,16 +116,17 @@ def _plane_of(size: int, stride: int) -> Any:
 
 
 def _kernel_of(size: int, stride: int) -> Any:
-    """The kernel; x is (images, channels, h, w), each channel has bias.size / channels filters."""
+    """The kernel; x is (images, channels, height, width), each channel has bias.size / channels filters."""
     convolve_plane = _plane_of(size, stride)
     taps = size * size
 
-    def convolve(out, x, w, bias, channels, h, width, oh, ow, top, left):
+    def convolve(out, x, w, bias, channels, height, width, out_height, out_width, top, left):
         # An iteration owns one plane of outputs.
-        for plane in prange(out.size // (oh * ow)):
+        for plane in prange(out.size // (out_height * out_width)):
             oc, image = plane % bias.size, plane // bias.size
-            at = (image * channels + oc // (bias.size // channels)) * h * width
-            convolve_plane(out, plane * oh * ow, oh, ow, x, at, h, width, top, left, w, oc * taps, bias[oc])
+            at = (image * channels + oc // (bias.size // channels)) * height * width
+            convolve_plane(out, plane * out_height * out_width, out_height, out_width, x, at, height, width, top, left,
+                           w, oc * taps, bias[oc])  # fmt: skip
 
     convolve.__name__ = convolve.__qualname__ = f"_convolve_depthwise_{size}x{size}_stride_{stride}"
     return kernel(convolve)

@@ -40,7 +40,7 @@ from .outcome import Outcome
 from .plan import LONGEST_SUM, Layout, Phase, Tile, Writing, copy_parts, plan_of, sides
 
 CHANNELS = 64  # output channels of a task: their sums of one tile are 12 KiB and stay in L1
-BLOCK = 16  # channels on each side of a block of weights that is transposed: a line of the cache is used whole
+SQUARE = 16  # channels on each side of a block of weights that is transposed: a line of the cache is used whole
 BUFFER_BYTES = 4 * 2**20  # padded copies of so many images at a time
 
 # ------------------------------------------------------------------------------------------------ routines
@@ -133,13 +133,13 @@ def _fill(out, bias, plane):
 @kernel
 def _transpose_weights(out, w, places, groups, inputs, outputs, size):
     # (groups, inputs, outputs, size) becomes (groups, outputs, places.size, inputs), element k at places[k], where it
-    # has one; an iteration owns BLOCK outputs, and takes BLOCK inputs at a time: rows of both stay in L1.
-    blocks, kept = -(-outputs // BLOCK), out.size // (groups * inputs * outputs)
+    # has one; an iteration owns SQUARE outputs, and takes SQUARE inputs at a time: rows of both stay in L1.
+    blocks, kept = -(-outputs // SQUARE), out.size // (groups * inputs * outputs)
     for task in prange(groups * blocks):
-        group, oc0 = task // blocks, task % blocks * BLOCK
-        oc1 = min(oc0 + BLOCK, outputs)
-        for ic0 in range(0, inputs, BLOCK):
-            ic1 = min(ic0 + BLOCK, inputs)
+        group, oc0 = task // blocks, task % blocks * SQUARE
+        oc1 = min(oc0 + SQUARE, outputs)
+        for ic0 in range(0, inputs, SQUARE):
+            ic1 = min(ic0 + SQUARE, inputs)
             for oc in range(oc0, oc1):
                 for k in range(size):
                     if places[k] >= 0:
@@ -156,7 +156,7 @@ def _convolve(out, x, source, w, bias, offsets, tiles, phases, numbers, shifts_y
     # Within it ``block`` kernel elements at a time pass all those channels, while the inputs they read stay in L1.
     # Returns how many tiles came out infinite or NaN.  The source is the padded copy, to be made, or x once more; not
     # one variable that is either, for the reason that blocked.py gives.
-    rows, pitch, _, _, _, _, step_y, step_x, line, block = _numbers(numbers, 0)
+    rows, pitch, _, _, _, _, step_y, step_x, out_width, block = _numbers(numbers, 0)
     channels, out_channels = x.size // (images * height * width), bias.size
     per_group = out_channels // groups
     chunks = (per_group + CHANNELS - 1) // CHANNELS
@@ -186,12 +186,12 @@ def _convolve(out, x, source, w, bias, offsets, tiles, phases, numbers, shifts_y
             add_products(count, vectors, sums, wide, w, oc0 * taps, taps, source, base, offsets, k0, k1, adds)
             k0, adds = k1, True
         bad += not_finite(sums) != 0
-        i, whole = 0, step_y == 1 and step_x == 1 and kept == pitch and line == pitch
+        i, whole = 0, step_y == 1 and step_x == 1 and kept == pitch and out_width == pitch
         while i < pixels:  # a row of the output at a time; columns beyond its width are dropped
             oy, ox = (first + i) // pitch, (first + i) % pitch
             run = pixels if whole else min(pixels - i, pitch - ox)
             written = run if whole else min(run, kept - ox)
-            to = (image * out_channels + oc0) * plane + (to_y + oy * step_y) * line + to_x + ox * step_x
+            to = (image * out_channels + oc0) * plane + (to_y + oy * step_y) * out_width + to_x + ox * step_x
             _write(out, to, plane, sums, first - start + i, wide, bias, oc0, count, written, step_x)
             i += run
     return bad
@@ -200,14 +200,14 @@ def _convolve(out, x, source, w, bias, offsets, tiles, phases, numbers, shifts_y
 @kernel
 def _convolve_single(out, buffer, w, bias, offsets, phases, numbers, images, image_size):
     # One output channel a group.  An iteration owns one phase of one channel, made whole in a run of pixels.
-    _, pitch, _, _, _, _, step_y, step_x, line, _ = _numbers(numbers, 0)
+    _, pitch, _, _, _, _, step_y, step_x, out_width, _ = _numbers(numbers, 0)
     groups, taps = bias.size, offsets.size
     plane = out.size // (images * groups)
     for task in prange(images * groups * phases.shape[0]):
         k0, k_last, origin, width, to_y, to_x = _phase(phases, task % phases.shape[0])
         group = task // phases.shape[0] % groups
         image = task // phases.shape[0] // groups
-        height = (plane // line - 1 - to_y) // step_y + 1
+        height = (plane // out_width - 1 - to_y) // step_y + 1
         base = image * image_size + group * (image_size // groups) + origin
         sums = np.empty((height - 1) * pitch + width, out.dtype)
         for i in range(sums.size):
@@ -215,7 +215,7 @@ def _convolve_single(out, buffer, w, bias, offsets, phases, numbers, images, ima
         _add_elements(sums, w[group * taps : (group + 1) * taps], buffer, base, offsets, k0, k_last)
         for oy in range(height):
             row = sums[oy * pitch : oy * pitch + width]
-            pixels = out[(image * groups + group) * plane + (to_y + oy * step_y) * line + to_x :]
+            pixels = out[(image * groups + group) * plane + (to_y + oy * step_y) * out_width + to_x :]
             for j in range(width):
                 pixels[index(j * step_x)] = row[j]
 

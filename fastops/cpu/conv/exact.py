@@ -10,7 +10,7 @@ from numba import prange
 from ..._jit import kernel, reduction
 from .plan import sides
 
-BLOCK = 8192  # values looked at before the next decision
+SEEN = 8192  # values looked at before the next decision
 
 # ----------------------------------------------------------------------------------------------- reductions
 
@@ -31,7 +31,7 @@ def not_finite(x):
 def _blocks_not_finite(blocks, x):
     # An iteration owns a block.
     for block in prange(blocks.size):
-        blocks[block] = not_finite(x[block * BLOCK : (block + 1) * BLOCK])
+        blocks[block] = not_finite(x[block * SEEN : (block + 1) * SEEN])
 
 
 @kernel
@@ -39,11 +39,11 @@ def _convolve_exact(out, x, w, bias, groups, oc_step, ic_step, kh, kw, step_y, s
                     divide_y, divide_x):  # fmt: skip
     # An iteration owns a row of outputs.  Output y sees, through element ky of the kernel, the input at
     # (first_y + y * step_y + ky * tap_y) / divide_y where that is whole and inside.
-    channels, h, width = x.shape[1], x.shape[2], x.shape[3]
-    out_channels, oh = out.shape[1], out.shape[2]
+    channels, height, width = x.shape[1], x.shape[2], x.shape[3]
+    out_channels, out_height = out.shape[1], out.shape[2]
     per_group, out_per_group = channels // groups, out_channels // groups
-    for row in prange(out.shape[0] * out_channels * oh):
-        oy, oc, n = row % oh, row // oh % out_channels, row // oh // out_channels
+    for row in prange(out.shape[0] * out_channels * out_height):
+        oy, oc, n = row % out_height, row // out_height % out_channels, row // out_height // out_channels
         group = oc // out_per_group
         w0 = group * per_group * out_per_group * kh * kw + oc % out_per_group * oc_step
         for ox in range(out.shape[3]):
@@ -52,7 +52,7 @@ def _convolve_exact(out, x, w, bias, groups, oc_step, ic_step, kh, kw, step_y, s
                 for ic in range(per_group):
                     for ky in range(kh):
                         y = first_y + oy * step_y + ky * tap_y
-                        if y >= 0 and y % divide_y == 0 and y // divide_y < h:
+                        if y >= 0 and y % divide_y == 0 and y // divide_y < height:
                             for kx in range(kw):
                                 ix = first_x + ox * step_x + kx * tap_x
                                 if ix >= 0 and ix % divide_x == 0 and ix // divide_x < width:
@@ -89,7 +89,7 @@ def _grad_weight_exact(grad, map, image, groups, height, width, pad_top, pad_lef
 
 def finite(x):
     """Whether every value of a flat array is finite."""
-    blocks = np.empty(-(-x.size // BLOCK), x.dtype)
+    blocks = np.empty(-(-x.size // SEEN), x.dtype)
     _blocks_not_finite(x.size // 4)(blocks, x)
     return not blocks.any()
 

@@ -21,9 +21,9 @@ from .plan import Integers
 
 MAPS = 16  # of a task
 PIXELS = 128  # whose channels stay in L1 while all taps pass: 128 x 48 are 24 KiB
-LONGEST_SUM = 4096  # pixels summed in the arrays' own type, in parts of PIXELS, before they join float64 totals
+LONGEST_PIXEL_SUM = 4096  # pixels summed in the arrays' own type, in parts of PIXELS, before they join float64 totals
 BUFFER_BYTES = 4 * 2**20  # copies of so many images at a time
-BLOCK = 16  # pixels and channels of a block that is transposed
+SQUARE = 16  # pixels and channels of a block that is transposed
 
 # ------------------------------------------------------------------------------------------------- kernels
 
@@ -31,15 +31,15 @@ BLOCK = 16  # pixels and channels of a block that is transposed
 @kernel
 def _channels_last(out, x, channels, plane):
     # (images, channels, plane) becomes (images, plane + 1, channels), the last pixel 0; an iteration owns an image's
-    # BLOCK pixels.
-    blocks, step = plane // BLOCK + 1, (plane + 1) * channels
+    # SQUARE pixels.
+    blocks, step = plane // SQUARE + 1, (plane + 1) * channels
     for task in prange(x.size // (channels * plane) * blocks):
-        n, first = task // blocks, task % blocks * BLOCK
-        last = min(first + BLOCK, plane)
-        for c0 in range(0, channels, BLOCK):
+        n, first = task // blocks, task % blocks * SQUARE
+        last = min(first + SQUARE, plane)
+        for c0 in range(0, channels, SQUARE):
             for i in range(first, last):
                 to, at = n * step + i * channels, n * channels * plane + i
-                for c in range(c0, min(c0 + BLOCK, channels)):
+                for c in range(c0, min(c0 + SQUARE, channels)):
                     out[index(to + c)] = x[index(at + c * plane)]
         if last == plane:
             for c in range(channels):
@@ -52,16 +52,19 @@ def _grad_weight_channels(grad, totals, maps, x, image_size, pixels, images, map
     # An iteration owns MAPS maps and up to VECTORS vectors of channels, for all taps.  It adds to the float64 totals,
     # or writes the gradient where there are none because the pixels are few.
     taps, plane = pixels.shape
-    per_group, per_map, width = map_channels // groups, channels // groups, lanes(x.itemsize)
-    map_blocks, vectors = -(-per_group // MAPS), -(-per_map // width)
+    per_group, per_map, lane_count = map_channels // groups, channels // groups, lanes(x.itemsize)
+    map_blocks, vectors = -(-per_group // MAPS), -(-per_map // lane_count)
     parts = -(-vectors // VECTORS)
     for task in prange(groups * map_blocks * parts):
         part, group = task % parts, task // parts // map_blocks
         m0 = group * per_group + task // parts % map_blocks * MAPS
         rows = min(MAPS, (group + 1) * per_group - m0)
         v0, v1 = part * vectors // parts, (part + 1) * vectors // parts
-        count, wide = v1 - v0, (v1 - v0) * width
-        c0, kept = v0 * width, min(wide, per_map - v0 * width)  # lanes beyond see other channels and are dropped
+        count, wide = v1 - v0, (v1 - v0) * lane_count
+        c0, kept = (
+            v0 * lane_count,
+            min(wide, per_map - v0 * lane_count),
+        )  # lanes beyond see other channels and are dropped
         sums, done = np.empty(taps * rows * wide, x.dtype), 0
         for n in range(images):
             start = n * image_size + group * per_map + c0
@@ -72,7 +75,7 @@ def _grad_weight_channels(grad, totals, maps, x, image_size, pixels, images, map
                     to = sums[tap * rows * wide : (tap + 1) * rows * wide]
                     add_products(rows, count, to, wide, maps, row, plane, x, start, pixels[tap], k0, k1, done > 0)
                 done += k1 - k0
-                if totals.size > 0 and (done >= LONGEST_SUM or (n == images - 1 and k1 == plane)):
+                if totals.size > 0 and (done >= LONGEST_PIXEL_SUM or (n == images - 1 and k1 == plane)):
                     for r in range(rows):
                         to_r = ((m0 + r) * per_map + c0) * taps
                         for tap in range(taps):
@@ -112,7 +115,7 @@ def grad_weight(out, map, image, g):
     together = max(1, min(g.batch, BUFFER_BYTES // (image_size * out.itemsize)))
     x = np.empty(together * image_size + slack, out.dtype)
     x[-slack:] = 0  # the last vectors reach beyond
-    short = together == g.batch and g.batch * pixels <= LONGEST_SUM
+    short = together == g.batch and g.batch * pixels <= LONGEST_PIXEL_SUM
     totals = np.zeros(0 if short else out.size)
     grad, map, image = out.reshape(-1), map.reshape(g.batch, -1), image.reshape(g.batch, -1)
     for n in range(0, g.batch, together):

@@ -64,7 +64,7 @@ class Writing(NamedTuple):
 
     step_y: int  # output rows and columns from one pixel to the next
     step_x: int
-    line: int  # pixels of a whole row of the output
+    out_width: int  # pixels of a whole row of the output
     block: int  # kernel elements of one pass over the output channels
 
 

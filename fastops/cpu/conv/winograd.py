@@ -35,15 +35,17 @@ def _block_of(transform: Transform, name: str) -> Any:
     transform_inputs, transform_outputs = input_tile(transform), output_tile(transform)
     elements = len(transform.input) ** 2
 
-    def convolve_block(out, plane, line, x, channel_step, u, bias, places, offsets, first, count, runs, starts):
-        channels, out_channels, width = offsets.size, bias.size, lanes(x.itemsize)
-        wide = VECTORS * width
-        v_pitch, m_pitch = channels * wide + width, CHANNELS * wide + width  # powers of two would share cache sets
+    def convolve_block(out, plane, out_width, x, channel_step, u, bias, places, offsets, first, count, runs, starts):
+        channels, out_channels, lane_count = offsets.size, bias.size, lanes(x.itemsize)
+        wide = VECTORS * lane_count
+        # powers of two would share cache sets
+        v_pitch, m_pitch = channels * wide + lane_count, CHANNELS * wide + lane_count
         bad = False
         v, m = np.empty(elements * v_pitch, x.dtype), np.empty(elements * m_pitch, x.dtype)
         for ic in range(channels):
             for i in range(count):
-                transform_inputs(v, ic * wide + i * width, v_pitch, x, ic * channel_step + (first + i) * width, places)
+                at = ic * channel_step + (first + i) * lane_count
+                transform_inputs(v, ic * wide + i * lane_count, v_pitch, x, at, places)
         for oc0 in range(0, out_channels, CHANNELS):
             some = min(CHANNELS, out_channels - oc0)
             for e in range(elements):
@@ -57,7 +59,7 @@ def _block_of(transform: Transform, name: str) -> Any:
                 for r in range(some):
                     place = (oc0 + r) * plane
                     bad |= transform_outputs(
-                        out, place, line, m, r * wide + i * width, m_pitch, bias[oc0 + r], runs, s0, s1
+                        out, place, out_width, m, r * wide + i * lane_count, m_pitch, bias[oc0 + r], runs, s0, s1
                     )
 
         return bad
@@ -71,11 +73,11 @@ def _weights_of(transform: Transform, name: str) -> Any:
     transform_kernels = weight_tile(transform)
 
     def transform_weights(u, to, pitch, w, at, ic_step, taps, channels):
-        ic, width = 0, lanes(w.itemsize)
+        ic, lane_count = 0, lanes(w.itemsize)
         while ic < channels:
-            i = min(ic, channels - width)  # the last vector moves back to be a whole one
+            i = min(ic, channels - lane_count)  # the last vector moves back to be a whole one
             transform_kernels(u, to + i, pitch, w, at + i * ic_step, ic_step, taps)
-            ic += width
+            ic += lane_count
 
     transform_weights.__qualname__ += name
     return routine(transform_weights)
@@ -94,11 +96,11 @@ def _kernels_of(transform: Transform) -> tuple[Any, Any]:
         for oc in prange(out_channels):
             weights_of_channel(u, oc * channels, pitch, w, oc * oc_step, ic_step, taps, channels)
 
-    def convolve(bad, out, x, u, bias, places, offsets, channel_step, plane, line, blocks, runs, starts):
+    def convolve(bad, out, x, u, bias, places, offsets, channel_step, plane, out_width, blocks, runs, starts):
         # An iteration owns one block of tiles and notes whether it has an infinity or NaN.
         for i in prange(blocks.shape[0]):
             first, count = _block(blocks, i)
-            bad[i] = convolve_block(out, plane, line, x, channel_step, u, bias, places, offsets, first, count, runs,
+            bad[i] = convolve_block(out, plane, out_width, x, channel_step, u, bias, places, offsets, first, count, runs,
                                     starts)  # fmt: skip
 
     transform_weights.__name__ = transform_weights.__qualname__ = f"_winograd_weights_{name}"
@@ -126,21 +128,21 @@ class Tiles(NamedTuple):
 
 @lru_cache(maxsize=64)
 def tiles_of(
-    m: int, images: int, size: Two, output: Two, pad: Two, out_channels: int, width: int, itemsize: int, share: int
+    m: int, images: int, size: Two, output: Two, pad: Two, out_channels: int, lane_count: int, itemsize: int, share: int
 ) -> Tiles:
-    """The tiles of m x m outputs in vectors of ``width``; the number of blocks is a multiple of ``share``."""
+    """The tiles of m x m outputs in vectors of ``lane_count``; the number of blocks is a multiple of ``share``."""
     high, across = (-(-o // m) for o in output)
     plan = windows_plan(1, 0, size, (high, across), (m + 2, m + 2), (m, m), pad, (1, 1), itemsize)
     pitch, image_step = plan.x.size, plan.y.size * plan.x.size
-    vectors = -(-((images - 1) * image_step + (high - 1) * pitch + across) // width)
+    vectors = -(-((images - 1) * image_step + (high - 1) * pitch + across) // lane_count)
     runs: list[list[tuple[int, int, int, int]]] = [[] for _ in range(vectors)]
     for n in range(images):
         for ty in range(high):
             start = n * image_step + ty * pitch  # the row's first tile
             place = (n * out_channels * output[0] + ty * m) * output[1]
-            for v in range(start // width, (start + across - 1) // width + 1):
-                shift = start - v * width  # its lane
-                first, last = max(0, shift), min(width, shift + across)
+            for v in range(start // lane_count, (start + across - 1) // lane_count + 1):
+                shift = start - v * lane_count  # its lane
+                first, last = max(0, shift), min(lane_count, shift + across)
                 pixels = first * m, min(last * m, output[1] + shift * m)
                 runs[v].append((place - shift * m, *pixels, min(m, output[0] - ty * m)))
     count = -(-vectors // VECTORS)
@@ -163,8 +165,8 @@ def suits(g, transposed, itemsize):
 
 def parts(m, g, transposed, itemsize, kept):
     """Of what a convolution in tiles of m x m consists; what each part costs stands in costs.py."""
-    s, width = sides(g, transposed), lanes(itemsize)
-    tiles = -(-g.batch * (-(-s.out_height // m) + 1) * (-(-s.out_width // m) + 1) // width)  # vectors of them
+    s, lane_count = sides(g, transposed), lanes(itemsize)
+    tiles = -(-g.batch * (-(-s.out_height // m) + 1) * (-(-s.out_width // m) + 1) // lane_count)  # vectors of them
     return {
         "product": (m + 2) ** 2 * tiles * s.channels * s.out_channels,
         "tile": tiles * (s.channels + s.out_channels),
@@ -175,7 +177,7 @@ def parts(m, g, transposed, itemsize, kept):
 
 def _convolve(m, out, input, weight, bias, g, transposed, kept):
     """As __init__.py says, in tiles of m x m."""
-    side, dtype, width = sides(g, transposed), out.dtype, lanes(out.itemsize)
+    side, dtype, lane_count = sides(g, transposed), out.dtype, lanes(out.itemsize)
     channels, out_channels, size = side.channels, side.out_channels, (side.out_height, side.out_width)
     pad = (2 - g.pad_top, 2 - g.pad_left) if transposed else (g.pad_top, g.pad_left)
     out = out.reshape(g.batch, out_channels, *size)
@@ -188,16 +190,16 @@ def _convolve(m, out, input, weight, bias, g, transposed, kept):
             kept[m] = u
     image_bytes = (side.height + 4) * (side.width + 4) * channels * dtype.itemsize
     together = max(1, min(g.batch, BUFFER_BYTES // image_bytes))
-    offsets, buffer = np.arange(channels) * (VECTORS * width), None
+    offsets, buffer = np.arange(channels) * (VECTORS * lane_count), None
     for n in range(0, g.batch, together):
         some, x = out[n : n + together], input[n : n + together]
         tiles = tiles_of(
-            m, len(some), (side.height, side.width), size, pad, out_channels, width, dtype.itemsize, thread_count()
+            m, len(some), (side.height, side.width), size, pad, out_channels, lane_count, dtype.itemsize, thread_count()
         )
         end = channels * tiles.channel_step
         if buffer is None:
-            buffer = np.empty(end + (VECTORS + 1) * width, dtype)
-        buffer[end : end + (VECTORS + 1) * width] = 0  # the last tiles reach beyond
+            buffer = np.empty(end + (VECTORS + 1) * lane_count, dtype)
+        buffer[end : end + (VECTORS + 1) * lane_count] = 0  # the last tiles reach beyond
         image_step = tiles.plan.y.size * tiles.plan.x.size
         padded_copy(buffer, x, tiles.plan.y, tiles.plan.x, image_step, tiles.channel_step, tiles.phase_step)
         bad = np.empty(len(tiles.blocks), np.bool_)

@@ -120,11 +120,11 @@ def output_tile(transform: Transform) -> Any:
     size, rows = len(transform.input), len(transform.output)
 
     @intrinsic
-    def tile(typing_context, out, to, line, m, at, pitch, bias, runs, s0, s1):
-        return types.boolean(out, to, line, m, at, pitch, bias, runs, s0, s1), generate
+    def tile(typing_context, out, to, out_width, m, at, pitch, bias, runs, s0, s1):
+        return types.boolean(out, to, out_width, m, at, pitch, bias, runs, s0, s1), generate
 
     def generate(context, builder, signature, arguments):
-        out, to, line, m, at, pitch, bias, runs, s0, s1 = arguments
+        out, to, out_width, m, at, pitch, bias, runs, s0, s1 = arguments
         out, m, runs = (array_data(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 7))
         i64, (vector, zero, load) = ir.IntType(64), vector_of(context, builder, signature.args[3].dtype)
         square = [
@@ -145,7 +145,7 @@ def output_tile(transform: Transform) -> Any:
             masks = masks_between(builder, vector.count, rows, first, last)
             for row in range(rows):
                 with builder.if_then(builder.icmp_signed(">", height, i64(row))):
-                    start = builder.add(builder.add(to, base), builder.mul(line, i64(row)))
+                    start = builder.add(builder.add(to, base), builder.mul(out_width, i64(row)))
                     target = builder.gep(out, [start])
                     for part, mask in enumerate(masks):
                         masked_store(

@@ -100,7 +100,7 @@ def _copy_rows(buffer, to, pitch, x, at, x_pitch, first, step, size, rows):
 
 @routine
 def copy_channel(buffer, start, phase_step, x, at, height, width, layout, shifts_y, shifts_x):
-    """All phases of a channel of an image, height x width at x[at]: phase p is rows x columns at start + p * phase_step."""
+    """All phases of a channel, height x width at x[at]: phase p is rows x columns at start + p * phase_step."""
     rows, columns, top, left, step_y, step_x = _layout(layout, 0)
     for py in range(shifts_y.size):
         first = top + shifts_y[py]

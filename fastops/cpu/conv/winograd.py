@@ -100,8 +100,8 @@ def _kernels_of(transform: Transform) -> tuple[Any, Any]:
         # An iteration owns one block of tiles and notes whether it has an infinity or NaN.
         for i in prange(blocks.shape[0]):
             first, count = _block(blocks, i)
-            bad[i] = convolve_block(out, plane, out_width, x, channel_step, u, bias, places, offsets, first, count, runs,
-                                    starts)  # fmt: skip
+            bad[i] = convolve_block(out, plane, out_width, x, channel_step, u, bias, places, offsets, first, count,
+                                    runs, starts)  # fmt: skip
 
     transform_weights.__name__ = transform_weights.__qualname__ = f"_winograd_weights_{name}"
     convolve.__name__ = convolve.__qualname__ = f"_convolve_winograd_{name}"

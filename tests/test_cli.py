@@ -13,11 +13,12 @@ import pytest
 import fastops
 from fastops import _jit
 from fastops.__main__ import main
-from fastops.cli import compare, measure, timing, warmup
-from fastops.cli.cases import CASES
-from fastops.cli.measure import judge
+from fastops.cli import compare, warmup
 from fastops.cli.photograph import batches
-from fastops.cli.timing import Effort
+from fastops.yardstick import measure, timing
+from fastops.yardstick.cases import CASES
+from fastops.yardstick.measure import judge
+from fastops.yardstick.timing import Effort
 
 WITH_GRADIENT = [case for case in CASES if case.has_gradient]
 COMMAND = [sys.executable, "-m", "fastops"]
@@ -98,7 +99,8 @@ def test_plot_is_a_png(capsys):
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_case_is_right(case, batch, dtype):
     torch = compare.optional("torch")
-    row = measure.measure(case, batch, batches("small", np.dtype(dtype).name)[1][batch], torch, NO_TIME)
+    x = batches("small", np.dtype(dtype).name)[1][batch]
+    row = measure.measure(case, batch, x, fastops, torch, NO_TIME)
     assert row.problem is None
     assert row.fastops_seconds > 0 and row.pairs == 3
     assert (row.error is not None) == bool(case.expected or (torch and case.in_torch))
@@ -109,7 +111,8 @@ def test_every_case_is_right(case, batch, dtype):
 @pytest.mark.parametrize("case", WITH_GRADIENT, ids=str)
 def test_the_gradient_of_every_case_is_right(case, batch, dtype):
     torch = compare.optional("torch")
-    row = measure.measure(case, batch, batches("small", np.dtype(dtype).name)[1][batch], torch, NO_TIME, backward=True)
+    x = batches("small", np.dtype(dtype).name)[1][batch]
+    row = measure.measure(case, batch, x, fastops, torch, NO_TIME, backward=True)
     assert row.problem is None and row.operator == f"{case.operator}_backward"
     assert row.fastops_seconds > 0 and row.pairs == 3
     assert (row.error is not None) == bool(case.gradient or (torch and case.in_torch))

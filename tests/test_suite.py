@@ -4,19 +4,22 @@ import argparse
 import json
 import subprocess
 import sys
+from functools import partial
 from math import prod
 
 import numpy as np
 import pytest
 
 import fastops
+from fastops import _jit
 from fastops.__main__ import main
-from fastops.cli import compare, limits, measure, onnx_models, pages, timing, work
-from fastops.cli.cases import CASES
-from fastops.cli.measure import judge
-from fastops.cli.suite import CONVOLUTIONS, FAMILIES, OPERATORS, SUITE, Family, Target, target
-from fastops.cli.targets import by_family, summarise, table
-from fastops.cli.timing import Effort
+from fastops.cli import compare, onnx_models, pages
+from fastops.yardstick import limits, measure, timing, work
+from fastops.yardstick.cases import CASES
+from fastops.yardstick.measure import judge
+from fastops.yardstick.suite import CONVOLUTIONS, FAMILIES, OPERATORS, SUITE, Family, Target, target
+from fastops.yardstick.targets import by_family, summarise, table
+from fastops.yardstick.timing import Effort
 
 NO_TIME = Effort(untimed=0, timed=0, case=0)
 SMALL = [timed for timed in OPERATORS if timed.family == "small"]
@@ -124,7 +127,7 @@ def test_the_gradients_of_more_small_cases_are_right(timed):
 
 def check(timed, backward):
     torch = compare.optional("torch")
-    row = measure.measure(timed.case, timed.batch, timed.input(), torch, NO_TIME, backward)
+    row = measure.measure(timed.case, timed.batch, timed.input(), fastops, torch, NO_TIME, backward)
     assert row.problem is None and row.fastops_seconds > 0 and row.name.endswith(f"on {timed.batch}")
     assert (row.ratio is not None) == bool(torch and timed.case.in_torch)
 
@@ -292,7 +295,7 @@ def test_precision_reaches_the_convolutions_alone(precision, monkeypatch):
             seen[name] = options
 
         monkeypatch.setattr(fastops, name, note)
-    ops = work.with_precision(precision)
+    ops = work.with_precision(fastops, precision)
     for name in ("conv2d", "conv_transpose2d", "conv2d_backward", "relu"):
         getattr(ops, name)()
     told = {} if precision == "exact" else {"precision": "fast"}
@@ -392,11 +395,12 @@ def test_what_a_gradient_needs():
     """As many operations for the input and for the weight; nothing is read of an input whose shape alone counts."""
     conv, pool = (next(c for c in CASES if c.operator == name) for name in ("conv2d", "max_pool2d"))
     x = np.ones((1, 3, 4, 4), np.float32)
-    forward, backward = (measure.measure(conv, "", x, None, NO_TIME, gradient) for gradient in (False, True))
+    run = partial(measure.measure, batch="", x=x, ops=fastops, torch=None, effort=NO_TIME, noting=_jit.noting)
+    forward, backward = (run(conv, backward=gradient) for gradient in (False, True))
     assert forward.operations == 2 * (64 * 4 * 4) * 3 and backward.operations == 2 * forward.operations
     assert forward.bytes_moved == 4 * (x.size + 64 * 3 + 64 + 64 * 4 * 4)
     assert "cpu.conv_direct._convolve" in forward.kernels and len(backward.kernels) > len(forward.kernels)
-    forward, backward = (measure.measure(pool, "", x, None, NO_TIME, gradient) for gradient in (False, True))
+    forward, backward = (run(pool, backward=gradient) for gradient in (False, True))
     assert forward.operations is None and forward.kernels == ("cpu.pool._max_pool2d",)
     assert forward.bytes_moved == 4 * (x.size + x.size / 4)
     assert backward.bytes_moved == (4 + 8) * x.size / 4 + 4 * x.size  # grad_output, indices; grad_input

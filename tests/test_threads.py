@@ -27,7 +27,6 @@ from calls import Call, normal
 
 import fastops
 from fastops import _jit
-from fastops.cli.measure import noting_kernels
 
 LIMIT = 300  # seconds; with a cold cache a process may compile everything
 LAYERS = ("omp", "tbb", "workqueue")
@@ -83,7 +82,8 @@ def check_all() -> None:
 
 def check_all_in_parallel() -> None:
     check_all()
-    _, ran = noting_kernels(lambda: check(1))
+    with _jit.noting() as ran:
+        check(1)
     assert not [name for name in ran if "exact" in name]  # which computes again what did not come out finite
     assert _jit.threading_layer() == os.environ["NUMBA_THREADING_LAYER"]
     assert any(kernel.parallel.signatures for kernel in _jit.kernels)

@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-CLI = Path(__file__).parents[2] / "fastops" / "cli"
 LIBRARIES = ("fastops", "torch")
 DEVICES = ("cpu", "cuda") if importlib.util.find_spec("cupy") else ("cpu",)
 
@@ -53,7 +52,7 @@ for library in LIBRARIES:
     with contextlib.suppress(ImportError):
         importlib.import_module(library)
 
-YARDSTICK = load(CLI)
+YARDSTICK = load(Path(__file__).parents[2] / "fastops" / "yardstick")
 suite = importlib.import_module(f"{YARDSTICK}.suite")
 
 
@@ -100,14 +99,14 @@ class Cases:
     def prepare(self, name: str, torch: Any, device: str = "cpu") -> None:
         """The arrays of a case and the calls on them, fastops's and torch's, each called once."""
         timed, place = self.cases[name], on_device(device)
-        imported("fastops")
+        fastops = imported("fastops")
         if torch:
             torch.set_grad_enabled(timed.backward)
         self.arrays, self.wait = timed.arrays(), place.wait
         try:
             work = importlib.import_module(f"{YARDSTICK}.work")
             of = work.of_gradient if timed.backward else work.of_operator
-            self.made = of(timed.case, self.arrays, torch, device=place)
+            self.made = of(timed.case, self.arrays, fastops, torch, place)
             self.result = self.made.ours()
         except (ImportError, AttributeError) as error:
             raise Skip(f"fastops lacks it: {error}") from None

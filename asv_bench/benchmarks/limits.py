@@ -1,7 +1,7 @@
 """How near the machine's limits: arithmetic beside its peak of multiply-adds, bytes beside its copy, memory in all.
 
 Both limits are measured in the process that measures the operator, with the same threads, so that what slows the
-machine slows both. How, and what a case needs, is in fastops/cli/limits.py of this checkout.
+machine slows both. How, and what a case needs, is in fastops/yardstick/limits.py of this checkout.
 """
 
 import importlib

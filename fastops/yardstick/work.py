@@ -1,7 +1,4 @@
-"""What `fastops compare` runs for a case, the operator or its gradient: both calls, and what fastops should give.
-
-asv_bench loads this module from its own checkout, too: the fastops that it imports may be an older one.
-"""
+"""What is run for a case, the operator or its gradient: both calls, and what fastops should give."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -9,8 +6,6 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
-
-import fastops
 
 from .cases import Array, Case
 from .devices import CPU, Device
@@ -36,16 +31,16 @@ class Work(NamedTuple):
     arrays: tuple[Array, ...]  # what the first call reads
 
 
-def with_precision(precision: str) -> Any:
+def with_precision(ops: Any, precision: str) -> Any:
     """fastops, its convolutions told this precision where it is not their own."""
     if precision == "exact":
-        return fastops
-    functions = {name: getattr(fastops, name) for name in fastops.__all__}
+        return ops
+    functions = {name: getattr(ops, name) for name in ops.__all__}
     told = {name: partial(functions[name], precision=precision) for name in functions if name.startswith("conv")}
     return SimpleNamespace(**{**functions, **told})
 
 
-def of_operator(case: Case, arrays: Sequence[Array], torch: Any, ops: Any = fastops, device: Device = CPU) -> Work:
+def of_operator(case: Case, arrays: Sequence[Array], ops: Any, torch: Any, device: Device = CPU) -> Work:
     """The case's operator; `ops` is fastops, or what with_precision makes of it."""
     theirs, want, expected = None, None, case.expected
     if torch is not None and case.in_torch:
@@ -57,7 +52,7 @@ def of_operator(case: Case, arrays: Sequence[Array], torch: Any, ops: Any = fast
     return Work(partial(case.call, ops, *device.put_all(arrays)), theirs, want, check, case.exact, tuple(arrays))
 
 
-def of_gradient(case: Case, arrays: Sequence[Array], torch: Any, ops: Any = fastops, device: Device = CPU) -> Work:
+def of_gradient(case: Case, arrays: Sequence[Array], ops: Any, torch: Any, device: Device = CPU) -> Work:
     """The gradients of the case's operator; what the calls take of the operator itself is made here."""
     operator, noted = case.operator, Noted(case, arrays)
     first, *rest = noted.args

@@ -1,7 +1,6 @@
 """The cases of `fastops compare --suite` and of asv_bench, by family, with the ratios to reach.
 
-A timed case is a case of `fastops compare`, or one of the layers below, on an input of a given shape. This module and
-cases.py import nothing but NumPy: asv_bench loads them from its own checkout, beside older versions of fastops.
+A timed case is a case of `fastops compare`, or one of the layers below, on an input of a given shape.
 """
 
 from collections.abc import Iterable, Iterator

@@ -17,12 +17,13 @@ from fastops.cli import compare, onnx_models, pages
 from fastops.yardstick import limits, measure, timing, work
 from fastops.yardstick.cases import CASES
 from fastops.yardstick.measure import judge
-from fastops.yardstick.suite import CONVOLUTIONS, FAMILIES, OPERATORS, SUITE, Family, Target, target
+from fastops.yardstick.operators import OPERATORS
+from fastops.yardstick.suite import CONVOLUTIONS, FAMILIES, FORWARD, SUITE, Family, Target, target
 from fastops.yardstick.targets import by_family, summarise, table
 from fastops.yardstick.timing import Effort
 
 NO_TIME = Effort(untimed=0, timed=0, case=0)
-SMALL = [timed for timed in OPERATORS if timed.family == "small"]
+SMALL = [timed for timed in FORWARD if timed.family == "small"]
 PUBLIC = {name for name in fastops.__all__ if callable(getattr(fastops, name))}
 
 
@@ -42,12 +43,12 @@ def test_names_are_unique():
 
 def test_every_family_has_cases_and_every_function_is_in_it():
     assert list(dict.fromkeys(timed.family for timed in SUITE)) == list(FAMILIES)
-    assert {timed.case.operator for timed in OPERATORS} == {name for name in PUBLIC if not name.endswith("_backward")}
+    assert {timed.case.operator for timed in FORWARD} == {name for name in PUBLIC if not name.endswith("_backward")}
     backward = [timed for timed in SUITE if timed.backward]
     assert {f"{timed.case.operator}_backward" for timed in backward} == PUBLIC - {c.operator for c in CASES}
     assert {timed.family for timed in backward} == {"backward"}
     for family in ("small", "middle"):
-        assert {timed.case.operator for timed in OPERATORS if timed.family == family} == {c.operator for c in CASES}
+        assert {timed.case.operator for timed in FORWARD if timed.family == family} == {c.operator for c in CASES}
 
 
 def sizes(timed):
@@ -67,7 +68,7 @@ def sizes(timed):
     ],
 )
 def test_convolutions_are_in_their_families(family, fits):
-    chosen = [timed for timed in OPERATORS if timed.family == family]
+    chosen = [timed for timed in FORWARD if timed.family == family]
     for timed in chosen:
         operator = "conv_transpose2d" if family == "conv_transpose2d" else "conv2d"
         _, options = sizes(timed)
@@ -103,7 +104,7 @@ def test_the_cases_to_win_are_there(name):
 
 
 @pytest.mark.parametrize(
-    "timed", [timed for timed in OPERATORS if timed.case.operator in CONVOLUTIONS], ids=lambda t: t.name
+    "timed", [timed for timed in FORWARD if timed.case.operator in CONVOLUTIONS], ids=lambda t: t.name
 )
 def test_a_convolution_can_be_called(timed, monkeypatch):
     """Shapes and options fit together: with the kernels left out."""
@@ -129,11 +130,11 @@ def check(timed, backward):
     torch = compare.optional("torch")
     row = measure.measure(timed.case, timed.batch, timed.input(), fastops, torch, NO_TIME, backward)
     assert row.problem is None and row.fastops_seconds > 0 and row.name.endswith(f"on {timed.batch}")
-    assert (row.ratio is not None) == bool(torch and timed.case.in_torch)
+    assert (row.ratio is not None) == bool(torch and OPERATORS[timed.case.operator].in_torch)
 
 
 def test_inputs_are_what_is_written():
-    for timed in (SMALL[0], next(timed for timed in OPERATORS if timed.dtype == "float64")):
+    for timed in (SMALL[0], next(timed for timed in FORWARD if timed.dtype == "float64")):
         assert timed.input().shape == timed.shape and timed.input().dtype == timed.dtype
         assert {a.dtype for a in timed.arrays()} == {np.dtype(timed.dtype)}
 
@@ -363,7 +364,7 @@ def test_onnxruntime_computes_the_same(timed):
 def test_onnxruntime_is_asked_for_nothing_else():
     if not onnx_models.installed():
         pytest.skip("no onnxruntime")
-    copied = next(timed for timed in OPERATORS if timed.name == "flatten copy on 8x64x56x56")
+    copied = next(timed for timed in FORWARD if timed.name == "flatten copy on 8x64x56x56")
     assert onnx_models.session(copied.case, copied.arrays(), threads=1) is None
 
 

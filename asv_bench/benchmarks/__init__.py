@@ -61,7 +61,7 @@ def groups() -> dict[str, list[Any]]:
 
     Tiny arrays are apart, too: on the scale of large ones they would all be nothing.
     """
-    families = {(id(timed.case), timed.shape): timed.family for timed in suite.OPERATORS}
+    families = {(id(timed.case), timed.shape): timed.family for timed in suite.FORWARD}
     found: dict[str, list[Any]] = {}
     for timed in suite.SUITE:
         family = families[id(timed.case), timed.shape]

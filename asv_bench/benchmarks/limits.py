@@ -12,8 +12,8 @@ from . import YARDSTICK, on, suite
 
 limits = importlib.import_module(f"{YARDSTICK}.limits")
 
-CONVOLUTIONS = [each for each in suite.OPERATORS if each.case.operator in suite.CONVOLUTIONS]
-LARGE = [each for each in suite.OPERATORS if each.family == "large"]
+CONVOLUTIONS = [each for each in suite.FORWARD if each.case.operator in suite.CONVOLUTIONS]
+LARGE = [each for each in suite.FORWARD if each.family == "large"]
 
 
 class Arithmetic(on([each for each in CONVOLUTIONS if each.dtype == "float32"])):

@@ -27,6 +27,7 @@ from fastops.yardstick import limits
 from fastops.yardstick.cases import CASES, Array, Case
 from fastops.yardstick.devices import CPU, Device, cuda
 from fastops.yardstick.measure import HEAD, ONNX, TOLERANCE, Row, measure
+from fastops.yardstick.operators import OPERATORS
 from fastops.yardstick.suite import FAMILIES, SUITE
 from fastops.yardstick.targets import by_family, summarise, table
 from fastops.yardstick.timing import EFFORT
@@ -52,7 +53,7 @@ class Job(NamedTuple):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    operators = sorted({case.operator for case in CASES})
+    operators = sorted(OPERATORS)
     families = "; ".join(f"{name}: {family.about}" for name, family in FAMILIES.items())
     parser.add_argument(
         "--suite",
@@ -100,7 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
     dtype = None if arguments.suite else arguments.dtype or "float32"
     torch = optional("torch")
     picture, jobs = jobs_of(arguments)
-    drawable = torch is not None and any(job.case.in_torch for job in jobs)
+    drawable = torch is not None and any(OPERATORS[job.case.operator].in_torch for job in jobs)
     check_files(arguments.json, arguments.plot, drawable)
     report: dict[str, Any] = {
         "schema": SCHEMA,

@@ -54,6 +54,7 @@ for library in LIBRARIES:
 
 YARDSTICK = load(Path(__file__).parents[2] / "fastops" / "yardstick")
 suite = importlib.import_module(f"{YARDSTICK}.suite")
+OPERATORS = importlib.import_module(f"{YARDSTICK}.operators").OPERATORS
 
 
 def groups() -> dict[str, list[Any]]:
@@ -131,9 +132,10 @@ def on(cases: list[Any], devices: tuple[str, ...] = ("cpu",)) -> type[OfALibrary
     return type("On", (OfALibrary,), {"cases": table, "params": (LIBRARIES, tuple(table), devices)})
 
 
-def times(module: str, *names: str) -> dict[str, type]:
-    """Benchmarks of the times of calls, for the groups of these families and operators, by their class's name."""
-    chosen = [group for group in GROUPS if group.partition(",")[0] in names]
+def times(module: str) -> dict[str, type]:
+    """Benchmarks of the times of calls, for the groups of the module's operators, by their class's name."""
+    family = module.rpartition(".")[2]
+    chosen = [group for group, cases in GROUPS.items() if OPERATORS[cases[0].case.operator].family == family]
     return {class_name(group): benchmark_of(group, module) for group in chosen}
 
 

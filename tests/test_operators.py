@@ -33,8 +33,7 @@ def test_the_signature_is_the_tables(operator):
     assert [name for name in names if name in operator.arrays] == list(operator.arrays)
     assert names[0] == operator.arrays[0]
     assert operator.out == ("out" in names) and operator.out >= operator.in_place
-    given = {"input": operator.arrays[:1], "indices": (operator.arrays[0], "indices"), "output": ("output",), "rng": ()}
-    expected = ["grad_output", *given[operator.takes], *(name for name in names[1:] if name in operator.arrays)]
+    expected = ["grad_output", *operator.given_names, *operator.arrays[1:]]
     more = ("grad_output", "indices", "output")
     assert [name for name in parameters(f"{operator.name}_backward") if name in (*operator.arrays, *more)] == expected
 

@@ -45,9 +45,8 @@ class Gradient(Call):
         operator, arrays = OPERATORS[self.op.removesuffix("_backward")], super().arrays(dtype)
         forward = getattr(self.ops, operator.name)
         values = forward(**copy.deepcopy(arrays), **self.options, **operator.more)  # batch_norm writes into two of them
-        first = operator.arrays[0]
-        names = {"input": (first,), "indices": (first, "indices"), "output": ("output",), "rng": ()}[operator.takes]
-        given = dict(zip(names, operator.given(arrays.pop(first), values), strict=True))
+        first = arrays.pop(operator.arrays[0])
+        given = dict(zip(operator.given_names, operator.given(first, values), strict=True))
         shape = np.shape(values[0] if operator.more else values)
         return {"grad_output": np.asarray(np.random.default_rng(8).standard_normal(shape), dtype), **given, **arrays}
 

@@ -40,11 +40,16 @@ class Operator:
         """What the forward call has to be asked for its gradient's sake."""
         return {"return_indices": True} if self.takes == "indices" else {}
 
+    @property
+    def given_names(self) -> tuple[str, ...]:
+        """What the gradient takes for the forward's first array, by name."""
+        first = self.arrays[0]
+        return {"input": (first,), "indices": (first, "indices"), "output": ("output",), "rng": ()}[self.takes]
+
     def given(self, first: Any, values: Any) -> tuple[Any, ...]:
-        """What the gradient takes for the forward's first array; `values` is what the forward gave."""
-        if self.takes == "indices":
-            return first, values[1]
-        return {"input": (first,), "output": (values,), "rng": ()}[self.takes]
+        """The same of one call: of its first array, and of what the forward gave."""
+        indices = values[1] if self.takes == "indices" else None
+        return {"input": (first,), "indices": (first, indices), "output": (values,), "rng": ()}[self.takes]
 
 
 TABLE = (

@@ -73,16 +73,11 @@ def kernels(room: Path, first: set[str]) -> str:
     return ", ".join(named) or f"a view, or a copy by {COPIES[room.name]}"
 
 
-def benchmark(operator: str) -> str:
-    """The benchmark of the operator: the file in asv_bench/benchmarks that times it, and the class made of the name."""
-    found = []
-    for path in sorted((ROOT / "asv_bench" / "benchmarks").glob("*.py")):
-        nodes = list(ast.walk(tree(path)))
-        timed = any(isinstance(node, ast.alias) and node.name == "times" for node in nodes)
-        if timed and any(isinstance(node, ast.Constant) and node.value == operator for node in nodes):
-            found.append(path.stem)
-    (stem,) = found
-    return f"{stem}.{operator}"
+def benchmark(family: str, operator: str) -> str:
+    """The benchmark of the operator: the file in asv_bench/benchmarks of its family, and the class made of the name."""
+    nodes = ast.walk(tree(ROOT / "asv_bench" / "benchmarks" / f"{family}.py"))
+    assert any(isinstance(node, ast.alias) and node.name == "times" for node in nodes)
+    return f"{family}.{operator}"
 
 
 def tests(family: str) -> str:
@@ -100,7 +95,7 @@ def rows() -> list[tuple[str, ...]]:
             if not name.startswith("_") and not name.endswith("_backward"):
                 first = entries(family, (name, f"{name}_backward"))
                 rooms = (kernels(ROOT / "fastops" / room, first) for room in ("cpu", "cuda"))
-                table.append((f"`{name} <fastops.{name}>`", family, *rooms, benchmark(name), tests(family)))
+                table.append((f"`{name} <fastops.{name}>`", family, *rooms, benchmark(family, name), tests(family)))
     return table
 
 

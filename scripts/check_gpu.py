@@ -18,14 +18,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import fastops
 from fastops.cli import UsageError
-from fastops.cli.cases import Case
 from fastops.cli.compare import on_device
-from fastops.cli.devices import Device
 from fastops.cli.info import facts
-from fastops.cli.measure import measure
-from fastops.cli.suite import CONVOLUTIONS, EVERY, RESNET, SMALL, conv, normal
-from fastops.cli.timing import Effort
+from fastops.yardstick.cases import Case
+from fastops.yardstick.devices import Device
+from fastops.yardstick.measure import measure
+from fastops.yardstick.suite import CONVOLUTIONS, EVERY, RESNET, SMALL, conv, normal
+from fastops.yardstick.timing import Effort
 
 LARGE = (64, 64, 128, 128)  # 67 M elements
 EFFORT = Effort(untimed=0.05, timed=0.1, case=0.5)
@@ -69,7 +70,8 @@ def main() -> int:
                     tell("out of time")
                     break
                 with torch.inference_mode(not backward):
-                    row = measure(case, "x".join(map(str, x.shape)), x, torch, EFFORT, backward, device=device)
+                    batch = "x".join(map(str, x.shape))
+                    row = measure(case, batch, x, fastops, torch, EFFORT, backward, device=device)
                 share = moved(case, x, backward) / row.fastops_seconds / copy if row.fastops_seconds else None
                 report["rows"].append({"title": title, **vars(row), "share_of_copy": share})
                 tell(line_of(row, share if title == "64 M elements" else None))

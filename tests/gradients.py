@@ -11,20 +11,13 @@ from typing import Any
 import numpy as np
 import oracle
 import pytest
-from calls import WITH_OUTPUT, arrays_in
+from calls import arrays_in
 
 import fastops
+from fastops.yardstick.operators import OPERATORS
 
 Gradients = dict[str, Any]  # by the name of the argument; None for an argument that is None
 
-# The arguments that have a gradient, in the order in which <op>_backward returns them; else `input` alone.
-DIFFERENTIATED = {
-    "conv2d": ("input", "weight", "bias"),
-    "conv_transpose2d": ("input", "weight", "bias"),
-    "batch_norm": ("input", "weight", "bias"),
-    "mse_loss": ("input", "target"),
-    "softmax_cross_entropy_with_logits": ("logits",),
-}
 OF_LARGEST = {np.dtype(np.float32): 1e-4, np.dtype(np.float64): 1e-9}
 STEP, OF_LARGEST_DIFFERENCE = 1e-5, 1e-7
 
@@ -41,7 +34,8 @@ def assert_near(actual, expected, tolerance: float | None = None, scale: float |
 
 
 def names(op: str) -> tuple[str, ...]:
-    return DIFFERENTIATED.get(op, ("input",))
+    """The arguments that have a gradient, in the order in which <op>_backward returns them."""
+    return OPERATORS[op].differentiated
 
 
 def arguments(op: str, /, *args, **options) -> dict[str, Any]:
@@ -60,14 +54,9 @@ def random_gradient(backend, rng, op: str, /, *args, **options) -> np.ndarray:
 
 def by_fastops(backend, grad_output, op: str, /, *args, **options) -> Gradients:
     """What fastops.<op>_backward gives; what it wants of the forward, fastops makes."""
-    first, *rest = args
-    if op == "max_pool2d":
-        args = first, backend(op, *args, **options, return_indices=True)[1], *rest
-    elif op in WITH_OUTPUT:
-        args = backend(op, *args, **options), *rest
-    elif op == "dropout":
-        args = tuple(rest)
-    gradients = backend(f"{op}_backward", grad_output, *args, **options)
+    operator, (first, *rest) = OPERATORS[op], args
+    result = None if operator.takes in ("input", "rng") else backend(op, *args, **options, **operator.more)
+    gradients = backend(f"{op}_backward", grad_output, *operator.given(first, result), *rest, **options)
     return dict(zip(names(op), gradients if isinstance(gradients, tuple) else (gradients,), strict=True))
 
 

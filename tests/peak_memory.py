@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from fastops.cli import suite, work
+import fastops
+from fastops.yardstick import suite, work
 
 libc = ctypes.CDLL(None)
 PR_SET_THP_DISABLE = 41  # linux/prctl.h
@@ -55,7 +56,7 @@ def needed(call: Callable[[], Any]) -> tuple[int, int]:
 def main() -> None:
     libc.prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0)  # a page of 2 MiB counts as resident whatever is used of it
     for timed in suite.SUITE:
-        made = (work.of_gradient if timed.backward else work.of_operator)(timed.case, timed.arrays(), None)
+        made = (work.of_gradient if timed.backward else work.of_operator)(timed.case, timed.arrays(), fastops, None)
         given = list(arrays_in([made.ours.args, list(made.ours.keywords.values())]))
         weights = image = 0
         if timed.case.operator in suite.CONVOLUTIONS:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastops
-from fastops.cli.suite import SUITE
+from fastops.yardstick.suite import SUITE
 
 BENCHMARKS = Path(__file__).parents[1] / "asv_bench" / "benchmarks"
 

@@ -501,9 +501,9 @@ def check_a_share(first: int, step: int) -> dict[str, str]:
     share = list(product(OPS, ("parallel", "serial")))[first::step]
     for op, build in reversed(share) if first > 1 else share:
         for call in calls.CALLS:
-            if call.op == op:
+            if call.op == op and "precision" not in call.options:
                 with _jit.only(build):
-                    actual = getattr(fastops, op)(*call.arrays(np.float32), **call.options)
+                    actual = getattr(fastops, op)(**call.arrays(np.float32), **call.options)
                 bits[f"{call} {build}"] = hashlib.sha256(b"".join(map(bytes, calls.arrays_in([actual])))).hexdigest()
-                assert_close(actual, getattr(oracle, op)(*call.arrays(np.float32), **call.options))
+                assert_close(actual, getattr(oracle, op)(**call.arrays(np.float32), **call.options))
     return bits

@@ -13,11 +13,13 @@ import pytest
 import fastops
 from fastops import _jit
 from fastops.__main__ import main
-from fastops.cli import compare, measure, timing, warmup
-from fastops.cli.cases import CASES
-from fastops.cli.measure import judge
+from fastops.cli import compare, warmup
 from fastops.cli.photograph import batches
-from fastops.cli.timing import Effort
+from fastops.yardstick import measure, timing
+from fastops.yardstick.cases import CASES
+from fastops.yardstick.measure import judge
+from fastops.yardstick.operators import OPERATORS
+from fastops.yardstick.timing import Effort
 
 WITH_GRADIENT = [case for case in CASES if case.has_gradient]
 COMMAND = [sys.executable, "-m", "fastops"]
@@ -98,22 +100,24 @@ def test_plot_is_a_png(capsys):
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_case_is_right(case, batch, dtype):
     torch = compare.optional("torch")
-    row = measure.measure(case, batch, batches("small", np.dtype(dtype).name)[1][batch], torch, NO_TIME)
+    x = batches("small", np.dtype(dtype).name)[1][batch]
+    row = measure.measure(case, batch, x, fastops, torch, NO_TIME)
     assert row.problem is None
     assert row.fastops_seconds > 0 and row.pairs == 3
-    assert (row.error is not None) == bool(case.expected or (torch and case.in_torch))
-    assert (row.ratio is not None) == bool(torch and case.in_torch)
+    assert (row.error is not None) == bool(case.expected or (torch and OPERATORS[case.operator].in_torch))
+    assert (row.ratio is not None) == bool(torch and OPERATORS[case.operator].in_torch)
 
 
 @pytest.mark.parametrize("batch", ["photo", "crops"])
 @pytest.mark.parametrize("case", WITH_GRADIENT, ids=str)
 def test_the_gradient_of_every_case_is_right(case, batch, dtype):
     torch = compare.optional("torch")
-    row = measure.measure(case, batch, batches("small", np.dtype(dtype).name)[1][batch], torch, NO_TIME, backward=True)
+    x = batches("small", np.dtype(dtype).name)[1][batch]
+    row = measure.measure(case, batch, x, fastops, torch, NO_TIME, backward=True)
     assert row.problem is None and row.operator == f"{case.operator}_backward"
     assert row.fastops_seconds > 0 and row.pairs == 3
-    assert (row.error is not None) == bool(case.gradient or (torch and case.in_torch))
-    assert (row.ratio is not None) == bool(torch and case.in_torch)
+    assert (row.error is not None) == bool(case.gradient or (torch and OPERATORS[case.operator].in_torch))
+    assert (row.ratio is not None) == bool(torch and OPERATORS[case.operator].in_torch)
 
 
 def test_every_operator_has_a_case():
@@ -349,7 +353,10 @@ def test_info_reads_versions_without_importing():
 
 
 def test_warmup_reaches_every_kernel():
-    """A kernel that is named here needs a line in warmup.CALLS.  In a process that has called nothing else."""
+    """A kernel that is named here needs an example in the table of operators.
+
+    In a process that has called nothing else.
+    """
     code = """
 import json
 from fastops import _jit
@@ -401,7 +408,7 @@ def test_clear_cache_without_a_cache(monkeypatch, capsys):
 def test_warmup_runs_in_processes(monkeypatch, capsys):
     if _jit.cache_folder() is None:
         pytest.skip("no cache")
-    monkeypatch.setattr(warmup, "compiled", lambda call, dtype, build: call != "relu")
+    monkeypatch.setattr(warmup, "compiled", lambda call, dtype, build: call != "relu 1")
     assert main(["warmup"]) == 0
     printed = capsys.readouterr().out
     assert f"Compiling {len(_jit.kernels)} kernels" in printed and "Done in" in printed

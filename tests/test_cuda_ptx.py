@@ -27,7 +27,7 @@ def launches() -> list[ptx.Launch]:
     with ptx.dry_run() as found:
         for call, arrays in prepared:
             dry = each(lambda value: ptx.Dry(value) if isinstance(value, np.ndarray) else value, arrays)
-            getattr(fastops, call.op)(*dry, **call.options)
+            getattr(fastops, call.op)(**dry, **call.options)
         for dtype in (np.float32, np.float64):  # what no call of the list does
             x, apart = ptx.Dry(np.ones((4, 3), dtype)), ptx.Dry(np.ones(6, dtype)[::2])
             fastops.mse_loss_backward(x, x, x, "none", x)

@@ -5,57 +5,28 @@ The other functions' are in test_gradients_conv.py, ..._pool.py, ..._norm.py and
 
 import numpy as np
 import pytest
-from calls import Call, arrays_in, boxes, labels, listed_boxes, normal, positive, statistics
+from calls import arrays_in
 from gradients import OF_LARGEST_DIFFERENCE, assert_near, by_differences, by_fastops, check, compare, random_gradient
 
 import fastops
+from fastops.yardstick.calls import EXAMPLES
 
 SHAPES = [(), (1,), (7,), (3, 4), (2, 3, 4, 5), (0,), (0, 3), (67, 33), (100_003,)]
 
 
 # Central differences: every function, its forward and its gradient seen from outside
 
-SMALL = [
-    Call("conv2d", (normal(2, 3, 5, 6), normal(4, 3, 3, 2), normal(4)), dict(stride=2, padding=(1, 0))),
-    Call("conv2d", (normal(4, 5, 6), normal(4, 2, 2, 2), normal(4)), dict(groups=2, dilation=2)),
-    Call("conv2d", (normal(1, 2, 5, 6), normal(3, 2, 3, 2)), dict(stride=(2, 1), padding="same")),
-    Call("conv2d", (normal(2, 2, 4, 5), normal(3, 2, 2, 2), normal(3)), dict(padding="valid")),
-    Call("conv_transpose2d", (normal(2, 3, 3, 4), normal(3, 2, 3, 2), normal(2)), dict(stride=2, padding=(1, 0))),
-    Call("conv_transpose2d", (normal(4, 3, 4), normal(4, 2, 2, 2), normal(4)), dict(groups=2, dilation=2)),
-    Call("conv_transpose2d", (normal(1, 2, 3, 3), normal(2, 2, 2, 2)), dict(stride=3, output_padding=(2, 1))),
-    Call("max_pool2d", (normal(2, 2, 6, 7),), dict(kernel_size=3, stride=2, padding=1, ceil_mode=True)),
-    Call("max_pool2d", (normal(2, 6, 7),), dict(kernel_size=2, dilation=(2, 3))),
-    Call("avg_pool2d", (normal(2, 2, 6, 7),), dict(kernel_size=3, stride=2, padding=1, ceil_mode=True)),
-    Call("avg_pool2d", (normal(2, 6, 7),), dict(kernel_size=3, padding=1, count_include_pad=False)),
-    Call("avg_pool2d", (normal(2, 6, 7),), dict(kernel_size=(2, 3), divisor_override=-3)),
-    Call("roi_pool", (normal(2, 2, 6, 7), boxes(2, 4)), dict(output_size=(2, 3), spatial_scale=0.5)),
-    Call("roi_pool", (normal(2, 2, 6, 7), listed_boxes(2, 2)), dict(output_size=2)),
-    Call("batch_norm", (normal(4, 3), *statistics(3)), dict(training=True)),
-    Call("batch_norm", (normal(2, 3, 2, 4), *statistics(3)), dict(training=True, eps=0.1)),
-    Call("batch_norm", (normal(2, 3, 2, 4), *statistics(3))),
-    Call("relu", (normal(3, 4),)),
-    Call("sigmoid", (normal(3, 4),)),
-    Call("dropout", (normal(3, 4),), dict(p=0.4, rng=5)),
-    Call("flatten", (normal(2, 3, 4),), dict(start_dim=1)),
-    *(Call(op, (normal(3, 4, 2),), dict(dim=dim)) for op in ("softmax", "log_softmax") for dim in (0, 1, 2)),
-    Call("cross_entropy", (normal(4), labels(4))),
-    Call("cross_entropy", (normal(3, 4, 2), labels(4, 3, 2), positive(4)), dict(label_smoothing=0.2, ignore_index=1)),
-    Call("cross_entropy", (normal(3, 4), positive(3, 4), normal(4)), dict(label_smoothing=0.2, reduction="none")),
-    Call("cross_entropy", (normal(3, 4, 2), positive(3, 4, 2)), dict(reduction="sum")),
-    Call("softmax_cross_entropy_with_logits", (normal(3, 4), labels(4, 3))),
-    Call("softmax_cross_entropy_with_logits", (normal(3, 4), positive(3, 4)), dict(reduction="mean")),
-    Call("mse_loss", (normal(3, 4), normal(4))),
-    Call("mse_loss", (normal(3, 1), normal(1, 4)), dict(reduction="none")),
-    Call("mse_loss", (normal(3, 4), normal(3, 4)), dict(reduction="sum")),
-]
+SMALL = [call for call in EXAMPLES if sum(array.size for array in arrays_in(call.arrays(float))) <= 260]
 
 
 @pytest.mark.parametrize("call", SMALL, ids=str)
 def test_central_differences(backend, rng, call):
+    first, *names = call.makers
     arrays = call.arrays(np.float64)
-    grad_output = random_gradient(backend, rng, call.op, *arrays, **call.options)
-    actual = by_fastops(backend, grad_output, call.op, *arrays, **call.options)
-    expected = by_differences(backend, grad_output, call.op, *arrays, **call.options)
+    more = {**{name: arrays[name] for name in names}, **call.options}
+    grad_output = random_gradient(backend, rng, call.op, arrays[first], **more)
+    actual = by_fastops(backend, grad_output, call.op, arrays[first], **more)
+    expected = by_differences(backend, grad_output, call.op, arrays[first], **more)
     compare(actual, expected, tolerance=OF_LARGEST_DIFFERENCE)
 
 

@@ -22,16 +22,17 @@ from agreement import assert_close
 
 import fastops
 from fastops import _jit, cpu
+from fastops.yardstick.calls import Call
+from fastops.yardstick.operators import TABLE
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs mprotect")
 
 CALLS = [*calls.CALLS, *(call for width in (1, 2, 3, 5, 7, 8, 9, 15, 17, 31, 33) for call in calls.of_width(width))]
-WITHOUT_OUT = {"flatten", "cross_entropy", "softmax_cross_entropy_with_logits", "mse_loss"}
-WITHOUT_OUT |= {name for name in fastops.__all__ if name.endswith("_backward")}
+WITH_OUT = {operator.name for operator in TABLE if operator.out}  # and no gradient
 PAGE = mmap.PAGESIZE
 
 
-def operator(call: calls.Call) -> str:
+def operator(call: Call) -> str:
     """The name that a function and its gradient have in common."""
     return call.op.removesuffix("_backward")
 
@@ -62,21 +63,21 @@ def allocating(make, at_the_end: bool):
     return guarded_make
 
 
-def call_between_guards(call: calls.Call, dtype: type) -> None:
+def call_between_guards(call: Call, dtype: type) -> None:
     run, arrays = getattr(fastops, call.op), call.arrays(dtype)
-    expected = run(*copy.deepcopy(arrays), **call.options)  # batch_norm writes into two of them
+    expected = run(**copy.deepcopy(arrays), **call.options)  # batch_norm writes into two of them
     for build in ("serial", "parallel"):
         with _jit.only(build):
-            run(*copy.deepcopy(arrays), **call.options)  # compiles: numba must find numpy.empty as it is
+            run(**copy.deepcopy(arrays), **call.options)  # compiles: numba must find numpy.empty as it is
             for at_the_end in (True, False):
                 print(f"{call}, {dtype.__name__}, {build}, guard {'after' if at_the_end else 'before'}", flush=True)
                 given = calls.each(functools.partial(guarded, at_the_end=at_the_end), arrays)
                 into = {}
-                if call.op not in WITHOUT_OUT and not call.options.get("return_indices"):
+                if call.op in WITH_OUT and not call.options.get("return_indices"):
                     into = dict(out=guarded(np.zeros_like(expected), at_the_end))
                 empty, zeros = allocating(np.empty, at_the_end), allocating(np.zeros, at_the_end)
                 with mock.patch.multiple(np, empty=empty, zeros=zeros), mock.patch.object(cpu, "empty", empty):
-                    result = run(*given, **call.options, **into)
+                    result = run(**given, **call.options, **into)
                 assert_close(result, expected)
 
 

@@ -11,8 +11,8 @@ from browser import troubles
 
 from fastops.__main__ import main
 from fastops.cli import report_figures
-from fastops.cli.measure import Row
 from fastops.cli.report_figures import Run
+from fastops.yardstick.measure import Row
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")

@@ -3,6 +3,7 @@
 import ast
 import inspect
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -77,7 +78,8 @@ def may_import(module: str) -> tuple[set[str], set[str]]:
     """The modules of the package and the other packages that this one may import."""
     room, _, name = module.partition(".")
     every = {
-        part: {each for each in MODULES if each.split(".")[0] == part} for part in ("_jit", "cpu", "cuda", "nn", "cli")
+        part: {each for each in MODULES if each.split(".")[0] == part}
+        for part in ("_jit", "cpu", "cuda", "nn", "yardstick", "cli")
     }
     if module == "":
         return FAMILIES | {"nn"}, set()
@@ -105,10 +107,11 @@ def may_import(module: str) -> tuple[set[str], set[str]]:
         return {"_arrays", "_options", "_shapes", *FAMILIES, *every["nn"]} - {"nn" if name else ""}, {"numpy"}
     if module == "__main__":
         return {"", *every["cli"]}, set()
-    if module == "cli.limits":  # which asv_bench loads, too, beside an older fastops
-        return {"cli.cases"}, {"numpy", "numba", "llvmlite"}
+    if room == "yardstick":  # which asv_bench loads, too, beside an older fastops
+        return every["yardstick"] - {"yardstick"}, {"numpy", *(("numba", "llvmlite") if name == "limits" else ())}
     if room == "cli":
-        return {"", "_jit", *every["cli"], *({"cuda"} if name == "info" else ())}, {"numpy", *OPTIONAL}
+        below = {"", "_jit", *every["yardstick"], *({"cuda"} if name == "info" else ())}
+        return below | every["cli"], {"numpy", *OPTIONAL}
     raise AssertionError(f"{module} has no place in the plan")
 
 
@@ -161,6 +164,21 @@ def test_imports_stand_at_the_top(module):
 def test_nothing_is_imported_by_a_name_in_a_string(module):
     names = {node.id for node in ast.walk(TREES[MODULES[module]]) if isinstance(node, ast.Name)}
     assert "__import__" not in names and not any(each.module.startswith("importlib") for each in IMPORTS[module])
+
+
+def test_the_yardstick_needs_nothing_of_fastops():
+    """asv_bench loads its files from its own checkout, under another name, beside an older fastops or none."""
+    code = f"""if True:
+        import importlib, importlib.util, sys
+        sys.modules["fastops"] = None
+        spec = importlib.util.spec_from_file_location("apart", {str(MODULES["yardstick"])!r},
+            submodule_search_locations=[{str(PACKAGE / "yardstick")!r}])
+        sys.modules["apart"] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules["apart"])
+        for name in {sorted(module for module in MODULES if module.startswith("yardstick."))!r}:
+            importlib.import_module(name.replace("yardstick", "apart"))
+    """
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if module.startswith("nn.")])

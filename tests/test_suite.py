@@ -4,22 +4,26 @@ import argparse
 import json
 import subprocess
 import sys
+from functools import partial
 from math import prod
 
 import numpy as np
 import pytest
 
 import fastops
+from fastops import _jit
 from fastops.__main__ import main
-from fastops.cli import compare, limits, measure, onnx_models, pages, timing, work
-from fastops.cli.cases import CASES
-from fastops.cli.measure import judge
-from fastops.cli.suite import CONVOLUTIONS, FAMILIES, OPERATORS, SUITE, Family, Target, target
-from fastops.cli.targets import by_family, summarise, table
-from fastops.cli.timing import Effort
+from fastops.cli import compare, onnx_models, pages
+from fastops.yardstick import limits, measure, timing, work
+from fastops.yardstick.cases import CASES
+from fastops.yardstick.measure import judge
+from fastops.yardstick.operators import OPERATORS
+from fastops.yardstick.suite import CONVOLUTIONS, FAMILIES, FORWARD, SUITE, Family, Target, target
+from fastops.yardstick.targets import by_family, summarise, table
+from fastops.yardstick.timing import Effort
 
 NO_TIME = Effort(untimed=0, timed=0, case=0)
-SMALL = [timed for timed in OPERATORS if timed.family == "small"]
+SMALL = [timed for timed in FORWARD if timed.family == "small"]
 PUBLIC = {name for name in fastops.__all__ if callable(getattr(fastops, name))}
 
 
@@ -39,12 +43,12 @@ def test_names_are_unique():
 
 def test_every_family_has_cases_and_every_function_is_in_it():
     assert list(dict.fromkeys(timed.family for timed in SUITE)) == list(FAMILIES)
-    assert {timed.case.operator for timed in OPERATORS} == {name for name in PUBLIC if not name.endswith("_backward")}
+    assert {timed.case.operator for timed in FORWARD} == {name for name in PUBLIC if not name.endswith("_backward")}
     backward = [timed for timed in SUITE if timed.backward]
     assert {f"{timed.case.operator}_backward" for timed in backward} == PUBLIC - {c.operator for c in CASES}
     assert {timed.family for timed in backward} == {"backward"}
     for family in ("small", "middle"):
-        assert {timed.case.operator for timed in OPERATORS if timed.family == family} == {c.operator for c in CASES}
+        assert {timed.case.operator for timed in FORWARD if timed.family == family} == {c.operator for c in CASES}
 
 
 def sizes(timed):
@@ -64,7 +68,7 @@ def sizes(timed):
     ],
 )
 def test_convolutions_are_in_their_families(family, fits):
-    chosen = [timed for timed in OPERATORS if timed.family == family]
+    chosen = [timed for timed in FORWARD if timed.family == family]
     for timed in chosen:
         operator = "conv_transpose2d" if family == "conv_transpose2d" else "conv2d"
         _, options = sizes(timed)
@@ -100,7 +104,7 @@ def test_the_cases_to_win_are_there(name):
 
 
 @pytest.mark.parametrize(
-    "timed", [timed for timed in OPERATORS if timed.case.operator in CONVOLUTIONS], ids=lambda t: t.name
+    "timed", [timed for timed in FORWARD if timed.case.operator in CONVOLUTIONS], ids=lambda t: t.name
 )
 def test_a_convolution_can_be_called(timed, monkeypatch):
     """Shapes and options fit together: with the kernels left out."""
@@ -124,13 +128,13 @@ def test_the_gradients_of_more_small_cases_are_right(timed):
 
 def check(timed, backward):
     torch = compare.optional("torch")
-    row = measure.measure(timed.case, timed.batch, timed.input(), torch, NO_TIME, backward)
+    row = measure.measure(timed.case, timed.batch, timed.input(), fastops, torch, NO_TIME, backward)
     assert row.problem is None and row.fastops_seconds > 0 and row.name.endswith(f"on {timed.batch}")
-    assert (row.ratio is not None) == bool(torch and timed.case.in_torch)
+    assert (row.ratio is not None) == bool(torch and OPERATORS[timed.case.operator].in_torch)
 
 
 def test_inputs_are_what_is_written():
-    for timed in (SMALL[0], next(timed for timed in OPERATORS if timed.dtype == "float64")):
+    for timed in (SMALL[0], next(timed for timed in FORWARD if timed.dtype == "float64")):
         assert timed.input().shape == timed.shape and timed.input().dtype == timed.dtype
         assert {a.dtype for a in timed.arrays()} == {np.dtype(timed.dtype)}
 
@@ -292,7 +296,7 @@ def test_precision_reaches_the_convolutions_alone(precision, monkeypatch):
             seen[name] = options
 
         monkeypatch.setattr(fastops, name, note)
-    ops = work.with_precision(precision)
+    ops = work.with_precision(fastops, precision)
     for name in ("conv2d", "conv_transpose2d", "conv2d_backward", "relu"):
         getattr(ops, name)()
     told = {} if precision == "exact" else {"precision": "fast"}
@@ -360,7 +364,7 @@ def test_onnxruntime_computes_the_same(timed):
 def test_onnxruntime_is_asked_for_nothing_else():
     if not onnx_models.installed():
         pytest.skip("no onnxruntime")
-    copied = next(timed for timed in OPERATORS if timed.name == "flatten copy on 8x64x56x56")
+    copied = next(timed for timed in FORWARD if timed.name == "flatten copy on 8x64x56x56")
     assert onnx_models.session(copied.case, copied.arrays(), threads=1) is None
 
 
@@ -392,11 +396,14 @@ def test_what_a_gradient_needs():
     """As many operations for the input and for the weight; nothing is read of an input whose shape alone counts."""
     conv, pool = (next(c for c in CASES if c.operator == name) for name in ("conv2d", "max_pool2d"))
     x = np.ones((1, 3, 4, 4), np.float32)
-    forward, backward = (measure.measure(conv, "", x, None, NO_TIME, gradient) for gradient in (False, True))
+    run = partial(measure.measure, batch="", x=x, ops=fastops, torch=None, effort=NO_TIME, noting=_jit.noting)
+    forward, backward = (run(conv, backward=gradient) for gradient in (False, True))
     assert forward.operations == 2 * (64 * 4 * 4) * 3 and backward.operations == 2 * forward.operations
     assert forward.bytes_moved == 4 * (x.size + 64 * 3 + 64 + 64 * 4 * 4)
-    assert "cpu.conv.direct._convolve" in forward.kernels and len(backward.kernels) > len(forward.kernels)
-    forward, backward = (measure.measure(pool, "", x, None, NO_TIME, gradient) for gradient in (False, True))
+    assert any(name.startswith("cpu.conv.") for name in forward.kernels) and len(backward.kernels) > len(
+        forward.kernels
+    )
+    forward, backward = (run(pool, backward=gradient) for gradient in (False, True))
     assert forward.operations is None and forward.kernels == ("cpu.pool._max_pool2d",)
     assert forward.bytes_moved == 4 * (x.size + x.size / 4)
     assert backward.bytes_moved == (4 + 8) * x.size / 4 + 4 * x.size  # grad_output, indices; grad_input

@@ -17,17 +17,19 @@ import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import calls
 import numpy as np
 import oracle
 import pytest
 from agreement import EXACT, assert_close
-from calls import Call, normal
 
 import fastops
 from fastops import _jit
-from fastops.cli.measure import noting_kernels
+from fastops.yardstick.calls import Call, call
+from fastops.yardstick.examples import boxes, labels, normal, positive, statistics
+from fastops.yardstick.operators import TABLE
 
 LIMIT = 300  # seconds; with a cold cache a process may compile everything
 LAYERS = ("omp", "tbb", "workqueue")
@@ -35,45 +37,46 @@ FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 # Each is enough work for several threads.
 LARGE = [
-    Call("relu", (normal(10**6),)),
-    Call("conv2d", (normal(2, 16, 40, 41), normal(24, 16, 3, 3), normal(24)), dict(padding=1)),
-    Call("batch_norm", (normal(8, 8, 50, 51), *calls.statistics(8)), dict(training=True)),
-    Call("softmax", (normal(500, 501),), dict(dim=1)),
-    Call("softmax", (normal(3, 40, 1001),), dict(dim=1)),
+    call("relu", normal(10**6)),
+    call("conv2d", normal(2, 16, 40, 41), normal(24, 16, 3, 3), normal(24), padding=1),
+    call("batch_norm", normal(8, 8, 50, 51), *statistics(8), training=True),
+    call("softmax", normal(500, 501), dim=1),
+    call("softmax", normal(3, 40, 1001), dim=1),
 ]
 LARGER = [
-    Call("conv2d", (normal(1, 3, 300, 301), normal(8, 3, 5, 5)), dict(stride=2, padding=2)),
-    Call("conv2d", (normal(2, 32, 50, 51), normal(32, 1, 3, 3)), dict(groups=32, padding=2, dilation=2)),
-    Call("conv_transpose2d", (normal(2, 12, 40, 41), normal(12, 8, 4, 4), normal(8)), dict(stride=2, padding=1)),
-    Call("max_pool2d", (normal(2, 16, 100, 101),), dict(kernel_size=3, stride=2, padding=1, return_indices=True)),
-    Call("avg_pool2d", (normal(2, 16, 100, 101),), dict(kernel_size=3, stride=2, padding=1)),
-    Call("roi_pool", (normal(2, 32, 60, 61), calls.boxes(2, 300)), dict(output_size=7, spatial_scale=4.0)),
-    Call("batch_norm", (normal(100_001, 7), *calls.statistics(7)), dict(training=True)),
-    Call("sigmoid", (normal(200_003),)),
-    Call("dropout", (normal(200_003),), dict(rng=5)),
-    Call("flatten", (normal(200, 3, 401),), dict(start_dim=1)),
-    Call("log_softmax", (normal(70, 5003),), dict(dim=1)),
-    Call("log_softmax", (normal(3, 70, 1001),), dict(dim=1)),
-    Call("cross_entropy", (normal(20_001, 11), calls.labels(11, 20_001)), dict(label_smoothing=0.2)),
-    Call("cross_entropy", (normal(4, 11, 80, 81), calls.labels(11, 4, 80, 81), calls.positive(11))),
-    Call("cross_entropy", (normal(4, 11, 80, 81), calls.positive(4, 11, 80, 81))),
-    Call("softmax_cross_entropy_with_logits", (normal(3001, 101), calls.labels(101, 3001)), dict(reduction="mean")),
-    Call("mse_loss", (normal(300_001), normal(300_001))),
+    call("conv2d", normal(1, 3, 300, 301), normal(8, 3, 5, 5), stride=2, padding=2),
+    call("conv2d", normal(2, 32, 50, 51), normal(32, 1, 3, 3), groups=32, padding=2, dilation=2),
+    call("conv_transpose2d", normal(2, 12, 40, 41), normal(12, 8, 4, 4), normal(8), stride=2, padding=1),
+    call("max_pool2d", normal(2, 16, 100, 101), kernel_size=3, stride=2, padding=1, return_indices=True),
+    call("avg_pool2d", normal(2, 16, 100, 101), kernel_size=3, stride=2, padding=1),
+    call("roi_pool", normal(2, 32, 60, 61), boxes(2, 300), output_size=7, spatial_scale=4.0),
+    call("batch_norm", normal(100_001, 7), *statistics(7), training=True),
+    *(call(each.name, normal(200_003), **each.examples[0].options) for each in TABLE if each.in_place),
+    call("flatten", normal(200, 3, 401), start_dim=1),
+    call("log_softmax", normal(70, 5003), dim=1),
+    call("log_softmax", normal(3, 70, 1001), dim=1),
+    call("cross_entropy", normal(20_001, 11), labels(11, 20_001), label_smoothing=0.2),
+    call("cross_entropy", normal(4, 11, 80, 81), labels(11, 4, 80, 81), positive(11)),
+    call("cross_entropy", normal(4, 11, 80, 81), positive(4, 11, 80, 81)),
+    call("softmax_cross_entropy_with_logits", normal(3001, 101), labels(101, 3001), reduction="mean"),
+    call("mse_loss", normal(300_001), normal(300_001)),
 ]
 
 # ----------------------------------------------------------------------------------------------- what a process does
 
 
+def run(library: Any, one: Call) -> Any:
+    return getattr(library, one.op)(**one.arrays(np.float32), **one.options)
+
+
 def check(number: int) -> None:
-    call = LARGE[number]
-    actual = getattr(fastops, call.op)(*call.arrays(np.float32), **call.options)
-    assert_close(actual, expected(number), exact=call.op in EXACT)
+    actual = run(fastops, LARGE[number])
+    assert_close(actual, expected(number), exact=LARGE[number].op in EXACT)
 
 
 @functools.cache
 def expected(number: int) -> np.ndarray:
-    call = LARGE[number]
-    return getattr(oracle, call.op)(*call.arrays(np.float32), **call.options)
+    return run(oracle, LARGE[number])
 
 
 def check_all() -> None:
@@ -83,7 +86,8 @@ def check_all() -> None:
 
 def check_all_in_parallel() -> None:
     check_all()
-    _, ran = noting_kernels(lambda: check(1))
+    with _jit.noting() as ran:
+        check(1)
     assert not [name for name in ran if "exact" in name]  # which computes again what did not come out finite
     assert _jit.threading_layer() == os.environ["NUMBA_THREADING_LAYER"]
     assert any(kernel.parallel.signatures for kernel in _jit.kernels)
@@ -196,13 +200,13 @@ def bits() -> None:
     """Print a digest of every result; each kernel runs in parallel where there are threads, however little it does."""
     _jit.compile.PARALLEL_WORK = 0
     digests = {}
-    for call in [*calls.CALLS, *LARGE, *LARGER]:
+    for each in [*calls.CALLS, *LARGE, *LARGER]:
         for dtype in (np.float32, np.float64):
-            arrays = copy.deepcopy(call.arrays(dtype))
-            result = getattr(fastops, call.op)(*arrays, **call.options)
-            written = list(calls.arrays_in(arrays)) if call.op == "batch_norm" else []
+            arrays = copy.deepcopy(each.arrays(dtype))
+            result = getattr(fastops, each.op)(**arrays, **each.options)
+            written = list(calls.arrays_in(arrays)) if each.op == "batch_norm" else []
             digest = hashlib.sha256(b"".join(np.asarray(x).tobytes() for x in (*calls.arrays_in([result]), *written)))
-            digests[f"{call} {dtype.__name__}"] = digest.hexdigest() + repr(result)[:40]
+            digests[f"{each} {dtype.__name__}"] = digest.hexdigest() + repr(result)[:40]
     builds = {build for kernel in _jit.kernels for build in ("parallel", "serial") if getattr(kernel, build).signatures}
     print(json.dumps(dict(layer=_jit.threading_layer(), builds=sorted(builds), digests=digests)))
 

@@ -13,18 +13,13 @@ def conv2d(input, weight, bias, stride, padding, dilation, groups):
     return F.conv2d(input, weight, bias, stride, padding, dilation, groups)
 
 
-conv_transpose2d = F.conv_transpose2d
-max_pool2d = F.max_pool2d
-avg_pool2d = F.avg_pool2d
-batch_norm = F.batch_norm
-relu = F.relu
-sigmoid = torch.sigmoid
 flatten = torch.flatten
-softmax = F.softmax
-log_softmax = F.log_softmax
-cross_entropy = F.cross_entropy
-mse_loss = F.mse_loss
 
 
 def softmax_cross_entropy_with_logits(logits, labels, reduction):
     return F.cross_entropy(logits, labels, reduction=reduction)
+
+
+def __getattr__(name):
+    """All others are the same in torch."""
+    return getattr(F, name)

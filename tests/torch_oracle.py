@@ -37,15 +37,7 @@ def conv2d(input, weight, bias=None, stride=1, padding=0, **options):
     return by(F.conv2d)(input, weight, bias, stride, padding, **options)
 
 
-conv_transpose2d = by(F.conv_transpose2d)
-max_pool2d = by(F.max_pool2d)
-avg_pool2d = by(F.avg_pool2d)
-batch_norm = by(F.batch_norm)
-relu = by(F.relu)
-sigmoid = by(torch.sigmoid)
 flatten = by(torch.flatten)
-softmax = by(F.softmax)
-log_softmax = by(F.log_softmax)
 
 
 def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0):
@@ -59,3 +51,8 @@ def mse_loss(input, target, reduction="mean", weight=None):
 
 def softmax_cross_entropy_with_logits(logits, labels, reduction="none"):
     return cross_entropy(logits, labels, reduction=reduction)
+
+
+def __getattr__(name):
+    """All others are the same in torch; roi_pool is not there."""
+    return by(getattr(F, name))

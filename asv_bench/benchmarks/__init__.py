@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-CLI = Path(__file__).parents[2] / "fastops" / "cli"
 LIBRARIES = ("fastops", "torch")
 DEVICES = ("cpu", "cuda") if importlib.util.find_spec("cupy") else ("cpu",)
 
@@ -53,8 +52,9 @@ for library in LIBRARIES:
     with contextlib.suppress(ImportError):
         importlib.import_module(library)
 
-YARDSTICK = load(CLI)
+YARDSTICK = load(Path(__file__).parents[2] / "fastops" / "yardstick")
 suite = importlib.import_module(f"{YARDSTICK}.suite")
+OPERATORS = importlib.import_module(f"{YARDSTICK}.operators").OPERATORS
 
 
 def groups() -> dict[str, list[Any]]:
@@ -62,7 +62,7 @@ def groups() -> dict[str, list[Any]]:
 
     Tiny arrays are apart, too: on the scale of large ones they would all be nothing.
     """
-    families = {(id(timed.case), timed.shape): timed.family for timed in suite.OPERATORS}
+    families = {(id(timed.case), timed.shape): timed.family for timed in suite.FORWARD}
     found: dict[str, list[Any]] = {}
     for timed in suite.SUITE:
         family = families[id(timed.case), timed.shape]
@@ -100,14 +100,14 @@ class Cases:
     def prepare(self, name: str, torch: Any, device: str = "cpu") -> None:
         """The arrays of a case and the calls on them, fastops's and torch's, each called once."""
         timed, place = self.cases[name], on_device(device)
-        imported("fastops")
+        fastops = imported("fastops")
         if torch:
             torch.set_grad_enabled(timed.backward)
         self.arrays, self.wait = timed.arrays(), place.wait
         try:
             work = importlib.import_module(f"{YARDSTICK}.work")
             of = work.of_gradient if timed.backward else work.of_operator
-            self.made = of(timed.case, self.arrays, torch, device=place)
+            self.made = of(timed.case, self.arrays, fastops, torch, place)
             self.result = self.made.ours()
         except (ImportError, AttributeError) as error:
             raise Skip(f"fastops lacks it: {error}") from None
@@ -132,9 +132,10 @@ def on(cases: list[Any], devices: tuple[str, ...] = ("cpu",)) -> type[OfALibrary
     return type("On", (OfALibrary,), {"cases": table, "params": (LIBRARIES, tuple(table), devices)})
 
 
-def times(module: str, *names: str) -> dict[str, type]:
-    """Benchmarks of the times of calls, for the groups of these families and operators, by their class's name."""
-    chosen = [group for group in GROUPS if group.partition(",")[0] in names]
+def times(module: str) -> dict[str, type]:
+    """Benchmarks of the times of calls, for the groups of the module's operators, by their class's name."""
+    family = module.rpartition(".")[2]
+    chosen = [group for group, cases in GROUPS.items() if OPERATORS[cases[0].case.operator].family == family]
     return {class_name(group): benchmark_of(group, module) for group in chosen}
 
 

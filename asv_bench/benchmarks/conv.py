@@ -2,6 +2,4 @@
 
 from . import times
 
-globals().update(
-    times(__name__, "conv2d-3x3", "conv2d-1x1", "conv2d-others", "depthwise", "conv_transpose2d", "conv2d")
-)
+globals().update(times(__name__))

@@ -1,7 +1,7 @@
 """How near the machine's limits: arithmetic beside its peak of multiply-adds, bytes beside its copy, memory in all.
 
 Both limits are measured in the process that measures the operator, with the same threads, so that what slows the
-machine slows both. How, and what a case needs, is in fastops/cli/limits.py of this checkout.
+machine slows both. How, and what a case needs, is in fastops/yardstick/limits.py of this checkout.
 """
 
 import importlib
@@ -12,8 +12,8 @@ from . import YARDSTICK, on, suite
 
 limits = importlib.import_module(f"{YARDSTICK}.limits")
 
-CONVOLUTIONS = [each for each in suite.OPERATORS if each.case.operator in suite.CONVOLUTIONS]
-LARGE = [each for each in suite.OPERATORS if each.family == "large"]
+CONVOLUTIONS = [each for each in suite.FORWARD if each.case.operator in suite.CONVOLUTIONS]
+LARGE = [each for each in suite.FORWARD if each.family == "large"]
 
 
 class Arithmetic(on([each for each in CONVOLUTIONS if each.dtype == "float32"])):

@@ -2,4 +2,4 @@
 
 from . import times
 
-globals().update(times(__name__, "batch_norm"))
+globals().update(times(__name__))

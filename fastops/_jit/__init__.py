@@ -15,6 +15,7 @@ from .compile import index as index
 from .compile import inlined as inlined
 from .compile import kernel as kernel
 from .compile import kernels as kernels
+from .compile import noting as noting
 from .compile import only as only
 from .compile import reduction as reduction
 from .compile import routine as routine

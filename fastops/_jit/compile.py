@@ -88,8 +88,8 @@ class Kernel:
         kernels.append(self)
 
     def __call__(self, work: int) -> Callable[..., Any]:
-        if _forced is not None:
-            return getattr(self, _forced)  # type: ignore[no-any-return]
+        if _observer is not None and (build := _observer(self)) is not None:
+            return getattr(self, build)  # type: ignore[no-any-return]
         if work < PARALLEL_WORK or not threads.usable():
             return self.serial  # type: ignore[no-any-return]
         return self.parallel if threads._layer != "workqueue" else self._one_at_a_time
@@ -125,17 +125,39 @@ def _build(function: types.FunctionType, build: str, **flags: Any) -> Any:
     return dispatcher
 
 
-_forced: str | None = None
+_observer: Callable[[Kernel], str | None] | None = None
+"""Hears of each kernel before its build is chosen, and may name the build; None of both costs a call one test."""
+
+
+@contextlib.contextmanager
+def _observed(hear: Callable[[Kernel], str | None]) -> Iterator[None]:
+    """Inside, `hear` is told of each kernel, after those that are told already; what it names goes before theirs."""
+    global _observer
+    before = _observer
+
+    def observer(kernel: Kernel) -> str | None:
+        named = before(kernel) if before else None
+        return hear(kernel) or named
+
+    _observer = observer
+    try:
+        yield
+    finally:
+        _observer = before
 
 
 @contextlib.contextmanager
 def only(build: str) -> Iterator[None]:
     """Make every kernel run as its "parallel" or its "serial" build (for tests and for warming the cache)."""
-    global _forced
     if build not in ("parallel", "serial"):
         raise ValueError(f"only: build expects 'parallel' or 'serial', got {build!r}")
-    before, _forced = _forced, build
-    try:
+    with _observed(lambda kernel: build):
         yield
-    finally:
-        _forced = before
+
+
+@contextlib.contextmanager
+def noting() -> Iterator[dict[str, None]]:
+    """The names of the kernels that are called inside, in order, each once."""
+    seen: dict[str, None] = {}
+    with _observed(lambda kernel: seen.setdefault(kernel.name)):
+        yield seen

@@ -8,7 +8,7 @@ from typing import Any
 import fastops
 from fastops import _jit
 from fastops.cli.processes import cores, in_processes
-from fastops.cli.work import of_gradient, of_operator, with_precision
+from fastops.yardstick.work import of_gradient, of_operator, with_precision
 
 Jobs = Sequence[Any]  # compare.Job
 MakeJobs = Callable[[argparse.Namespace], tuple[Any, Jobs]]  # their functions cannot be sent to another process
@@ -39,7 +39,8 @@ def run_once(job: Any, precision: str) -> None:
     """fastops's side of a job. An error is told where the job is measured; here only a kernel that is not compiled."""
     try:
         arrays = job.case.inputs(job.input())
-        (of_gradient if job.backward else of_operator)(job.case, arrays, None, with_precision(precision)).ours()
+        ops = with_precision(fastops, precision)
+        (of_gradient if job.backward else of_operator)(job.case, arrays, ops, None).ours()
     except _jit.NotCompiled:
         raise
     except Exception:

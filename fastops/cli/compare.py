@@ -13,21 +13,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import fastops
 from fastops import _jit
-from fastops.cli import EXTRA, UsageError, limits, onnx_models
+from fastops.cli import EXTRA, UsageError, onnx_models
 from fastops.cli.ahead import compile_ahead, not_compiled
-from fastops.cli.cases import CASES, Array, Case
 from fastops.cli.chart import draw
-from fastops.cli.devices import CPU, Device, cuda
 from fastops.cli.info import machine, versions
-from fastops.cli.measure import HEAD, ONNX, TOLERANCE, Row, measure
 from fastops.cli.pages import PAGES, start_again_with
 from fastops.cli.photograph import batches
 from fastops.cli.processes import cores
 from fastops.cli.progress import progress_bar
-from fastops.cli.suite import FAMILIES, SUITE
-from fastops.cli.targets import by_family, summarise, table
-from fastops.cli.timing import EFFORT
+from fastops.yardstick import limits
+from fastops.yardstick.cases import CASES, Array, Case
+from fastops.yardstick.devices import CPU, Device, cuda
+from fastops.yardstick.measure import HEAD, ONNX, TOLERANCE, Row, measure
+from fastops.yardstick.operators import OPERATORS
+from fastops.yardstick.suite import FAMILIES, SUITE
+from fastops.yardstick.targets import by_family, summarise, table
+from fastops.yardstick.timing import EFFORT
+from fastops.yardstick.work import with_precision
 
 DOORS = """
 More: fastops compare --suite all times the layers of well-known networks; fastops compare --json FILE, then fastops
@@ -49,7 +53,7 @@ class Job(NamedTuple):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    operators = sorted({case.operator for case in CASES})
+    operators = sorted(OPERATORS)
     families = "; ".join(f"{name}: {family.about}" for name, family in FAMILIES.items())
     parser.add_argument(
         "--suite",
@@ -93,10 +97,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.pages:
         start_again_with(arguments.pages)
     device = on_device(arguments.device)
+    ops = with_precision(fastops, arguments.precision)
     dtype = None if arguments.suite else arguments.dtype or "float32"
     torch = optional("torch")
     picture, jobs = jobs_of(arguments)
-    drawable = torch is not None and any(job.case.in_torch for job in jobs)
+    drawable = torch is not None and any(OPERATORS[job.case.operator].in_torch for job in jobs)
     check_files(arguments.json, arguments.plot, drawable)
     report: dict[str, Any] = {
         "schema": SCHEMA,
@@ -130,7 +135,7 @@ def run(arguments: argparse.Namespace) -> int:
             show(number, str(job))
             with torch.inference_mode(not job.backward) if torch else nullcontext():
                 row = measure(
-                    job.case, job.batch, job.input(), torch, effort, job.backward, arguments.precision, onnx, device
+                    job.case, job.batch, job.input(), ops, torch, effort, job.backward, onnx, device, _jit.noting
                 )
             rows.append(replace(row, family=job.family))
             print(coloured(rows[-1]), flush=True)

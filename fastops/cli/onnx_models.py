@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .cases import Array, Case
-from .work import Call, Noted
+from fastops.yardstick.cases import Array, Case
+from fastops.yardstick.work import Call, Noted
 
 EXTRA = "pip install onnxruntime onnx"
 MODULES = ("onnxruntime", "onnx")

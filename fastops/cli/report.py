@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from fastops.cli import EXTRA, UsageError, report_figures, report_plots
-from fastops.cli.measure import Row
 from fastops.cli.report_figures import Run, is_number
+from fastops.yardstick.measure import Row
 
 SCHEMA = 1  # of the files; what older files of this schema lack, the page says so
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

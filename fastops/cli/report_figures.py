@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeGuard
 
 import fastops
-from fastops.cli.measure import Row
-from fastops.cli.targets import summarise
+from fastops.yardstick.measure import Row
+from fastops.yardstick.targets import summarise
 
 WORST = 20  # rows of the table of the lowest ratios
 BUSY = 1  # load average above which the times are to be read with care

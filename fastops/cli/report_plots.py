@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
-from fastops.cli.measure import Row
 from fastops.cli.report_figures import Result, Run, percent, ratio, results, targets
-from fastops.cli.targets import summarise
+from fastops.yardstick.measure import Row
+from fastops.yardstick.targets import summarise
 
 SVG = "{http://www.w3.org/2000/svg}"
 WIDTH, HEAD, FOOT = 8.6, 0.5, 0.62  # inches: of a plot, and above and below its strips

@@ -1,7 +1,4 @@
-"""What `fastops compare` runs for a case, the operator or its gradient: both calls, and what fastops should give.
-
-asv_bench loads this module from its own checkout, too: the fastops that it imports may be an older one.
-"""
+"""What is run for a case, the operator or its gradient: both calls, and what fastops should give."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -10,18 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import fastops
-
 from .cases import Array, Case
 from .devices import CPU, Device
+from .operators import OPERATORS
 
 Call = Callable[[], Any]
 
-# The arrays of a call that have a gradient, by position; of an operator that is not named, the first alone.
-DIFFERENTIATED = {"conv2d": (0, 1, 2), "conv_transpose2d": (0, 1, 2), "batch_norm": (0, 3, 4), "mse_loss": (0, 1)}
-FROM_RESULT = ("sigmoid", "softmax", "log_softmax")  # whose gradients take the result in place of the input
-COPIES = ("relu", "flatten", "dropout")  # whose gradients hold grad_output's own values: every bit has to agree
-SHAPE_ALONE = ("max_pool2d", "avg_pool2d", "flatten")  # whose gradients read nothing of the input
 SEED = 4  # of dropout's mask, the operator's and its gradient's
 
 
@@ -36,47 +27,47 @@ class Work(NamedTuple):
     arrays: tuple[Array, ...]  # what the first call reads
 
 
-def with_precision(precision: str) -> Any:
+def with_precision(ops: Any, precision: str) -> Any:
     """fastops, its convolutions told this precision where it is not their own."""
     if precision == "exact":
-        return fastops
-    functions = {name: getattr(fastops, name) for name in fastops.__all__}
+        return ops
+    functions = {name: getattr(ops, name) for name in ops.__all__}
     told = {name: partial(functions[name], precision=precision) for name in functions if name.startswith("conv")}
     return SimpleNamespace(**{**functions, **told})
 
 
-def of_operator(case: Case, arrays: Sequence[Array], torch: Any, ops: Any = fastops, device: Device = CPU) -> Work:
+def of_operator(case: Case, arrays: Sequence[Array], ops: Any, torch: Any, device: Device = CPU) -> Work:
     """The case's operator; `ops` is fastops, or what with_precision makes of it."""
     theirs, want, expected = None, None, case.expected
-    if torch is not None and case.in_torch:
+    operator = OPERATORS[case.operator]
+    if torch is not None and operator.in_torch:
         call = partial(case.torch or case.call, torch.nn.functional)
         theirs = want = partial(call, *(device.tensor(a, torch) for a in arrays))
         if device is not CPU:
             want = partial(call, *(CPU.tensor(a, torch) for a in arrays))
     check = None if expected is None else lambda result: expected(result, *arrays)
-    return Work(partial(case.call, ops, *device.put_all(arrays)), theirs, want, check, case.exact, tuple(arrays))
+    return Work(partial(case.call, ops, *device.put_all(arrays)), theirs, want, check, operator.exact, tuple(arrays))
 
 
-def of_gradient(case: Case, arrays: Sequence[Array], torch: Any, ops: Any = fastops, device: Device = CPU) -> Work:
+def of_gradient(case: Case, arrays: Sequence[Array], ops: Any, torch: Any, device: Device = CPU) -> Work:
     """The gradients of the case's operator; what the calls take of the operator itself is made here."""
-    operator, noted = case.operator, Noted(case, arrays)
+    operator, noted = OPERATORS[case.operator], Noted(case, arrays)
     first, *rest = noted.args
-    options = {**noted.options, "rng": SEED} if operator == "dropout" else noted.options
-    more = {"return_indices": True} if operator == "max_pool2d" else {}
-    values = getattr(ops, operator)(*noted.args, **options, **more)
-    result, *indices = values if isinstance(values, tuple) else (values,)
+    options = {**noted.options, "rng": SEED} if operator.takes == "rng" else noted.options
+    values = getattr(ops, operator.name)(*noted.args, **options, **operator.more)
+    result = values[0] if operator.more else values
     grad_output = np.asarray(np.random.default_rng(5).standard_normal(np.shape(result)), first.dtype)
-    given = (result,) if operator in FROM_RESULT else () if operator == "dropout" else (first, *indices)
+    given = operator.given(first, values)
     args = device.put_all((grad_output, *given, *rest))
     options = dict(zip(options, device.put_all(options.values()), strict=True))
-    ours = partial(getattr(ops, f"{operator}_backward"), *args, **options)
+    ours = partial(getattr(ops, f"{operator.name}_backward"), *args, **options)
     theirs, want, expected = None, None, case.gradient
-    if torch is not None and case.in_torch:
+    if torch is not None and operator.in_torch:
         theirs = autograd(case, arrays, grad_output, torch, device)
         want = partial(in_float64, case, arrays, grad_output, torch)
     check = None if expected is None else lambda _: expected(grad_output, result, *arrays)
-    read = (grad_output, *(given[1:] if operator in SHAPE_ALONE else given), *rest)
-    return Work(ours, theirs, want, check, operator in COPIES, tuple(a for a in read if isinstance(a, np.ndarray)))
+    read = (grad_output, *(given[1:] if operator.shape_alone else given), *rest)
+    return Work(ours, theirs, want, check, operator.exact_gradient, tuple(a for a in read if isinstance(a, np.ndarray)))
 
 
 class Noted:
@@ -99,7 +90,8 @@ class Noted:
 def autograd(case: Case, arrays: Sequence[Array], grad_output: Array, torch: Any, device: Device = CPU) -> Call:
     """A call that computes torch's gradients, over and over, on a graph that is made here."""
     tensors = [device.tensor(a, torch) for a in arrays]
-    leaves = [tensors[i].requires_grad_() for i in DIFFERENTIATED.get(case.operator, (0,))]
+    operator = OPERATORS[case.operator]
+    leaves = [tensors[operator.arrays.index(name)].requires_grad_() for name in operator.differentiated]
     result = (case.torch or case.call)(torch.nn.functional, *tensors)
     result = result[0] if isinstance(result, tuple) else result
     return partial(torch.autograd.grad, result, leaves, device.tensor(grad_output, torch), retain_graph=True)

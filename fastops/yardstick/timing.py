@@ -1,7 +1,6 @@
 """Times of calls taken in turn, fastops, torch, fastops, torch: what slows the machine down for a while slows both.
 
-Times alone say little on a shared machine; `fastops compare` and asv_bench take the median of the pairs' ratios. This
-module imports nothing of fastops: asv_bench loads it from its own checkout, beside older versions.
+Times alone say little on a shared machine; `fastops compare` and asv_bench take the median of the pairs' ratios.
 """
 
 import math

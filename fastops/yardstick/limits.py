@@ -1,7 +1,7 @@
 """The limits of the machine, a peak of multiply-adds and the speed of a copy, and what a case needs of both.
 
 Both limits are measured in the process that times the operators, with the same threads, so that what slows the machine
-slows both. asv_bench loads this module from its own checkout, like the cases: it imports nothing of fastops.
+slows both.
 """
 
 import time

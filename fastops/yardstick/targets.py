@@ -4,8 +4,8 @@ import statistics
 from collections.abc import Iterable
 from typing import Any
 
-from fastops.cli.measure import Row
-from fastops.cli.suite import target
+from .measure import Row
+from .suite import target
 
 LINE = "{:<17} {:>6} {:>6} {:>7} {:>7} {:>7} {:>7} {:>7} {:>7}  {}"
 HEAD = LINE.format(

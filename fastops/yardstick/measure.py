@@ -1,20 +1,21 @@
 """One case of `fastops compare` on one batch: the largest error, and the times of fastops and of the others."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from operator import truediv
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastops import _jit
-from fastops.cli.cases import Array, Case
-from fastops.cli.devices import CPU, Device
-from fastops.cli.limits import bytes_moved, operations
-from fastops.cli.timing import Effort, median, timings
-from fastops.cli.work import Call, of_gradient, of_operator, with_precision
+from .cases import Array, Case
+from .devices import CPU, Device
+from .limits import bytes_moved, operations
+from .timing import Effort, median, timings
+from .work import Call, of_gradient, of_operator
 
 Peer = Callable[[Case, Sequence[Array]], Call | None]  # another library's call for a case, where it has the operator
+Noting = Callable[[], AbstractContextManager[Iterable[str]]]  # the names of the kernels that are called inside
 
 TOLERANCE = {"float32": (1e-4, 1e-5), "float64": (1e-7, 1e-7)}  # of each value, and of the largest value
 
@@ -75,16 +76,18 @@ def measure(
     case: Case,
     batch: str,
     x: Array,
+    ops: Any,
     torch: Any,
     effort: Effort,
     backward: bool = False,
-    precision: str = "exact",
     onnx: Peer | None = None,
     device: Device = CPU,
+    noting: Noting | None = None,
 ) -> Row:
     """Check the case's first result, or its gradients, then time it.
 
-    `torch` is None where it is not installed; `onnx` makes ONNX Runtime's call of an operator.
+    `ops` is fastops, or what with_precision makes of it, and `noting` fastops's own; `torch` is None where it is not
+    installed; `onnx` makes ONNX Runtime's call of an operator.
     """
     arrays = case.inputs(x)
     verdict = Verdict(None, None, None)
@@ -92,9 +95,10 @@ def measure(
     onnx_seconds: list[float] = []
     needs: dict[str, Any] = {}
     try:
-        work = (of_gradient if backward else of_operator)(case, arrays, torch, with_precision(precision), device)
+        work = (of_gradient if backward else of_operator)(case, arrays, ops, torch, device)
         want = work.want() if work.want else None
-        answer, kernels = noting_kernels(work.ours)
+        with noting() if noting else nullcontext(()) as kernels:
+            answer = work.ours()
         result = device.take_all(answer)
     except Exception as exception:  # one broken operator must not hide what the others do
         verdict = Verdict(None, None, f"raised {type(exception).__name__}: {exception}".splitlines()[0])
@@ -103,7 +107,7 @@ def measure(
             want = work.expected(result)
         if want is not None:
             verdict = judge(result, want, work.exact)
-        needs["kernels"] = kernels
+        needs["kernels"] = tuple(kernels)
         if device is CPU and not verdict.problem:
             results = [np.asarray(each) for each in (result if isinstance(result, tuple) else (result,))]
             needs["operations"] = operations(case, arrays, work.arrays[0] if backward else results[0], backward)
@@ -129,22 +133,6 @@ def measure(
         dtype=str(arrays[0].dtype),
         **needs,
     )
-
-
-def noting_kernels(call: Call) -> tuple[Any, tuple[str, ...]]:
-    """The result of a call, and the names of the CPU's kernels that it ran."""
-    seen: dict[str, None] = {}
-    choose = _jit.Kernel.__call__
-
-    def note(kernel: _jit.Kernel, work: int) -> Callable[..., Any]:
-        seen[kernel.name] = None
-        return choose(kernel, work)
-
-    _jit.Kernel.__call__ = note  # type: ignore[assignment, method-assign]
-    try:
-        return call(), tuple(seen)
-    finally:
-        _jit.Kernel.__call__ = choose  # type: ignore[method-assign]
 
 
 def judge(result: Any, want: Any, exact: bool) -> Verdict:

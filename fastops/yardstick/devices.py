@@ -1,6 +1,6 @@
 """Where `fastops compare` and asv_bench run the operators: on the CPU, or on a CUDA device beside torch's kernels.
 
-Like the cases, this module is loaded from asv_bench's own checkout, too, and imports neither CuPy nor torch by itself.
+It imports neither CuPy nor torch by itself.
 """
 
 from collections.abc import Callable

@@ -9,7 +9,6 @@ from . import (
     arithmetic,
     check,
     conv,
-    conv_weight,
     elementwise,
     loss,
     loss_grad,
@@ -33,7 +32,7 @@ class Backend:
 
     check = check
     conv = conv
-    conv_weight = conv_weight
+    conv_weight = conv.weight
     elementwise = elementwise
     is_finite_positive = staticmethod(check.is_finite_positive)
     pool = pool

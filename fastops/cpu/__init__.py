@@ -4,7 +4,20 @@ from typing import Any
 
 import numpy as np
 
-from . import check, conv, conv_weight, elementwise, loss, loss_grad, norm, pool, pool_grad, roi_pool, softmax
+from . import (
+    check,
+    conv,
+    conv_weight,
+    elementwise,
+    loss,
+    loss_grad,
+    norm,
+    norm_grad,
+    pool,
+    pool_grad,
+    roi_pool,
+    softmax,
+)
 from .check import is_finite_positive
 from .contiguous import Memory, contiguous
 
@@ -21,6 +34,7 @@ __all__ = [
     "loss",
     "loss_grad",
     "norm",
+    "norm_grad",
     "pool",
     "pool_grad",
     "roi_pool",

@@ -395,6 +395,5 @@ def max_pool2d(out, indices, input, g):
 
 
 def avg_pool2d(out, input, g, count_include_pad, divisor):
-    work = input.size + out.size
     _, _, *window, _, _ = g  # which is never dilated
-    _avg_pool2d(work)(out.ravel(), input.ravel(), *window, count_include_pad, divisor)
+    _avg_pool2d(input.size + out.size)(out.ravel(), input.ravel(), *window, count_include_pad, divisor)

@@ -13,6 +13,7 @@ from . import (
     loss,
     loss_grad,
     norm,
+    norm_grad,
     pool,
     pool_grad,
     roi_pool,
@@ -41,6 +42,7 @@ class Backend:
     loss = loss
     loss_grad = loss_grad
     norm = norm
+    norm_grad = norm_grad
     softmax = softmax
 
     def __init__(self, place: Place) -> None:

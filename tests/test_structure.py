@@ -93,7 +93,7 @@ def may_import(module: str) -> tuple[set[str], set[str]]:
     if room == "cpu":
         return {"_jit", *every["cpu"]} - {"cpu" if name else ""}, {"numpy", "numba", "llvmlite"}
     if room == "cuda":
-        scalars = {f"cpu.{name}", f"cpu.{name.removesuffix('_grad')}", "cpu.exp", "cpu.log", "cpu.softmax"}
+        scalars = {f"cpu.{name}", f"cpu.{name.partition('_')[0]}", "cpu.exp", "cpu.log", "cpu.softmax"}  # its family's
         return scalars | every["cuda"] - {"cuda" if name else ""}, {"numpy", "numba", "llvmlite", "cupy"}
     if room == "nn":
         return {"_arrays", "_shapes", *FAMILIES, *every["nn"]} - {"nn" if name else ""}, {"numpy"}

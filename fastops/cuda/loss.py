@@ -14,7 +14,7 @@ from ..cpu.softmax import log_probability
 from . import arithmetic, sums
 from ._launch import SIMULATED, THREADS, cuda, device, kernel
 from .arithmetic import FLOAT64
-from .softmax import MOST, beginning, group_online, online, position, shares
+from .softmax import MOST, group_online, online, portion, shares
 from .sums import BLOCKS, block_sum, group_sum
 from .vectors import load4, quads, store4, wide
 
@@ -49,11 +49,7 @@ def _cross_entropy(out, sums, x, target, weight, size, inner, places, share, wid
     # weights.
     partial = cuda.shared.array(MOST, x.dtype)
     totals = cuda.shared.array(MOST, float64)
-    at, part = position(inner, share, width)
-    place, slot, group = (cuda.blockIdx.x << width) + at, (at << share) + part, 1 << share
-    start = beginning(place, size, inner)
-    end = start + size * inner if place < places else start
-    first, step = start + part * inner, inner << share
+    place, part, slot, group, start, first, end, step = portion(size, inner, places, share, width)
     top, sum = online(x, first, end, step)
     top, sum = group_online(partial, top, sum, slot, group)
     log_sum, spread, loss, w = log(sum), 0.0, 0.0, 0.0
@@ -80,11 +76,7 @@ def _cross_entropy_probabilities(out, sums, x, target, weight, size, inner, plac
     # As in _cross_entropy; there are no sums of weights.
     partial = cuda.shared.array(MOST, x.dtype)
     totals = cuda.shared.array(MOST, float64)
-    at, part = position(inner, share, width)
-    place, slot, group = (cuda.blockIdx.x << width) + at, (at << share) + part, 1 << share
-    start = beginning(place, size, inner)
-    end = start + size * inner if place < places else start
-    first, step = start + part * inner, inner << share
+    place, part, slot, group, _, first, end, step = portion(size, inner, places, share, width)
     top, sum = online(x, first, end, step)
     top, sum = group_online(partial, top, sum, slot, group)
     log_sum, loss, c = log(sum), 0.0, part

@@ -151,9 +151,9 @@ def cross_entropy(out, logits, target, weight, view, ignore_index, smoothing):
     """Fill ``out`` (empty: do not) with the losses of class numbers; twice their sums for ``scalar_loss``."""
     if not logits.size:
         return (_nothing(out, logits),) * 2
-    (blocks, *cut), parts = _parts(logits, view)
-    _cross_entropy.blocks(logits.place, blocks, cut[0], out, parts, logits, target, weight, view.size, view.inner,
-                          view.outer * view.inner, *cut[1:], ignore_index, float(smoothing))  # fmt: skip
+    (blocks, threads, *cut), parts = _parts(logits, view)
+    _cross_entropy.blocks(logits.place, blocks, threads, out, parts, logits, target, weight, view.size, view.inner,
+                          view.outer * view.inner, *cut, ignore_index, float(smoothing))  # fmt: skip
     return parts, parts
 
 
@@ -162,9 +162,9 @@ def cross_entropy_probabilities(out, logits, target, weight, view, smoothing):
     places = view.outer * view.inner
     if not logits.size:
         return _nothing(out, logits), float(places)
-    (blocks, *cut), parts = _parts(logits, view)
-    _cross_entropy_probabilities.blocks(logits.place, blocks, cut[0], out, parts, logits, target, weight, view.size,
-                                        view.inner, places, *cut[1:], float(smoothing))  # fmt: skip
+    (blocks, threads, *cut), parts = _parts(logits, view)
+    _cross_entropy_probabilities.blocks(logits.place, blocks, threads, out, parts, logits, target, weight, view.size,
+                                        view.inner, places, *cut, float(smoothing))  # fmt: skip
     return parts, float(places)
 
 

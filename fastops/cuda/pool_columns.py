@@ -21,6 +21,15 @@ ROWS = 8  # most outputs of a column that a thread owns
 
 
 @device
+def _column(groups, rows, oh, ow, h, w, sw, pw):
+    """(plane, where it begins, ix0, first and end of a thread's outputs in a column, where the first one lies)."""
+    plane, group, ox = unravelled(cuda.grid(1), groups, ow)
+    oy = group * rows
+    end = oy + rows if oy + rows < oh else oh
+    return plane, plane * (h * w), ox * sw - pw, oy, end, (plane * oh + oy) * ow + ox
+
+
+@device
 def _row_max(x, base, iy, ix0, kw, h, w):
     """(maximum, its place) of a row of a window.
 
@@ -79,13 +88,11 @@ def _max_pool2d_small(kh, kw, sh, sw, places, kind):
     def _max_pool2d(out, indices, x, planes, groups, rows, oh, ow, h, w, ph, pw):
         # A thread owns up to ``rows`` outputs of a column.  What lies off the map is read at its border, which is in
         # the window as well: neither the maximum nor its place changes.
-        plane, group, ox = unravelled(cuda.grid(1), groups, ow)
+        plane, base, ix0, oy, end, to = _column(groups, rows, oh, ow, h, w, sw, pw)
         if plane < planes:
             best, where = cuda.local.array(kh, x.dtype), cuda.local.array(kh, kind)
-            base, ix0 = plane * (h * w), kind(ox * sw - pw)
-            oy = group * rows
-            end = oy + rows if oy + rows < oh else oh
-            to, begin = (plane * oh + oy) * ow + ox, 0
+            ix0 = kind(ix0)
+            begin = 0
             while oy < end:
                 for ky in range(kh):
                     if ky >= begin:
@@ -108,15 +115,13 @@ def _avg_pool2d_small(kh, kw, sh, sw, kind):
 
     def _avg_pool2d(out, x, planes, groups, rows, oh, ow, h, w, ph, pw, include_pad, divisor):
         # A thread owns up to ``rows`` outputs of a column, and adds up rows, then their sums, as on the CPU.
-        plane, group, ox = unravelled(cuda.grid(1), groups, ow)
+        plane, base, ix0, oy, end, to = _column(groups, rows, oh, ow, h, w, sw, pw)
         if plane < planes:
             zero = x.dtype.type(0)
             sums = cuda.local.array(kh, x.dtype)
-            base, ix0 = plane * (h * w), kind(ox * sw - pw)
+            ix0 = kind(ix0)
             across = divisor if divisor != zero else x.dtype.type(window_part(include_pad, ix0, kw, pw, w))
-            oy = group * rows
-            end = oy + rows if oy + rows < oh else oh
-            to, begin = (plane * oh + oy) * ow + ox, 0
+            begin = 0
             while oy < end:
                 iy0 = kind(oy * sh - ph)
                 for ky in range(kh):
@@ -141,13 +146,11 @@ def _max_pool2d_sliding(kh, kw, places, kind):
     def _max_pool2d(out, indices, x, planes, groups, rows, oh, ow, h, w, ph, pw, sh, sw):
         # A thread owns up to ``rows`` outputs of a column: it goes down the rows under them, keeps the maxima of the
         # last ``kh``, and joins them where a window ends.  Off the map it reads the border, as above.
-        plane, group, ox = unravelled(cuda.grid(1), groups, ow)
+        plane, base, ix0, oy, end, to = _column(groups, rows, oh, ow, h, w, sw, pw)
         if plane < planes:
             best, where = cuda.local.array(kh, x.dtype), cuda.local.array(kh, kind)
-            base, ix0 = plane * (h * w), kind(ox * sw - pw)
-            oy = group * rows
-            end = oy + rows if oy + rows < oh else oh
-            to, iy, left = (plane * oh + oy) * ow + ox, kind(oy * sh - ph), kind(kh)
+            ix0 = kind(ix0)
+            iy, left = kind(oy * sh - ph), kind(kh)
             while oy < end:
                 for ky in range(kh - 1):
                     best[ky], where[ky] = best[ky + 1], where[ky + 1]
@@ -170,15 +173,13 @@ def _avg_pool2d_sliding(kh, kw, kind):
     def _avg_pool2d(out, x, planes, groups, rows, oh, ow, h, w, ph, pw, sh, sw, include_pad, divisor):
         # A thread owns up to ``rows`` outputs of a column: it goes down the rows under them, keeps the sums of the
         # last ``kh``, and adds them up where a window ends.
-        plane, group, ox = unravelled(cuda.grid(1), groups, ow)
+        plane, base, ix0, oy, end, to = _column(groups, rows, oh, ow, h, w, sw, pw)
         if plane < planes:
             zero = x.dtype.type(0)
             sums = cuda.local.array(kh, x.dtype)
-            base, ix0 = plane * (h * w), kind(ox * sw - pw)
+            ix0 = kind(ix0)
             across = divisor if divisor != zero else x.dtype.type(window_part(include_pad, ix0, kw, pw, w))
-            oy = group * rows
-            end = oy + rows if oy + rows < oh else oh
-            to, iy, left = (plane * oh + oy) * ow + ox, kind(oy * sh - ph), kind(kh)
+            iy, left = kind(oy * sh - ph), kind(kh)
             while oy < end:
                 for ky in range(kh - 1):
                     sums[ky] = sums[ky + 1]

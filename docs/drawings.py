@@ -90,7 +90,7 @@ def call() -> Drawing:
     words = "NumPy: kernel(work)(out, x, …)", "serial, or on all threads"
     d.box(20, y + 26, 330, 72, ORANGE, "fastops/cpu/conv.py", *words)
     words = "CUDA: a grid of threads,", "on the stream of the arrays' library"
-    d.box(380, y + 26, 320, 72, GREEN, "fastops/cuda/conv.py", *words)
+    d.box(380, y + 26, 320, 72, GREEN, "fastops/cuda/conv/", *words)
     return d
 
 

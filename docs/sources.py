@@ -42,39 +42,47 @@ def entries(family: str, names: tuple[str, ...]) -> set[str]:
     return found
 
 
+def file_of(room: Path, module: str) -> Path:
+    """The file of a module, which may be a package."""
+    return room / module / "__init__.py" if (room / module).is_dir() else room / f"{module}.py"
+
+
 def imported(room: Path, module: str) -> set[str]:
-    """The modules of the same folder that one imports."""
-    found = set()
-    for node in ast.walk(tree(room / f"{module}.py")):
-        if isinstance(node, ast.ImportFrom) and node.level == 1:
-            found |= {node.module} if node.module else {alias.name for alias in node.names}
-    return {name for name in found if (room / f"{name}.py").is_file()}
+    """The modules of the same room that one imports; those of a package inside are ``package/module``."""
+    path, found = file_of(room, module), set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ImportFrom) and node.level and room in path.parents[node.level - 1 :]:
+            above = path.parents[node.level - 1].relative_to(room)
+            names = [node.module.replace(".", "/")] if node.module else [alias.name for alias in node.names]
+            found |= {(above / name).as_posix() for name in names}
+    return {name for name in found if file_of(room, name).is_file()}
 
 
 def has_kernels(path: Path) -> bool:
     """Whether a file defines kernels, or makes them."""
-    return any(
-        isinstance(node, ast.FunctionDef) and any("'kernel'" in ast.dump(each) for each in node.decorator_list)
-        for node in ast.walk(tree(path))
-    )
+    nodes = list(ast.walk(tree(path)))
+    decorators = [each for node in nodes if isinstance(node, ast.FunctionDef) for each in node.decorator_list]
+    calls = [node.func for node in nodes if isinstance(node, ast.Call)]
+    return any("'kernel'" in ast.dump(each) for each in decorators + calls)
 
 
 def kernels(room: Path, first: set[str]) -> str:
     """The files with kernels that are reached by imports from the entries, these first."""
     seen: set[str] = set()
-    todo = {name for name in first - SHARED if (room / f"{name}.py").is_file()}
+    todo = {name for name in first - SHARED if file_of(room, name).is_file()}
     start = set(todo)
     while todo:
         name = todo.pop()
         if name not in seen and name not in SHARED and not name.startswith("_"):
             seen.add(name)
             todo |= imported(room, name)
-    named = sorted(start) + sorted(name for name in seen - start if has_kernels(room / f"{name}.py"))
+    named = sorted(start) + sorted(name for name in seen - start if has_kernels(file_of(room, name)))
     return ", ".join(named) or f"a view, or a copy by {COPIES[room.name]}"
 
 
 def benchmark(family: str, operator: str) -> str:
     """The benchmark of the operator: the file in asv_bench/benchmarks of its family, and the class made of the name."""
+    family = GUESTS.get(family, family)
     nodes = ast.walk(tree(ROOT / "asv_bench" / "benchmarks" / f"{family}.py"))
     assert any(isinstance(node, ast.alias) and node.name == "times" for node in nodes)
     return f"{family}.{operator}"

@@ -152,7 +152,7 @@ def batch_norm_backward(
     grad_weight = None if scale is None else made(g.size, x.dtype)
     grad_bias = None if shift is None else made(g.size, x.dtype)
     if x.size:
-        on.norm.batch_norm_backward(grad_input, grad_weight, grad_bias, go, x, mean, var, scale, train, epsilon, g)
+        on.norm_grad.batch_norm_backward(grad_input, grad_weight, grad_bias, go, x, mean, var, scale, train, epsilon, g)
     return grad_input, grad_weight, grad_bias
 
 

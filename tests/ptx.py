@@ -7,6 +7,7 @@ import contextlib
 import functools
 import re
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,8 +76,8 @@ def dry_run() -> Iterator[list[Launch]]:
     with pytest.MonkeyPatch.context() as patch:
         for name, stand_in in stand_ins.items():
             patch.setattr(_launch, name, stand_in)
-            for module in vars(CUDA).values():  # those that imported it by name
-                if getattr(module, "__package__", "") == "fastops.cuda" and hasattr(module, name):
+            for path, module in list(sys.modules.items()):  # those that imported it by name
+                if path.startswith("fastops.cuda.") and hasattr(module, name):
                     patch.setattr(module, name, stand_in)
         yield launches
 

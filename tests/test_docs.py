@@ -86,8 +86,8 @@ def test_the_table_of_sources_is_that_of_the_script():
         assert benchmark == f"{sources.GUESTS.get(family, family)}.{name}"
         for room, files in (("fastops/cpu", cpu), ("fastops/cuda", cuda), ("tests", tests)):
             for file in files.removeprefix("a view, or a copy by ").split(", "):
-                assert (ROOT / room / f"{file}.py").is_file()
-    assert "conv_winograd" in rows["conv2d"][1] and "conv_tiles" in rows["conv2d"][2]
+                assert (ROOT / room / f"{file}.py").is_file() or (ROOT / room / file / "__init__.py").is_file()
+    assert "conv/winograd" in rows["conv2d"][1] and "conv/tiles" in rows["conv2d"][2]
 
 
 # ------------------------------------------------------------------------------------------------------ examples

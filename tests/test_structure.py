@@ -101,7 +101,8 @@ def may_import(module: str) -> tuple[set[str], set[str]]:
         ours = {each for each in wings if each.rpartition(".")[0] in (module, module.rpartition(".")[0])}
         return {"_jit", *every["cpu"]} - {"cpu" if name else ""} - (wings - ours), {"numpy", "numba", "llvmlite"}
     if room == "cuda":
-        scalars = {f"cpu.{name}", "cpu.exp", "cpu.log", "cpu.loss", "cpu.softmax"} if name else {"_backend"}
+        scalars = {f"cpu.{name}", f"cpu.{name.partition('_')[0]}", "cpu.exp", "cpu.log", "cpu.softmax"}  # its family's
+        scalars = scalars if name else {"_backend"}
         return scalars | every["cuda"] - {"cuda" if name else ""}, {"numpy", "numba", "llvmlite", "cupy"}
     if room == "nn":
         return {"_arrays", "_options", "_shapes", *FAMILIES, *every["nn"]} - {"nn" if name else ""}, {"numpy"}

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._jit import index, routine
+from .._jit import index, routine, scalar
 from .exp import exp
 
 RUN = 128  # lines summed in the array's own type before they join float64 totals
@@ -50,6 +50,14 @@ def plan(outer, size, inner, itemsize):
         return Plan(-(-outer // images), 1, width, width, images)
     width = min(size, _LINE // inner) * inner
     return Plan(outer, 1, width, width, 0)
+
+
+@scalar
+def strip(task, strips, width, step, size, inner):
+    """(start, end, columns, first place) of a task's strip where it lies in the array."""
+    image, j0 = task // strips, task % strips * width
+    start = image * size * inner
+    return start + j0, start + size * inner, min(width, step - j0), image * inner + j0
 
 
 @routine

@@ -9,7 +9,7 @@ import numpy as np
 from numba import prange
 
 from .._jit import index, kernel, reduction, routine, scalar
-from .columns import RUN, gather, images_from, plan
+from .columns import RUN, gather, images_from, plan, strip
 from .rows import by_rows, rows_log_sums, rows_of_a_task
 from .softmax import columns_log_sum, log_probability
 from .sums import total
@@ -195,12 +195,11 @@ def _cross_entropy_strips(out, sums, x, target, weight, classes, inner, strips, 
             _cross_entropy_strip(losses, lines, 0, classes * width, width, width, width, target, first, weight,
                                  ignore_index, smoothing)  # fmt: skip
         else:
-            image, j0 = task // strips, task % strips * width
-            start, first, columns = image * classes * inner, image * inner + j0, min(width, step - j0)
+            start, end, columns, first = strip(task, strips, width, step, classes, inner)
             count = min(columns, inner)
             losses = np.empty(count)
-            _cross_entropy_strip(losses, x, start + j0, start + classes * inner, step, columns, inner, target, first,
-                                 weight, ignore_index, smoothing)  # fmt: skip
+            _cross_entropy_strip(losses, x, start, end, step, columns, inner, target, first, weight, ignore_index,
+                                 smoothing)  # fmt: skip
         _settle(out, sums, task, losses, first)
         sums[task, 1] = weight_of_labels(target, first, count, weight, ignore_index)
 
@@ -236,11 +235,9 @@ def _cross_entropy_probabilities_strips(out, sums, x, target, weight, classes, i
             _cross_entropy_probabilities_strip(losses, lines[0], lines[1], 0, classes * width, width, width, width,
                                                weight, smoothing)  # fmt: skip
         else:
-            image, j0 = task // strips, task % strips * width
-            start, first, columns = image * classes * inner, image * inner + j0, min(width, step - j0)
+            start, end, columns, first = strip(task, strips, width, step, classes, inner)
             losses = np.empty(min(columns, inner))
-            _cross_entropy_probabilities_strip(losses, x, target, start + j0, start + classes * inner, step, columns,
-                                               inner, weight, smoothing)  # fmt: skip
+            _cross_entropy_probabilities_strip(losses, x, target, start, end, step, columns, inner, weight, smoothing)
         _settle(out, sums, task, losses, first)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numba import prange
 
 from .._jit import index, kernel, reduction, routine
-from .columns import columns_exp, columns_max, gather, images_from, plan, scatter
+from .columns import columns_exp, columns_max, gather, images_from, plan, scatter, strip
 from .loss import BLOCK, class_weight, smoothed, weight_of_labels
 from .rows import bits_of, by_rows, row_exp, row_max, rows_of_a_task
 
@@ -134,11 +134,9 @@ def _cross_entropy_grad_strips(out, scales, x, target, weight, classes, inner, t
                                       smoothing)  # fmt: skip
             scatter(out, lines[0], start, classes, inner, width)
         else:
-            image, j0 = task // strips, task % strips * width
-            start, columns = image * classes * inner, min(width, step - j0)
-            _cross_entropy_grad_strip(out, scales, x, start + j0, start + classes * inner, step, columns, inner, target,
-                                      image * inner + j0, min(columns, inner), weight, weight_total, ignore_index,
-                                      smoothing)  # fmt: skip
+            start, end, columns, first = strip(task, strips, width, step, classes, inner)
+            _cross_entropy_grad_strip(out, scales, x, start, end, step, columns, inner, target, first,
+                                      min(columns, inner), weight, weight_total, ignore_index, smoothing)  # fmt: skip
 
 
 @kernel
@@ -171,11 +169,9 @@ def _cross_entropy_probabilities_grad_strips(out, scales, x, target, weight, cla
                                                     smoothing)  # fmt: skip
             scatter(out, lines[0], start, classes, inner, width)
         else:
-            image, j0 = task // strips, task % strips * width
-            start, columns = image * classes * inner, min(width, step - j0)
-            _cross_entropy_probabilities_grad_strip(out, scales, x, target, start + j0, start + classes * inner, step,
-                                                    columns, inner, image * inner + j0, min(columns, inner), weight,
-                                                    smoothing)  # fmt: skip
+            start, end, columns, first = strip(task, strips, width, step, classes, inner)
+            _cross_entropy_probabilities_grad_strip(out, scales, x, target, start, end, step, columns, inner, first,
+                                                    min(columns, inner), weight, smoothing)  # fmt: skip
 
 
 @kernel

@@ -116,6 +116,21 @@ def band_rows(oh, h, kh, sh, dh, pitch):
     return rows, min(h, (rows - 1) * sh + extent)
 
 
+@inlined
+def row_cut(width, planes, oh, ow, h, w, kh, kw, sh, sw, pw, dh, dw):
+    """How rows lie in the buffers and how bands are shared out.
+
+    (margin, pitch, first kx, last kx) as row_layout has them, then (elements of a row between its margins, of a row of
+    the buffer, rows of outputs in a band, most rows of the input under it, bands of a plane, bands, bands in turn).
+    """
+    margin, pitch, kx0, kx1 = row_layout(width, ow, w, kw, sw, pw, dw)
+    span, out_pitch = pitch * (2 if sw == 2 else 1), whole_vectors(ow, width)
+    band, most = band_rows(oh, h, kh, sh, dh, span + out_pitch)
+    per_plane = -(-oh // band)
+    units, group = planes * per_plane, max(1, BUFFER // (most * (span + out_pitch)))
+    return margin, pitch, kx0, kx1, span, out_pitch, band, most, per_plane, units, group
+
+
 @scalar
 def band_extent(unit, per_plane, band, oh, h, kh, sh, ph, dh):
     """(plane, first and last row of outputs, first and last row of the input) of a band."""
@@ -165,40 +180,55 @@ def _window_vector(lines, at, pitch, column, ox, ow, sw):
     return load(lines, at + (column & (sw - 1)) * pitch + (column >> (sw - 1)) + ox)
 
 
-@inlined
-def _join_columns(rows, to, lines, at, pitch, ow, kx0, count, sw, pw, dw, fill, join):
-    for ox in range(0, ow, lanes(rows)):
+def unrolled(make):
+    """What ``make(constant)`` gives, as one function, whose first argument is the count: 2 and 3 are constants.
+
+    LLVM unrolls a loop over a constant.  To pass it one comes too late: it has unrolled the callee by eight before.
+    """
+
+    def of(constant):
+        loop = make(constant)
+        loop.__qualname__ = f"{make.__qualname__}_{constant or 'any'}"
+        return inlined(loop)
+
+    of_two, of_three, of_any = of(2), of(3), of(0)
+
+    def of_count(count, *arguments):
+        if count == 2:
+            return of_two(count, *arguments)
+        if count == 3:
+            return of_three(count, *arguments)
+        return of_any(count, *arguments)
+
+    of_count.__qualname__ = make.__qualname__
+    return inlined(of_count)
+
+
+@unrolled
+def joined(constant):
+    """joined(count, rows, at, step, fill, join): ``count`` vectors of a buffer, ``step`` apart, joined."""
+
+    def loop(count, rows, at, step, fill, join):
         value = fill
-        for k in range(count):
-            value = join(_window_vector(lines, at, pitch, (kx0 + k) * dw - pw, ox, ow, sw), value)
-        store(rows, to + ox, value)
-
-
-@inlined
-def _row_windows(rows, to, lines, at, pitch, ow, kx0, kx1, sw, pw, dw, fill, join):
-    """rows[to + ox] = the elements of a row that window ox holds, joined."""
-    if kx1 - kx0 == 2:
-        _join_columns(rows, to, lines, at, pitch, ow, kx0, 2, sw, pw, dw, fill, join)
-    elif kx1 - kx0 == 3:
-        _join_columns(rows, to, lines, at, pitch, ow, kx0, 3, sw, pw, dw, fill, join)
-    else:
-        _join_columns(rows, to, lines, at, pitch, ow, kx0, kx1 - kx0, sw, pw, dw, fill, join)
-
-
-@inlined
-def joined(rows, at, step, count, fill, join):
-    """``count`` vectors of a buffer, ``step`` apart, joined."""
-    value = fill
-    if count == 2:  # as constants, which LLVM unrolls
-        for k in range(2):
+        for k in range(constant or count):
             value = join(load(rows, at + k * step), value)
-    elif count == 3:
-        for k in range(3):
-            value = join(load(rows, at + k * step), value)
-    else:
-        for k in range(count):
-            value = join(load(rows, at + k * step), value)
-    return value
+        return value
+
+    return loop
+
+
+@unrolled
+def _join_columns(constant):
+    """rows[to + ox] = the ``count`` elements of a row that window ox holds, joined."""
+
+    def loop(count, rows, to, lines, at, pitch, ow, kx0, sw, pw, dw, fill, join):
+        for ox in range(0, ow, lanes(rows)):
+            value = fill
+            for k in range(constant or count):
+                value = join(_window_vector(lines, at, pitch, (kx0 + k) * dw - pw, ox, ow, sw), value)
+            store(rows, to + ox, value)
+
+    return loop
 
 
 @inlined
@@ -210,53 +240,42 @@ def store_left(out, to, value, left):
         masked_store(out, to, value, first_lanes(out, left))
 
 
-@inlined
-def _join_places(rows, columns, firsts, to, lines, at, pitch, ow, kx0, count, sw, pw, dw, fill):
-    for ox in range(0, ow, lanes(rows)):
-        best, column = fill, load_as(firsts, ox, fill)
-        place = places(firsts, fill, ox * sw + kx0 * dw - pw, sw)
-        for k in range(count):
-            value = _window_vector(lines, at, pitch, (kx0 + k) * dw - pw, ox, ow, sw)
-            take = wins(value, best)
-            best, column = chosen(take, value, best), chosen(take, place, column)
-            place = place + dw
-        store(rows, to + ox, best)
-        store(columns, to + ox, column)
-
-
-@inlined
-def _row_places(rows, columns, firsts, to, lines, at, pitch, ow, kx0, kx1, sw, pw, dw, fill):
+@unrolled
+def _join_places(constant):
     """rows[to + ox] = the maximum of window ox, columns[to + ox] = its column; firsts[ox] where all is -inf."""
-    if kx1 - kx0 == 2:
-        _join_places(rows, columns, firsts, to, lines, at, pitch, ow, kx0, 2, sw, pw, dw, fill)
-    elif kx1 - kx0 == 3:
-        _join_places(rows, columns, firsts, to, lines, at, pitch, ow, kx0, 3, sw, pw, dw, fill)
-    else:
-        _join_places(rows, columns, firsts, to, lines, at, pitch, ow, kx0, kx1 - kx0, sw, pw, dw, fill)
+
+    def loop(count, rows, columns, firsts, to, lines, at, pitch, ow, kx0, sw, pw, dw, fill):
+        for ox in range(0, ow, lanes(rows)):
+            best, column = fill, load_as(firsts, ox, fill)
+            place = places(firsts, fill, ox * sw + kx0 * dw - pw, sw)
+            for k in range(constant or count):
+                value = _window_vector(lines, at, pitch, (kx0 + k) * dw - pw, ox, ow, sw)
+                take = wins(value, best)
+                best, column = chosen(take, value, best), chosen(take, place, column)
+                place = place + dw
+            store(rows, to + ox, best)
+            store(columns, to + ox, column)
+
+    return loop
 
 
-@inlined
-def _join_rows_of_places(rows, columns, at, step, count, iy, w, dh, fill, none):
+@unrolled
+def _joined_places(constant):
     """(maximum, its place) of ``count`` vectors of rows ``step`` apart; the first is of row ``iy`` of the input."""
-    best, place = load(rows, at), load_as(columns, at, fill)
-    lacks = place < 0  # a window of padding alone
-    place = place + iy * w
-    for ky in range(1, count):
-        value, column = load(rows, at + ky * step), load_as(columns, at + ky * step, fill)
-        take = wins(value, best)
-        best, place = chosen(take, value, best), chosen(take, column + (iy + ky * dh) * w, place)
-    return best, chosen(lacks, none, place)
 
+    def loop(count, rows, columns, at, step, iy, w, dh, fill, none):
+        if count <= 0:
+            return fill, none
+        best, place = load(rows, at), load_as(columns, at, fill)
+        lacks = place < 0  # a window of padding alone
+        place = place + iy * w
+        for ky in range(1, constant or count):
+            value, column = load(rows, at + ky * step), load_as(columns, at + ky * step, fill)
+            take = wins(value, best)
+            best, place = chosen(take, value, best), chosen(take, column + (iy + ky * dh) * w, place)
+        return best, chosen(lacks, none, place)
 
-@inlined
-def _joined_places(rows, columns, at, step, count, iy, w, dh, fill, none):
-    if count <= 0:
-        return fill, none
-    if count == 2:
-        return _join_rows_of_places(rows, columns, at, step, 2, iy, w, dh, fill, none)
-    if count == 3:
-        return _join_rows_of_places(rows, columns, at, step, 3, iy, w, dh, fill, none)
-    return _join_rows_of_places(rows, columns, at, step, count, iy, w, dh, fill, none)
+    return loop
 
 
 # ------------------------------------------------------------------------------------------------- kernels
@@ -265,12 +284,10 @@ def _joined_places(rows, columns, at, step, count, iy, w, dh, fill, none):
 @kernel
 def _max_pool2d(out, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, dh, dw):
     # An iteration owns some bands of rows of outputs.  Rows come first: of -0 and 0 the first one wins, as in torch.
-    width = lanes(x)
-    margin, pitch, kx0, kx1 = row_layout(width, ow, w, kw, sw, pw, dw)
-    span, out_pitch = pitch * (2 if sw == 2 else 1), whole_vectors(ow, width)
-    band, most = band_rows(oh, h, kh, sh, dh, span + out_pitch)
-    per_plane = -(-oh // band)
-    units, group = out.size // (oh * ow) * per_plane, max(1, BUFFER // (most * (span + out_pitch)))
+    width, planes = lanes(x), out.size // (oh * ow)
+    margin, pitch, kx0, kx1, span, out_pitch, band, most, per_plane, units, group = row_cut(
+        width, planes, oh, ow, h, w, kh, kw, sh, sw, pw, dh, dw
+    )
     for owned in prange(-(-units // group)):
         line_buffer, row_buffer = np.empty(span, x.dtype), np.empty(most * out_pitch, x.dtype)
         to, values, lines, rows = pointer(out), pointer(x), pointer(line_buffer), pointer(row_buffer)
@@ -280,12 +297,12 @@ def _max_pool2d(out, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, dh, dw):
             for iy in range(top, end):
                 _copy_row(lines, 0, margin, pitch, values, (plane * h + iy) * w, w, sw, fill)
                 row = (iy - top) * out_pitch
-                _row_windows(rows, row, lines, margin, pitch, ow, kx0, kx1, sw, pw, dw, fill, winner)
+                _join_columns(kx1 - kx0, rows, row, lines, margin, pitch, ow, kx0, sw, pw, dw, fill, winner)
             for oy in range(oy0, oy1):
                 iy0, ky0, ky1 = window_rows(oy, sh, ph, dh, kh, h)
                 start = (iy0 + ky0 * dh - top) * out_pitch
                 for ox in range(0, ow, width):
-                    best = joined(rows, start + ox, dh * out_pitch, ky1 - ky0, fill, winner)
+                    best = joined(ky1 - ky0, rows, start + ox, dh * out_pitch, fill, winner)
                     store_left(to, (plane * oh + oy) * ow + ox, best, ow - ox)
         keep(line_buffer)
         keep(row_buffer)
@@ -294,12 +311,10 @@ def _max_pool2d(out, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, dh, dw):
 @kernel
 def _max_pool2d_indices(out, indices, firsts, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, dh, dw):
     # The same with places: those of a row are columns, -1 where a window has none inside.  ``firsts`` lends its type.
-    width = lanes(x)
-    margin, pitch, kx0, kx1 = row_layout(width, ow, w, kw, sw, pw, dw)
-    span, out_pitch = pitch * (2 if sw == 2 else 1), whole_vectors(ow, width)
-    band, most = band_rows(oh, h, kh, sh, dh, span + out_pitch)
-    per_plane = -(-oh // band)
-    units, group = out.size // (oh * ow) * per_plane, max(1, BUFFER // (most * (span + out_pitch)))
+    width, planes = lanes(x), out.size // (oh * ow)
+    margin, pitch, kx0, kx1, span, out_pitch, band, most, per_plane, units, group = row_cut(
+        width, planes, oh, ow, h, w, kh, kw, sh, sw, pw, dh, dw
+    )
     for ox in range(ow):
         ix = ox * sw - pw
         ix += first_inside(ix, dw) * dw
@@ -316,13 +331,13 @@ def _max_pool2d_indices(out, indices, firsts, x, oh, ow, h, w, kh, kw, sh, sw, p
             for iy in range(top, end):
                 _copy_row(lines, 0, margin, pitch, values, (plane * h + iy) * w, w, sw, fill)
                 row = (iy - top) * out_pitch
-                _row_places(rows, columns, first, row, lines, margin, pitch, ow, kx0, kx1, sw, pw, dw, fill)
+                _join_places(kx1 - kx0, rows, columns, first, row, lines, margin, pitch, ow, kx0, sw, pw, dw, fill)
             for oy in range(oy0, oy1):
                 iy0, ky0, ky1 = window_rows(oy, sh, ph, dh, kh, h)
                 iy, step = iy0 + ky0 * dh, dh * out_pitch
                 for ox in range(0, ow, width):
                     at = (iy - top) * out_pitch + ox
-                    best, place = _joined_places(rows, columns, at, step, ky1 - ky0, iy, w, dh, fill, none)
+                    best, place = _joined_places(ky1 - ky0, rows, columns, at, step, iy, w, dh, fill, none)
                     store_left(to, (plane * oh + oy) * ow + ox, best, ow - ox)
                     masked_store(places_to, (plane * oh + oy) * ow + ox, place, first_lanes(x, ow - ox))
         keep(line_buffer)
@@ -334,12 +349,10 @@ def _max_pool2d_indices(out, indices, firsts, x, oh, ow, h, w, kh, kw, sh, sw, p
 def _avg_pool2d(out, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, include_pad, divisor):
     # As _max_pool2d.  Rows of the window are summed apart, so that the rounding of a large window grows with its side,
     # not with its area.  The divisor is the product of how many rows and columns count.
-    width = lanes(x)
-    margin, pitch, kx0, kx1 = row_layout(width, ow, w, kw, sw, pw, 1)
-    span, out_pitch = pitch * (2 if sw == 2 else 1), whole_vectors(ow, width)
-    band, most = band_rows(oh, h, kh, sh, 1, span + out_pitch)
-    per_plane = -(-oh // band)
-    units, group = out.size // (oh * ow) * per_plane, max(1, BUFFER // (most * (span + out_pitch)))
+    width, planes = lanes(x), out.size // (oh * ow)
+    margin, pitch, kx0, kx1, span, out_pitch, band, most, per_plane, units, group = row_cut(
+        width, planes, oh, ow, h, w, kh, kw, sh, sw, pw, 1, 1
+    )
     counts = np.ones(out_pitch, x.dtype)
     for ox in range(ow):
         counts[ox] = divisor if divisor != 0 else window_part(include_pad, ox * sw - pw, kw, pw, w)
@@ -352,13 +365,13 @@ def _avg_pool2d(out, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, include_pad, divis
             for iy in range(top, end):
                 _copy_row(lines, 0, margin, pitch, values, (plane * h + iy) * w, w, sw, fill)
                 row = (iy - top) * out_pitch
-                _row_windows(rows, row, lines, margin, pitch, ow, kx0, kx1, sw, pw, 1, fill, added)
+                _join_columns(kx1 - kx0, rows, row, lines, margin, pitch, ow, kx0, sw, pw, 1, fill, added)
             for oy in range(oy0, oy1):
                 iy0, ky0, ky1 = window_rows(oy, sh, ph, 1, kh, h)
                 start = (iy0 + ky0 - top) * out_pitch
                 count = repeated(x, 1 if divisor != 0 else window_part(include_pad, iy0, kh, ph, h))
                 for ox in range(0, ow, width):
-                    total = joined(rows, start + ox, out_pitch, ky1 - ky0, fill, added)
+                    total = joined(ky1 - ky0, rows, start + ox, out_pitch, fill, added)
                     mean = total / (load(columns, ox) * count)
                     store_left(to, (plane * oh + oy) * ow + ox, mean, ow - ox)
         keep(line_buffer)
@@ -367,19 +380,20 @@ def _avg_pool2d(out, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, include_pad, divis
 
 # ------------------------------------------------------------------------------------------------- entries
 
+# A kernel takes the numbers of its geometry one by one: as a tuple they would cost each call 0.5 us.
+
 
 def max_pool2d(out, indices, input, g):
     work = input.size + out.size
+    _, _, *window = g
     if indices is None:
-        _max_pool2d(work)(out.ravel(), input.ravel(), *g[2:])
+        _max_pool2d(work)(out.ravel(), input.ravel(), *window)
     else:
         # places in 32 bits are half the bytes and twice the lanes
         firsts = np.empty(g.out_width + 64, np.int32 if g.height * g.width < 2**31 else np.int64)
-        _max_pool2d_indices(work * 2)(
-            out.ravel(), indices.ravel(), firsts, input.ravel(), *g[2:]
-        )  # fmt: skip
+        _max_pool2d_indices(work * 2)(out.ravel(), indices.ravel(), firsts, input.ravel(), *window)
 
 
 def avg_pool2d(out, input, g, count_include_pad, divisor):
-    work = input.size + out.size
-    _avg_pool2d(work)(out.ravel(), input.ravel(), *g[2:12], count_include_pad, divisor)
+    _, _, *window, _, _ = g  # which is never dilated
+    _avg_pool2d(input.size + out.size)(out.ravel(), input.ravel(), *window, count_include_pad, divisor)

@@ -55,11 +55,11 @@ def _spread_row(rows, to, line, at, size, w, ow, kw, sw, pw, zero):
     last, m0 = (w - 1 + pw) // sw, max(0, q0 - ow + 1)
     if sw == 1:
         for q in range(0, size, width):
-            store(rows, to + q, joined(line, at + q0 + q - m0, -1, min(kw - 1, last) - m0 + 1, zero, added))
+            store(rows, to + q, joined(min(kw - 1, last) - m0 + 1, line, at + q0 + q - m0, -1, zero, added))
     elif sw == 2:
         for q in range(0, size, width):
-            even = joined(line, at + q0 + q - m0, -1, min((kw - 1) >> 1, last) - m0 + 1, zero, added)
-            odd = joined(line, at + q0 + q - m0, -1, min((kw - 2) >> 1, last) - m0 + 1, zero, added)
+            even = joined(min((kw - 1) >> 1, last) - m0 + 1, line, at + q0 + q - m0, -1, zero, added)
+            odd = joined(min((kw - 2) >> 1, last) - m0 + 1, line, at + q0 + q - m0, -1, zero, added)
             store(rows, to + 2 * q, interleaved_low(even, odd))
             store(rows, to + 2 * q + width, interleaved_high(even, odd))
     else:
@@ -152,7 +152,7 @@ def _avg_pool2d_grad(out, gradient, oh, ow, h, w, kh, kw, sh, sw, ph, pw, includ
             for iy in range(first, end):
                 oy0, oy1 = max(0, -(-(iy + ph - kh + 1) // sh)), min(oh, (iy + ph) // sh + 1)
                 for ix in range(0, w, width):
-                    total = joined(rows, (oy0 - top) * pitch + pw % sw + ix, pitch, oy1 - oy0, zero, added)
+                    total = joined(oy1 - oy0, rows, (oy0 - top) * pitch + pw % sw + ix, pitch, zero, added)
                     store_left(to, (plane * h + iy) * w + ix, total, w - ix)
         keep(line_buffer)
         keep(row_buffer)
@@ -169,6 +169,7 @@ def max_pool2d_backward(out, grad_output, indices, g):
 
 
 def avg_pool2d_backward(out, grad_output, g, count_include_pad, divisor):
+    _, _, *window, _, _ = g  # which is never dilated
     _avg_pool2d_grad(out.size + grad_output.size)(
-        out.ravel(), grad_output.ravel(), *g[2:12], count_include_pad, divisor
+        out.ravel(), grad_output.ravel(), *window, count_include_pad, divisor
     )  # fmt: skip

@@ -17,6 +17,7 @@ from .columns import (
     gather,
     plan,
     scatter,
+    strip,
 )
 from .exp import exp
 from .log import log
@@ -121,9 +122,8 @@ def _softmax_strips(out, x, size, inner, tasks, strips, width, step, images):
             _softmax_strip(lines[0], lines[1], 0, size * width, width, width, width)
             scatter(out, lines[0], start, size, inner, width)
         else:
-            first, j0 = task // strips * size * inner, task % strips * width
-            columns = min(width, step - j0)
-            _softmax_strip(out, x, first + j0, first + size * inner, step, columns, inner)
+            start, end, columns, _ = strip(task, strips, width, step, size, inner)
+            _softmax_strip(out, x, start, end, step, columns, inner)
 
 
 @kernel
@@ -137,9 +137,8 @@ def _log_softmax_strips(out, x, size, inner, tasks, strips, width, step, images)
             _log_softmax_strip(lines[0], lines[1], 0, size * width, width, width, width)
             scatter(out, lines[0], start, size, inner, width)
         else:
-            first, j0 = task // strips * size * inner, task % strips * width
-            columns = min(width, step - j0)
-            _log_softmax_strip(out, x, first + j0, first + size * inner, step, columns, inner)
+            start, end, columns, _ = strip(task, strips, width, step, size, inner)
+            _log_softmax_strip(out, x, start, end, step, columns, inner)
 
 
 @kernel
@@ -164,9 +163,8 @@ def _softmax_grad_strips(out, gradient, y, size, inner, tasks, strips, width, st
             _softmax_grad_strip(lines[0], lines[1], lines[2], 0, size * width, width, width, width)
             scatter(out, lines[0], start, size, inner, width)
         else:
-            first, j0 = task // strips * size * inner, task % strips * width
-            columns = min(width, step - j0)
-            _softmax_grad_strip(out, gradient, y, first + j0, first + size * inner, step, columns, inner)
+            start, end, columns, _ = strip(task, strips, width, step, size, inner)
+            _softmax_grad_strip(out, gradient, y, start, end, step, columns, inner)
 
 
 @kernel
@@ -191,9 +189,8 @@ def _log_softmax_grad_strips(out, gradient, y, size, inner, tasks, strips, width
             _log_softmax_grad_strip(lines[0], lines[1], lines[2], 0, size * width, width, width, width)
             scatter(out, lines[0], start, size, inner, width)
         else:
-            first, j0 = task // strips * size * inner, task % strips * width
-            columns = min(width, step - j0)
-            _log_softmax_grad_strip(out, gradient, y, first + j0, first + size * inner, step, columns, inner)
+            start, end, columns, _ = strip(task, strips, width, step, size, inner)
+            _log_softmax_grad_strip(out, gradient, y, start, end, step, columns, inner)
 
 
 # ------------------------------------------------------------------------------------------------- entries

@@ -10,11 +10,11 @@ from . import (
     arithmetic,
     check,
     conv,
-    conv_weight,
     elementwise,
     loss,
     loss_grad,
     norm,
+    norm_grad,
     pool,
     pool_grad,
     roi_pool,
@@ -32,11 +32,11 @@ class Backend(_backend.Backend):
 
     check = check
     conv = conv
-    conv_weight = conv_weight
     elementwise = elementwise
     loss = loss
     loss_grad = loss_grad
     norm = norm
+    norm_grad = norm_grad
     pool = pool
     pool_grad = pool_grad
     roi_pool = roi_pool

@@ -21,56 +21,45 @@ def _kept(word, threshold, x, scale):
 # ------------------------------------------------------------------------------------------------- kernels
 
 
-@kernel
-def _relu(out, x, wide):
-    i = 4 * cuda.grid(1)
-    if wide and i + 4 <= x.size:
-        a, b, c, d = load4(x, i)
-        store4(out, i, rectified(a), rectified(b), rectified(c), rectified(d))
-    else:
-        for j in range(i, i + 4):
-            if j < x.size:
-                out[j] = rectified(x[j])
+def _map(name, value):
+    """The kernel that takes ``value`` of each element."""
+
+    def each(out, x, wide):
+        i = 4 * cuda.grid(1)
+        if wide and i + 4 <= x.size:
+            a, b, c, d = load4(x, i)
+            store4(out, i, value(a), value(b), value(c), value(d))
+        else:
+            for j in range(i, i + 4):
+                if j < x.size:
+                    out[j] = value(x[j])
+
+    each.__name__ = each.__qualname__ = name
+    return kernel(each)
 
 
-@kernel
-def _sigmoid(out, x, wide):
-    i = 4 * cuda.grid(1)
-    if wide and i + 4 <= x.size:
-        a, b, c, d = load4(x, i)
-        store4(out, i, logistic(a), logistic(b), logistic(c), logistic(d))
-    else:
-        for j in range(i, i + 4):
-            if j < x.size:
-                out[j] = logistic(x[j])
+def _map_gradient(name, value):
+    """The kernel that takes ``value`` of each gradient and element."""
+
+    def each(out, gradient, x, wide):
+        i = 4 * cuda.grid(1)
+        if wide and i + 4 <= x.size:
+            g0, g1, g2, g3 = load4(gradient, i)
+            a, b, c, d = load4(x, i)
+            store4(out, i, value(g0, a), value(g1, b), value(g2, c), value(g3, d))
+        else:
+            for j in range(i, i + 4):
+                if j < x.size:
+                    out[j] = value(gradient[j], x[j])
+
+    each.__name__ = each.__qualname__ = name
+    return kernel(each)
 
 
-@kernel
-def _relu_grad(out, gradient, x, wide):
-    i = 4 * cuda.grid(1)
-    if wide and i + 4 <= x.size:
-        g0, g1, g2, g3 = load4(gradient, i)
-        a, b, c, d = load4(x, i)
-        store4(out, i, rectified_gradient(g0, a), rectified_gradient(g1, b),
-               rectified_gradient(g2, c), rectified_gradient(g3, d))  # fmt: skip
-    else:
-        for j in range(i, i + 4):
-            if j < x.size:
-                out[j] = rectified_gradient(gradient[j], x[j])
-
-
-@kernel
-def _sigmoid_grad(out, gradient, y, wide):
-    i = 4 * cuda.grid(1)
-    if wide and i + 4 <= y.size:
-        g0, g1, g2, g3 = load4(gradient, i)
-        a, b, c, d = load4(y, i)
-        store4(out, i, logistic_gradient(g0, a), logistic_gradient(g1, b),
-               logistic_gradient(g2, c), logistic_gradient(g3, d))  # fmt: skip
-    else:
-        for j in range(i, i + 4):
-            if j < y.size:
-                out[j] = logistic_gradient(gradient[j], y[j])
+_relu = _map("_relu", rectified)
+_sigmoid = _map("_sigmoid", logistic)
+_relu_grad = _map_gradient("_relu_grad", rectified_gradient)
+_sigmoid_grad = _map_gradient("_sigmoid_grad", logistic_gradient)
 
 
 @kernel

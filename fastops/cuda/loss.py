@@ -14,7 +14,7 @@ from ..cpu.softmax import log_probability
 from . import arithmetic, sums
 from ._launch import SIMULATED, THREADS, cuda, device, kernel
 from .arithmetic import FLOAT64
-from .softmax import MOST, beginning, group_online, online, position, shares
+from .softmax import MOST, group_online, online, portion, shares
 from .sums import BLOCKS, block_sum, group_sum
 from .vectors import load4, quads, store4, wide
 
@@ -49,11 +49,7 @@ def _cross_entropy(out, sums, x, target, weight, size, inner, places, share, wid
     # weights.
     partial = cuda.shared.array(MOST, x.dtype)
     totals = cuda.shared.array(MOST, float64)
-    at, part = position(inner, share, width)
-    place, slot, group = (cuda.blockIdx.x << width) + at, (at << share) + part, 1 << share
-    start = beginning(place, size, inner)
-    end = start + size * inner if place < places else start
-    first, step = start + part * inner, inner << share
+    place, part, slot, group, start, first, end, step = portion(size, inner, places, share, width)
     top, sum = online(x, first, end, step)
     top, sum = group_online(partial, top, sum, slot, group)
     log_sum, spread, loss, w = log(sum), 0.0, 0.0, 0.0
@@ -80,11 +76,7 @@ def _cross_entropy_probabilities(out, sums, x, target, weight, size, inner, plac
     # As in _cross_entropy; there are no sums of weights.
     partial = cuda.shared.array(MOST, x.dtype)
     totals = cuda.shared.array(MOST, float64)
-    at, part = position(inner, share, width)
-    place, slot, group = (cuda.blockIdx.x << width) + at, (at << share) + part, 1 << share
-    start = beginning(place, size, inner)
-    end = start + size * inner if place < places else start
-    first, step = start + part * inner, inner << share
+    place, part, slot, group, _, first, end, step = portion(size, inner, places, share, width)
     top, sum = online(x, first, end, step)
     top, sum = group_online(partial, top, sum, slot, group)
     log_sum, loss, c = log(sum), 0.0, part
@@ -159,9 +151,9 @@ def cross_entropy(out, logits, target, weight, view, ignore_index, smoothing):
     """Fill ``out`` (empty: do not) with the losses of class numbers; twice their sums for ``scalar_loss``."""
     if not logits.size:
         return (_nothing(out, logits),) * 2
-    (blocks, *cut), parts = _parts(logits, view)
-    _cross_entropy.blocks(logits.place, blocks, cut[0], out, parts, logits, target, weight, view.size, view.inner,
-                          view.outer * view.inner, *cut[1:], ignore_index, float(smoothing))  # fmt: skip
+    (blocks, threads, *cut), parts = _parts(logits, view)
+    _cross_entropy.blocks(logits.place, blocks, threads, out, parts, logits, target, weight, view.size, view.inner,
+                          view.outer * view.inner, *cut, ignore_index, float(smoothing))  # fmt: skip
     return parts, parts
 
 
@@ -170,9 +162,9 @@ def cross_entropy_probabilities(out, logits, target, weight, view, smoothing):
     places = view.outer * view.inner
     if not logits.size:
         return _nothing(out, logits), float(places)
-    (blocks, *cut), parts = _parts(logits, view)
-    _cross_entropy_probabilities.blocks(logits.place, blocks, cut[0], out, parts, logits, target, weight, view.size,
-                                        view.inner, places, *cut[1:], float(smoothing))  # fmt: skip
+    (blocks, threads, *cut), parts = _parts(logits, view)
+    _cross_entropy_probabilities.blocks(logits.place, blocks, threads, out, parts, logits, target, weight, view.size,
+                                        view.inner, places, *cut, float(smoothing))  # fmt: skip
     return parts, float(places)
 
 

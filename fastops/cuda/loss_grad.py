@@ -12,7 +12,7 @@ from . import sums
 from ._launch import THREADS, Operand, cuda, kernel
 from .arithmetic import FLOAT64
 from .loss import class_weight
-from .softmax import MOST, beginning, group_online, online, position, shares
+from .softmax import MOST, group_online, online, portion, shares
 from .sums import BLOCKS, block_sum, group_sum
 from .vectors import load4, quads, store4, wide
 
@@ -37,12 +37,9 @@ def _cross_entropy_grad(out, scales, x, target, weight, weight_total, size, inne
                         smoothing):  # fmt: skip
     # 2^share threads own a place: p * sum(q) - q for q = the target distribution times the weights.
     partial = cuda.shared.array(MOST, x.dtype)
-    at, part = position(inner, share, width)
-    place, group = (cuda.blockIdx.x << width) + at, 1 << share
-    start = beginning(place, size, inner)
-    end = start + size * inner if place < places else start
-    top, sum = online(x, start + part * inner, end, inner << share)
-    top, sum = group_online(partial, top, sum, (at << share) + part, group)
+    place, part, slot, group, _, first, end, step = portion(size, inner, places, share, width)
+    top, sum = online(x, first, end, step)
+    top, sum = group_online(partial, top, sum, slot, group)
     if place < places:
         label = target[place]
         counted = label != ignore_index
@@ -54,7 +51,7 @@ def _cross_entropy_grad(out, scales, x, target, weight, weight_total, size, inne
             q_sum += uniform * (weight_total[0] if weight.size > 0 else float64(size))
         factor = x.dtype.type(q_sum / float64(sum))
         at_label, c = x.dtype.type(at_label), part
-        for i in range(start + part * inner, end, inner << share):
+        for i in range(first, end, step):
             value = exp(x[i] - top) * factor
             if smoothing > 0:
                 value -= x.dtype.type(uniform * float64(class_weight(weight, c)))
@@ -69,11 +66,7 @@ def _cross_entropy_probabilities_grad(out, scales, x, target, weight, size, inne
     # As in _cross_entropy_grad.
     partial = cuda.shared.array(MOST, x.dtype)
     totals = cuda.shared.array(MOST, float64)
-    at, part = position(inner, share, width)
-    place, slot, group = (cuda.blockIdx.x << width) + at, (at << share) + part, 1 << share
-    start = beginning(place, size, inner)
-    end = start + size * inner if place < places else start
-    first, step = start + part * inner, inner << share
+    place, part, slot, group, _, first, end, step = portion(size, inner, places, share, width)
     top, sum = online(x, first, end, step)
     top, sum = group_online(partial, top, sum, slot, group)
     q_sum, c = 0.0, part

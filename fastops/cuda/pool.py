@@ -1,53 +1,22 @@
 """max_pool2d and avg_pool2d on CUDA.
 
-Small windows, and larger ones that overlap, have their size compiled in: a thread goes down a column of outputs and
-keeps the maxima (or sums) of the rows that the next window shares.  A large window of few outputs, or of outputs far
-apart, is the work of a team of threads, which read it side by side.  All others: a thread owns an output.
+Small windows, and larger ones that overlap, have their size compiled in: see pool_columns.py.  A large window of few
+outputs, or of outputs far apart, is the work of a team of threads, which read it side by side.  All others: a thread
+owns an output.
 """
-
-import functools
 
 import numpy as np
 from numba import int64
 
-from ..cpu.pool import end_inside, first_inside, wins
-from ..cpu.pool import window_part as window_part
+from ..cpu.pool import end_inside, first_inside, window_part, wins
 from ._launch import SIMULATED, THREADS, cuda, device, kernel
 from .check import NOWHERE
+from .places import divided, index, unravelled
+from .pool_columns import FILLED, avg_pool2d_columns, is_sliding, is_small, max_pool2d_columns
 
-SMALL = 9  # elements of the largest window whose stride is compiled in as well
-SLIDING = 16  # most rows and columns of a window that overlaps others
-LARGE = 32  # elements of the smallest one that is worth a team
-FILLED = 1 if SIMULATED else 2**18  # threads that keep a device busy
-ROWS = 8  # most outputs of a column that a thread owns
-
-index = np.uint64
-"""An index that is not negative: it saves the test for Python's negative ones, six instructions an access."""
+LARGE = 32  # elements of the smallest window that is worth a team
 
 # ------------------------------------------------------------------------------------------------- routines
-
-
-@device
-def divided(n, by):
-    """(quotient, remainder) of numbers that are not negative: unsigned, a division of 32 bits where they are small."""
-    quotient = np.int64(np.uint64(n) // np.uint64(by))
-    return quotient, n - quotient * by
-
-
-@device
-def unravelled(i, middle, inner):
-    """(place in the outer dimension, in the middle one, in the inner one) of element i."""
-    i, c = divided(i, inner)
-    a, b = divided(i, middle)
-    return a, b, c
-
-
-@device
-def nearest(place, size):
-    """The place in [0, size) that is nearest, of the type of ``place``."""
-    kind = type(place)
-    place = place if place > 0 else kind(0)
-    return place if place < size else kind(size - 1)
 
 
 @device
@@ -84,164 +53,6 @@ def _inside(lane, o, count, oh, ow, h, w, kh, kw, sh, sw, ph, pw, dh, dw, across
 
 
 # ------------------------------------------------------------------------------------------------- kernels
-
-
-@functools.cache
-def _max_pool2d_small(kh, kw, sh, sw, places, kind):
-    """The kernel for a window of constant size and stride, with places or without; they are of type ``kind``."""
-    shared = kh - sh if kh > sh else 0
-
-    def _max_pool2d(out, indices, x, planes, groups, rows, oh, ow, h, w, ph, pw):
-        # A thread owns up to ``rows`` outputs of a column.  What lies off the map is read at its border, which is in
-        # the window as well: neither the maximum nor its place changes.
-        plane, group, ox = unravelled(cuda.grid(1), groups, ow)
-        if plane < planes:
-            best, where = cuda.local.array(kh, x.dtype), cuda.local.array(kh, kind)
-            base, ix0 = plane * (h * w), kind(ox * sw - pw)
-            oy = group * rows
-            end = oy + rows if oy + rows < oh else oh
-            to, begin = (plane * oh + oy) * ow + ox, 0
-            while oy < end:
-                for ky in range(kh):
-                    if ky >= begin:
-                        line = kind(nearest(kind(oy * sh - ph + ky), h) * w)
-                        place = kind(line + nearest(ix0, w))
-                        value = x[index(base + place)]
-                        for kx in range(1, kw):
-                            there = kind(line + nearest(kind(ix0 + kx), w))
-                            other = x[index(base + there)]
-                            take = wins(other, value)
-                            value, place = other if take else value, there if take else place
-                        best[ky], where[ky] = value, place
-                value, place = best[0], where[0]
-                for ky in range(1, kh):
-                    take = wins(best[ky], value)
-                    value, place = best[ky] if take else value, where[ky] if take else place
-                out[index(to)] = value
-                if places:
-                    indices[index(to)] = place
-                for ky in range(shared):
-                    best[ky], where[ky] = best[ky + sh], where[ky + sh]
-                oy, to, begin = oy + 1, to + ow, shared
-
-    return named(_max_pool2d, kh, kw, sh, sw)
-
-
-@functools.cache
-def _avg_pool2d_small(kh, kw, sh, sw, kind):
-    """The kernel for a window of constant size and stride; places are of type ``kind``."""
-    shared = kh - sh if kh > sh else 0
-
-    def _avg_pool2d(out, x, planes, groups, rows, oh, ow, h, w, ph, pw, include_pad, divisor):
-        # A thread owns up to ``rows`` outputs of a column, and adds up rows, then their sums, as on the CPU.
-        plane, group, ox = unravelled(cuda.grid(1), groups, ow)
-        if plane < planes:
-            zero = x.dtype.type(0)
-            sums = cuda.local.array(kh, x.dtype)
-            base, ix0 = plane * (h * w), kind(ox * sw - pw)
-            across = divisor if divisor != zero else x.dtype.type(window_part(include_pad, ix0, kw, pw, w))
-            oy = group * rows
-            end = oy + rows if oy + rows < oh else oh
-            to, begin = (plane * oh + oy) * ow + ox, 0
-            while oy < end:
-                iy0 = kind(oy * sh - ph)
-                for ky in range(kh):
-                    if ky >= begin:
-                        line = kind(nearest(kind(iy0 + ky), h) * w)
-                        total = zero
-                        for kx in range(kw):
-                            ix = nearest(kind(ix0 + kx), w)
-                            value = x[index(base + kind(line + ix))]
-                            total += value if ix == ix0 + kx else zero
-                        sums[ky] = total if 0 <= iy0 + ky < h else zero
-                total = zero
-                for ky in range(kh):
-                    total += sums[ky]
-                down = 1 if divisor != zero else window_part(include_pad, iy0, kh, ph, h)
-                out[index(to)] = total / (across * x.dtype.type(down))
-                for ky in range(shared):
-                    sums[ky] = sums[ky + sh]
-                oy, to, begin = oy + 1, to + ow, shared
-
-    return named(_avg_pool2d, kh, kw, sh, sw)
-
-
-@functools.cache
-def _max_pool2d_sliding(kh, kw, places, kind):
-    """The kernel for a larger window of constant size, with places or without; they are of type ``kind``."""
-
-    def _max_pool2d(out, indices, x, planes, groups, rows, oh, ow, h, w, ph, pw, sh, sw):
-        # A thread owns up to ``rows`` outputs of a column: it goes down the rows under them, keeps the maxima of the
-        # last ``kh``, and joins them where a window ends.  Off the map it reads the border, as above.
-        plane, group, ox = unravelled(cuda.grid(1), groups, ow)
-        if plane < planes:
-            best, where = cuda.local.array(kh, x.dtype), cuda.local.array(kh, kind)
-            base, ix0 = plane * (h * w), kind(ox * sw - pw)
-            oy = group * rows
-            end = oy + rows if oy + rows < oh else oh
-            to, iy, left = (plane * oh + oy) * ow + ox, kind(oy * sh - ph), kind(kh)
-            while oy < end:
-                for ky in range(kh - 1):
-                    best[ky], where[ky] = best[ky + 1], where[ky + 1]
-                line = kind(nearest(iy, h) * w)
-                place = kind(line + nearest(ix0, w))
-                value = x[index(base + place)]
-                for kx in range(1, kw):
-                    there = kind(line + nearest(kind(ix0 + kx), w))
-                    other = x[index(base + there)]
-                    take = wins(other, value)
-                    value, place = other if take else value, there if take else place
-                best[kh - 1], where[kh - 1] = value, place
-                iy, left = kind(iy + 1), kind(left - 1)
-                if left == 0:
-                    value, place = best[0], where[0]
-                    for ky in range(1, kh):
-                        take = wins(best[ky], value)
-                        value, place = best[ky] if take else value, where[ky] if take else place
-                    out[index(to)] = value
-                    if places:
-                        indices[index(to)] = place
-                    oy, to, left = oy + 1, to + ow, kind(sh)
-
-    return named(_max_pool2d, kh, kw)
-
-
-@functools.cache
-def _avg_pool2d_sliding(kh, kw, kind):
-    """The kernel for a larger window of constant size; places are of type ``kind``."""
-
-    def _avg_pool2d(out, x, planes, groups, rows, oh, ow, h, w, ph, pw, sh, sw, include_pad, divisor):
-        # A thread owns up to ``rows`` outputs of a column: it goes down the rows under them, keeps the sums of the
-        # last ``kh``, and adds them up where a window ends.
-        plane, group, ox = unravelled(cuda.grid(1), groups, ow)
-        if plane < planes:
-            zero = x.dtype.type(0)
-            sums = cuda.local.array(kh, x.dtype)
-            base, ix0 = plane * (h * w), kind(ox * sw - pw)
-            across = divisor if divisor != zero else x.dtype.type(window_part(include_pad, ix0, kw, pw, w))
-            oy = group * rows
-            end = oy + rows if oy + rows < oh else oh
-            to, iy, left = (plane * oh + oy) * ow + ox, kind(oy * sh - ph), kind(kh)
-            while oy < end:
-                for ky in range(kh - 1):
-                    sums[ky] = sums[ky + 1]
-                line = kind(nearest(iy, h) * w)
-                total = zero
-                for kx in range(kw):
-                    ix = nearest(kind(ix0 + kx), w)
-                    value = x[index(base + kind(line + ix))]
-                    total += value if ix == ix0 + kx else zero
-                sums[kh - 1] = total if 0 <= iy < h else zero
-                iy, left = kind(iy + 1), kind(left - 1)
-                if left == 0:
-                    total = zero
-                    for ky in range(kh):
-                        total += sums[ky]
-                    down = 1 if divisor != zero else window_part(include_pad, oy * sh - ph, kh, ph, h)
-                    out[index(to)] = total / (across * x.dtype.type(down))
-                    oy, to, left = oy + 1, to + ow, kind(sh)
-
-    return named(_avg_pool2d, kh, kw)
 
 
 @kernel
@@ -369,47 +180,6 @@ def _avg_pool2d_large(
 # ------------------------------------------------------------------------------------------------- entries
 
 
-def is_small(g):
-    """Whether a window is one that kernels have as a constant."""
-    dilated = g.dilation_h > 1 or g.dilation_w > 1
-    fits = g.kernel_height * g.kernel_width <= SMALL and max(g.kernel_height, g.kernel_width) <= 4
-    return fits and not dilated and max(g.stride_h, g.stride_w) <= 4
-
-
-def is_sliding(g):
-    """Whether a window is a larger one that shares most of its rows with the next one, and outputs are many."""
-    dilated = g.dilation_h > 1 or g.dilation_w > 1
-    fits = max(g.kernel_height, g.kernel_width) <= SLIDING and g.kernel_width > 1 and 2 * g.stride_h <= g.kernel_height
-    return fits and not dilated and 16 * g.planes * g.out_height * g.out_width >= FILLED
-
-
-def rows_of_thread(count, height, most=ROWS):
-    """How many of the ``height`` rows a thread owns where a thread for each of ``count`` elements is too many."""
-    return max(1, min(most, height, count // FILLED))
-
-
-def constants(g):
-    """What is compiled into the kernels of small windows: the window's size, its stride, the type of places."""
-    # numbers of 32 bits take half the instructions
-    more = 2 * SLIDING
-    larger = max(g.height + more, g.out_height * g.stride_h) * max(g.width + more, g.out_width * g.stride_w)
-    kind = np.int32 if larger < 2**31 else np.int64
-    return (g.kernel_height, g.kernel_width, g.stride_h, g.stride_w), kind
-
-
-def named(function, kh, kw, *stride):
-    """The kernel of a window, which bears its numbers in its name."""
-    function.__name__ += f"_{kh}x{kw}" + ("_stride_{}x{}".format(*stride) if stride else "")
-    return kernel(function)
-
-
-def _columns(g, kind, most=ROWS, busy=1):
-    """(threads, what tells them their outputs: planes, groups of rows, rows in a group, sizes and padding)."""
-    rows = rows_of_thread(busy * g.planes * g.out_height * g.out_width, g.out_height, most)
-    groups = -(-g.out_height // rows)
-    return g.planes * groups * g.out_width, (g.planes, groups, rows, *map(kind, (*g[2:6], *g[10:12])))
-
-
 def _team(g):
     """(threads for each output, how many of them for a row of its window), or (0, 0) where a thread each is better."""
     height, width = min(g.kernel_height, g.height), min(g.kernel_width, g.width)
@@ -426,39 +196,33 @@ def _power_of_two(size):
     return 1 << (int(size).bit_length() - 1)
 
 
+# A kernel takes the numbers of its geometry one by one, as the CPU's do.
+
+
 def max_pool2d(out, indices, input, g):
+    if is_small(g) or is_sliding(g):
+        max_pool2d_columns(out, indices, input, g)
+        return
     place, with_indices = input.place, indices is not None
     arrays = out, indices if with_indices else out, input
+    _, _, *window = g
     team, across = _team(g)
-    if is_small(g):
-        window, kind = constants(g)
-        count, owned = _columns(g, kind)
-        _max_pool2d_small(*window, with_indices, kind).threads(place, count, *arrays, *owned)
-    elif is_sliding(g):
-        (kh, kw, *stride), kind = constants(g)
-        count, owned = _columns(g, kind, 4 * kh, busy=4)
-        _max_pool2d_sliding(kh, kw, with_indices, kind).threads(place, count, *arrays, *owned, *map(kind, stride))
-    elif team:
+    if team:
         blocks = -(-place.lend(out).size // (THREADS // team))
-        _max_pool2d_large.blocks(place, blocks, THREADS, *arrays, with_indices, team, across, *g[2:])
+        _max_pool2d_large.blocks(place, blocks, THREADS, *arrays, with_indices, team, across, *window)
     else:
-        _max_pool2d.threads(place, place.lend(out).size, *arrays, with_indices, *g[2:])
+        _max_pool2d.threads(place, place.lend(out).size, *arrays, with_indices, *window)
 
 
 def avg_pool2d(out, input, g, count_include_pad, divisor):
+    if is_small(g) or is_sliding(g):
+        avg_pool2d_columns(out, input, g, count_include_pad, divisor)
+        return
     place, dividing = input.place, (count_include_pad, input.dtype.type(divisor))
+    _, _, *window, _, _ = g  # which is never dilated
     team, across = _team(g)
-    if is_small(g):
-        window, kind = constants(g)
-        count, owned = _columns(g, kind)
-        _avg_pool2d_small(*window, kind).threads(place, count, out, input, *owned, *dividing)
-    elif is_sliding(g):
-        (kh, kw, *stride), kind = constants(g)
-        count, owned = _columns(g, kind, 4 * kh, busy=4)
-        sizes = *owned, *map(kind, stride)
-        _avg_pool2d_sliding(kh, kw, kind).threads(place, count, out, input, *sizes, *dividing)
-    elif team:
+    if team:
         blocks = -(-place.lend(out).size // (THREADS // team))
-        _avg_pool2d_large.blocks(place, blocks, THREADS, out, input, team, across, *dividing, *g[2:12])
+        _avg_pool2d_large.blocks(place, blocks, THREADS, out, input, team, across, *dividing, *window)
     else:
-        _avg_pool2d.threads(place, place.lend(out).size, out, input, *dividing, *g[2:12])
+        _avg_pool2d.threads(place, place.lend(out).size, out, input, *dividing, *window)

@@ -10,10 +10,12 @@ import functools
 
 from numba import int32, int64
 
+from ..cpu.pool import window_part
 from . import arithmetic
 from ._launch import THREADS, cuda, device, fetch, kernel
 from .check import NOWHERE, first_outside
-from .pool import FILLED, constants, divided, index, is_small, named, nearest, rows_of_thread, unravelled, window_part
+from .places import divided, index, nearest, unravelled
+from .pool_columns import FILLED, constants, is_small, named, rows_of_thread
 
 OVERLAP = 16  # windows over an element from which on it is cheaper to go from windows to elements
 CHUNK = 8  # most rows of a cell that a thread owns
@@ -34,6 +36,13 @@ def _note(worst, place, oy, ox, h, w, height, width, sh, sw, ph, pw):
             y, x = iy - (oy * sh - ph), ix - (ox * sw - pw)
             if y < 0 or y >= height or x < 0 or x >= width:
                 cuda.atomic.min(worst, 0, OFF_WINDOW)
+
+
+@device
+def _windows_over(window, place, extent, step, count):
+    """(first, last) of the ``count`` windows that hold the element at a place of the cell of a window."""
+    first = window - (extent - 1 - place) // step if place < extent else window + 1
+    return first if first > 0 else 0, window if window < count else count - 1
 
 
 @device
@@ -169,17 +178,13 @@ def _max_pool2d_grad(
         ix = column - pw
         if jx == 0 and part == 0 and q < oh and ox < ow:
             _note(worst, indices[index((plane * oh + q) * ow + ox)], q, ox, h, w, height, width, sh, sw, ph, pw)
-        first = ox - (width - 1 - jx) // sw if jx < width else ox + 1
-        first = first if first > 0 else 0
-        last = ox if ox < ow else ow - 1
+        first, last = _windows_over(ox, jx, width, sw, ow)
         end = (part + 1) * rows if (part + 1) * rows < sh else sh
         for jy in range(part * rows, end):
             iy = q * sh + jy - ph
             if 0 <= iy < h and ix >= 0:
                 place, total = iy * w + ix, out.dtype.type(0)
-                top = q - (height - 1 - jy) // sh if jy < height else q + 1
-                top = top if top > 0 else 0
-                bottom = q if q < oh else oh - 1
+                top, bottom = _windows_over(q, jy, height, sh, oh)
                 for oy in range(top, bottom + 1):
                     line = (plane * oh + oy) * ow
                     for x in range(first, last + 1):
@@ -198,16 +203,12 @@ def _avg_pool2d_grad(
         zero = out.dtype.type(0)
         q, part = divided(chunk, chunks)
         ox, jx = divided(ix + pw, sw)
-        first = ox - (kw - 1 - jx) // sw if jx < kw else ox + 1
-        first = first if first > 0 else 0
-        last = ox if ox < ow else ow - 1
+        first, last = _windows_over(ox, jx, kw, sw, ow)
         end = (part + 1) * rows if (part + 1) * rows < sh else sh
         above, total = -1, zero
         for jy in range(part * rows, end):
             iy = q * sh + jy - ph
-            top = q - (kh - 1 - jy) // sh if jy < kh else q + 1
-            top = top if top > 0 else 0
-            bottom = q if q < oh else oh - 1
+            top, bottom = _windows_over(q, jy, kh, sh, oh)
             if 0 <= iy < h:
                 if top != above:
                     total = zero
@@ -258,7 +259,8 @@ def _groups(g, width, kind):
     cells = _cells(g)
     rows = rows_of_thread(g.planes * cells * width, cells)
     groups = -(-cells // rows)
-    return g.planes * groups * width, (g.planes, groups, rows, cells, *map(kind, (*g[2:6], *g[10:12])))
+    sizes = g.out_height, g.out_width, g.height, g.width, g.pad_h, g.pad_w
+    return g.planes * groups * width, (g.planes, groups, rows, cells, *map(kind, sizes))
 
 
 def _chunks(g, width):
@@ -298,7 +300,9 @@ def max_pool2d_backward(out, grad_output, indices, g):
         _max_pool2d_small(*window, kind).threads(place, count, *arrays, *owned)
     else:
         count, owned = _chunks(g, width)
-        _max_pool2d_grad.threads(place, count, *arrays, *owned, *g[2:6], high, wide, *g[8:12])
+        sizes = g.out_height, g.out_width, g.height, g.width
+        steps = g.stride_h, g.stride_w, g.pad_h, g.pad_w
+        _max_pool2d_grad.threads(place, count, *arrays, *owned, *sizes, high, wide, *steps)
     found = int(fetch(place, worst)[0])
     if found == OFF_WINDOW:
         scatter_in_order(out, grad_output, indices, worst, worst, False, g.planes, 1, g)
@@ -313,4 +317,5 @@ def avg_pool2d_backward(out, grad_output, g, count_include_pad, divisor):
         _avg_pool2d_small(*window, kind).threads(place, count, out, grad_output, *owned, *dividing)
     else:
         count, owned = _chunks(g, g.width)
-        _avg_pool2d_grad.threads(place, count, out, grad_output, *owned, *g[2:12], *dividing)
+        _, _, *window, _, _ = g  # which is never dilated
+        _avg_pool2d_grad.threads(place, count, out, grad_output, *owned, *window, *dividing)

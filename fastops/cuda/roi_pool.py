@@ -13,7 +13,8 @@ from ..cpu.roi_pool import roi_bin, rounded
 from . import arithmetic
 from ._launch import SIMULATED, THREADS, cuda, device, fetch, kernel
 from .check import NOWHERE
-from .pool import FILLED, divided, index, nearest
+from .places import divided, index, nearest
+from .pool_columns import FILLED
 from .pool_grad import scatter_in_order
 
 CHANNELS = 4  # of a thread, which finds the bounds of its bin once

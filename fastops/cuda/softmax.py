@@ -25,7 +25,7 @@ FULL = 64 if SIMULATED else 2**18
 
 
 @device
-def position(inner, share, width):
+def _position(inner, share, width):
     """(place within the block, share of it) of a thread; a place has 2^share shares, a block 2^width places.
 
     Neighbouring threads are on neighbouring elements: shares of a row, or else places.
@@ -37,11 +37,34 @@ def position(inner, share, width):
 
 
 @device
-def beginning(place, size, inner):
+def _beginning(place, size, inner):
     """Where the first element of a place lies."""
     if inner == 1:
         return place * size
     return place + place // inner * ((size - 1) * inner)
+
+
+@device
+def portion(size, inner, places, share, width):
+    """(place, part, slot, group, start, first, end, step): which elements of which place a thread has.
+
+    The 2^share threads of a place are a ``group``, in neighbouring slots, and ``part`` is the thread's number there.
+    A place begins at ``start``; the thread has first, first + step, ... before ``end``, none beyond the last place.
+    """
+    at, part = _position(inner, share, width)
+    place, slot, group = (cuda.blockIdx.x << width) + at, (at << share) + part, 1 << share
+    start = _beginning(place, size, inner)
+    end = start + size * inner if place < places else start
+    return place, part, slot, group, start, start + part * inner, end, inner << share
+
+
+@device
+def _row_portion(total, size, share):
+    """(slot, group, first, end) of a thread of a group of 2^share that owns a row."""
+    t, group = cuda.threadIdx.x, 1 << share
+    start = ((cuda.blockIdx.x * THREADS + t) >> share) * size
+    end = start + size if start < total else start
+    return t, group, start + (t & (group - 1)), end
 
 
 @device
@@ -97,10 +120,7 @@ def _grad(gradient, y, sum, logs):
 def _softmax_rows(out, x, size, share, logs):
     # A group of 2^share threads owns a row; each keeps every 2^share-th element, at most HELD.
     partial, held = cuda.shared.array(THREADS, x.dtype), cuda.local.array(HELD, x.dtype)
-    t, group = cuda.threadIdx.x, 1 << share
-    start = ((cuda.blockIdx.x * THREADS + t) >> share) * size
-    end = start + size if start < x.size else start
-    start += t & (group - 1)
+    t, group, start, end = _row_portion(x.size, size, share)
     top, sum = x.dtype.type(-np.inf), x.dtype.type(0)
     for k in range(HELD):
         held[k] = x[start + (k << share)] if start + (k << share) < end else x.dtype.type(-np.inf)
@@ -123,13 +143,9 @@ def _softmax_rows(out, x, size, share, logs):
 def _softmax_places(out, x, size, inner, places, share, width, logs):
     # 2^share threads own a place.
     partial = cuda.shared.array(MOST, x.dtype)
-    at, part = position(inner, share, width)
-    place, group = (cuda.blockIdx.x << width) + at, 1 << share
-    start = beginning(place, size, inner)
-    end = start + size * inner if place < places else start
-    first, step = start + part * inner, inner << share
+    _, _, slot, group, _, first, end, step = portion(size, inner, places, share, width)
     top, sum = online(x, first, end, step)
-    top, sum = group_online(partial, top, sum, (at << share) + part, group)
+    top, sum = group_online(partial, top, sum, slot, group)
     last = log(sum) if logs else x.dtype.type(1) / sum
     for i in range(first, end, step):
         out[i] = log_probability(x[i], top, last) if logs else exp(x[i] - top) * last
@@ -140,10 +156,7 @@ def _softmax_grad_rows(out, gradient, y, size, share, logs):
     # As in _softmax_rows, with two arrays.
     partial = cuda.shared.array(THREADS, y.dtype)
     gradients, outputs = cuda.local.array(HELD, y.dtype), cuda.local.array(HELD, y.dtype)
-    t, group = cuda.threadIdx.x, 1 << share
-    start = ((cuda.blockIdx.x * THREADS + t) >> share) * size
-    end = start + size if start < y.size else start
-    start += t & (group - 1)
+    t, group, start, end = _row_portion(y.size, size, share)
     for k in range(HELD):
         inside = start + (k << share) < end
         gradients[k] = gradient[start + (k << share)] if inside else y.dtype.type(0)
@@ -161,11 +174,7 @@ def _softmax_grad_rows(out, gradient, y, size, share, logs):
 def _softmax_grad_places(out, gradient, y, size, inner, places, share, width, logs):
     # As in _softmax_places.
     partial = cuda.shared.array(MOST, y.dtype)
-    at, part = position(inner, share, width)
-    place, group = (cuda.blockIdx.x << width) + at, 1 << share
-    start = beginning(place, size, inner)
-    end = start + size * inner if place < places else start
-    first, step = start + part * inner, inner << share
+    _, _, slot, group, _, first, end, step = portion(size, inner, places, share, width)
     s0 = s1 = y.dtype.type(0)
     i = first
     while i + step < end:
@@ -174,7 +183,7 @@ def _softmax_grad_places(out, gradient, y, size, inner, places, share, width, lo
         i += 2 * step
     if i < end:
         s0 += _term(gradient[i], y[i], logs)
-    sum = group_sum(partial, s0 + s1, (at << share) + part, group)
+    sum = group_sum(partial, s0 + s1, slot, group)
     for i in range(first, end, step):
         out[i] = _grad(gradient[i], y[i], sum, logs)
 

@@ -29,50 +29,47 @@ def block_sum(partial, value):
     return total
 
 
-@device
-def group_sum(partial, value, slot, group):
-    """The sum over each group of so many neighbouring slots, a power of two, for all of its threads.
+def _of_group(join):
+    """A device function that joins the values of each group of so many neighbouring slots, a power of two.
 
-    Every thread of the block has a slot of its own in ``partial``, which is shared.
+    All threads of the group have the result.  Every thread of the block has a slot of its own in ``partial``, which is
+    shared.
     """
-    if group == 1:
-        return value
-    partial[slot] = value
-    cuda.syncthreads()
-    lane = slot & (group - 1)
-    first, few = slot - lane, group if group < FEW else FEW
-    if group > FEW:
-        if lane < FEW:
-            for other in range(slot + FEW, first + group, FEW):
-                value += partial[other]
-            partial[slot] = value
+
+    def joined(partial, value, slot, group):
+        if group == 1:
+            return value
+        partial[slot] = value
         cuda.syncthreads()
-    value = partial[first]
-    for other in range(first + 1, first + few):
-        value += partial[other]
-    cuda.syncthreads()
-    return value
+        lane = slot & (group - 1)
+        first, few = slot - lane, group if group < FEW else FEW
+        if group > FEW:
+            if lane < FEW:
+                for other in range(slot + FEW, first + group, FEW):
+                    value = join(value, partial[other])
+                partial[slot] = value
+            cuda.syncthreads()
+        value = partial[first]
+        for other in range(first + 1, first + few):
+            value = join(value, partial[other])
+        cuda.syncthreads()
+        return value
+
+    return device(joined)
 
 
 @device
-def group_max(partial, value, slot, group):
-    """The maximum over each group of slots, as in ``group_sum``; NaN is passed over."""
-    if group == 1:
-        return value
-    partial[slot] = value
-    cuda.syncthreads()
-    lane = slot & (group - 1)
-    first, few = slot - lane, group if group < FEW else FEW
-    if group > FEW:
-        if lane < FEW:
-            for other in range(slot + FEW, first + group, FEW):
-                value = partial[other] if partial[other] > value else value
-            partial[slot] = value
-        cuda.syncthreads()
-    for other in range(first, first + few):
-        value = partial[other] if partial[other] > value else value
-    cuda.syncthreads()
-    return value
+def _sum(a, b):
+    return a + b
+
+
+@device
+def _larger(a, b):
+    return b if b > a else a
+
+
+group_sum = _of_group(_sum)
+group_max = _of_group(_larger)  # of numbers: none of them is NaN
 
 
 # ------------------------------------------------------------------------------------------------- kernels

@@ -17,7 +17,7 @@ class Operator:
     """What is true of every call of a public function."""
 
     name: str
-    family: str  # the file of the public function
+    family: str  # the file of its benchmarks; the public function is in one of this name, or of its own
     arrays: tuple[str, ...]  # the arguments that are arrays, in their order
     # Good calls, which together reach every kernel. The first has all arrays, of floats, and the options it needs.
     examples: tuple[Example, ...]

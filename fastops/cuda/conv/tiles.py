@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ._launch import SIMULATED, THREADS, compiler, cuda, kernel
-from .conv_window import axes, class_size, class_start, divide, int32, int64, layout, phase_class, routine, within
-from .vectors import load4, store4
+from .._launch import SIMULATED, THREADS, compiler, cuda, kernel
+from ..vectors import load4, store4
+from .exact import convolve_again
+from .window import class_size, class_start, divide, int32, int64, phase_class, reaches_beyond, routine, within
 
 BLOCK = 32 if SIMULATED else 256  # threads
 MANY, FEW = (4, 4) if SIMULATED else (8, 4)
@@ -98,18 +99,20 @@ def following(window, rows, at):
 @routine
 def element(x, at):
     """The value of an element of a window, 0 outside the image."""
-    return x[np.uint64(at[3])] if at[4] else x.dtype.type(0)
+    _, _, _, place, inside = at
+    return x[np.uint64(place)] if inside else x.dtype.type(0)
 
 
 @routine
 def four_elements(x, window, rows, at):
     """Four elements, each so many after the one before, and the next one's place."""
     channel, _, _, place, inside = at
+    _, _, _, _, _, _, _, height, width, channels = window
     zero = x.dtype.type(0)
     a = b = c = d = zero
-    if channel + 3 * rows < window[9]:
+    if channel + 3 * rows < channels:
         if inside:
-            step = rows * int64(window[7]) * window[8]
+            step = rows * int64(height) * width
             a, b = x[np.uint64(place)], x[np.uint64(place + step)]
             c, d = x[np.uint64(place + 2 * step)], x[np.uint64(place + 3 * step)]
         return a, b, c, d, following(window, 4 * rows, at)
@@ -357,25 +360,25 @@ def _join(out, partials, bias, biased, splits, channels, plane):
 # ------------------------------------------------------------------------------------------------- entries
 
 
-def convolve(out, input, weight, bias, g, transposed):
-    """The convolution or its transpose; gives flags, none of them 0 if the weights are finite."""
+def convolve(out, input, weight, bias, c):
+    """Fill ``out``; what infinities of the weights and zeros around the image spoilt is made again."""
     place, kind = input.place, input.dtype
-    vertical, horizontal = axes(g, transposed)
-    channels, out_channels, *steps = layout(g, transposed)
-    size = g.kernel_height * g.kernel_width
+    batch, groups, vertical, horizontal, weights = c
+    channels, out_channels, *steps = weights
+    size = vertical.kernel * horizontal.kernel
     across, run = (FEW, _convolve_few) if out_channels <= 8 * FEW else (MANY, _convolve_many)
     padded = -(-out_channels // (8 * across)) * 8 * across
     rows = channels * size
-    arranged = place.empty(g.groups * rows * padded, kind)
-    blocks = g.groups * (padded // ARRANGED) * -(-rows // ARRANGED)
+    arranged = place.empty(groups * rows * padded, kind)
+    blocks = groups * (padded // ARRANGED) * -(-rows // ARRANGED)
     flags = place.empty(blocks, np.dtype(np.int32))
-    kernels, classes = (g.kernel_height, g.kernel_width), (vertical.classes, horizontal.classes)
-    _arrange.blocks(place, blocks, THREADS, arranged, flags, weight, g.groups, channels, out_channels, padded, kernels,
+    kernels, classes = (vertical.kernel, horizontal.kernel), (vertical.classes, horizontal.classes)
+    _arrange.blocks(place, blocks, THREADS, arranged, flags, weight, groups, channels, out_channels, padded, kernels,
                     classes, tuple(steps))  # fmt: skip
 
     tile_pixels = 4 * BLOCK // across
-    pixels = g.batch * -(-vertical.out // vertical.divide) * -(-horizontal.out // horizontal.divide)
-    blocks = padded // (8 * across) * -(-pixels // tile_pixels) * vertical.divide * horizontal.divide * g.groups
+    pixels = batch * -(-vertical.out // vertical.divide) * -(-horizontal.out // horizontal.divide)
+    blocks = padded // (8 * across) * -(-pixels // tile_pixels) * vertical.divide * horizontal.divide * groups
     longest = -(-vertical.kernel // vertical.classes) * -(-horizontal.kernel // horizontal.classes) * channels
     all_steps = -(-longest // across)
     splits = max(1, min(WANTED // blocks, longest // CHUNK))
@@ -387,8 +390,9 @@ def convolve(out, input, weight, bias, g, transposed):
     by_four = plane % 4 == 0 and vertical.divide == horizontal.divide == 1 and to.pointer % 16 == 0
     biased = bias is not None
     add = bias if biased else weight
-    run.blocks(place, blocks * splits, BLOCK, to, input, arranged, add, biased and splits == 1, by_four, g.batch,
-               g.groups, channels, out_channels, padded, tuple(vertical), tuple(horizontal), split_steps)  # fmt: skip
+    run.blocks(place, blocks * splits, BLOCK, to, input, arranged, add, biased and splits == 1, by_four, batch,
+               groups, channels, out_channels, padded, tuple(vertical), tuple(horizontal), split_steps)  # fmt: skip
     if splits > 1:
-        _join.threads(place, out.size, out, to, add, biased, splits, g.groups * out_channels, plane)
-    return flags
+        _join.threads(place, out.size, out, to, add, biased, splits, groups * out_channels, plane)
+    if reaches_beyond(vertical) or reaches_beyond(horizontal):
+        convolve_again(out, input, weight, bias, c, flags)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._launch import SIMULATED, compiler, device
+from .._launch import SIMULATED, compiler, device
 
 int32, int64 = np.int32, np.int64  # int32, of numbers below 2^31, takes half the registers and a fifth of the time
 
@@ -53,7 +53,7 @@ def axes(g: Any, transposed: bool) -> tuple[Axis, Axis]:
             axis(g.image_width, g.map_width, g.kernel_width, g.stride_w, -g.pad_left, g.dilation_w, 1))  # fmt: skip
 
 
-def pads(axis: Axis) -> bool:
+def reaches_beyond(axis: Axis) -> bool:
     """Whether a window may reach beyond the input."""
     extent = (axis.kernel - 1) * axis.tap
     least = axis.first + min(extent, 0)
@@ -70,11 +70,22 @@ class Layout(NamedTuple):
     out_step: int
 
 
-def layout(g: Any, transposed: bool) -> Layout:
-    """The layout of a convolution's weights or its transpose's."""
+class Convolution(NamedTuple):
+    """A convolution, or the transpose of one, from its input to its output."""
+
+    batch: int
+    groups: int
+    vertical: Axis
+    horizontal: Axis
+    weights: Layout
+
+
+def seen(g: Any, transposed: bool) -> Convolution:
+    """conv2d, or its transpose, of a geometry."""
     size = g.kernel_height * g.kernel_width
     images, maps = g.image_channels // g.groups, g.map_channels // g.groups
-    return Layout(maps, images, images * size, size) if transposed else Layout(images, maps, size, images * size)
+    weights = Layout(maps, images, images * size, size) if transposed else Layout(images, maps, size, images * size)
+    return Convolution(g.batch, g.groups, *axes(g, transposed), weights)
 
 
 # ------------------------------------------------------------------------------------------------- routines
@@ -145,6 +156,35 @@ def phase_class(axis, phase):
         return int32(0), int32(0), int32(0)
     c = int32(number // common % classes * inverse % classes)
     return c, class_size(c, kernel, classes), int32((number + c * tap) // every)
+
+
+@routine
+def pixel_after(at, count, height, width):
+    """The pixel (image, y, x) that comes so many after another."""
+    n, y, x = at
+    x = int32(x + count)
+    while x >= width:
+        x = int32(x - width)
+        y = int32(y + 1)
+        if y == height:
+            y = int32(0)
+            n = int32(n + 1)
+    return n, y, x
+
+
+@routine
+def output_at(i, groups, vertical, horizontal, weights):
+    """(channel, where its group's input begins, where its weights do, y, x) of the i-th output."""
+    height, out_height, kernel_height, _, _, _, _, _, _, _, _ = vertical
+    width, out_width, kernel_width, _, _, _, _, _, _, _, _ = horizontal
+    channels, out_channels, _, out_step = weights
+    plane = i // (out_height * out_width)
+    y, x = divide(i - plane * out_height * out_width, out_width)
+    image, channel = divide(plane, groups * out_channels)
+    group, o = divide(channel, out_channels)
+    x_at = (image * groups + group) * channels * height * width
+    w_at = group * channels * out_channels * kernel_height * kernel_width + o * out_step
+    return channel, x_at, w_at, y, x
 
 
 @routine

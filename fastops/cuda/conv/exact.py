@@ -6,8 +6,8 @@ again, as on the CPU; nobody waits to hear whether there is any.
 
 import numpy as np
 
-from ._launch import SIMULATED, THREADS, cuda, kernel
-from .conv_window import axes, layout, window_sum
+from .._launch import SIMULATED, THREADS, cuda, kernel
+from .window import output_at, window_sum
 
 BLOCKS = 2 if SIMULATED else 1024
 
@@ -23,28 +23,19 @@ def _convolve_exact(out, x, w, bias, biased, flags, groups, vertical, horizontal
             clean = 0
     if cuda.syncthreads_and(np.int32(clean)):
         return
-    channels, out_channels, _, out_step = weights
-    plane, width = vertical[1] * horizontal[1], horizontal[1]
     for i in range(cuda.grid(1), out.size, cuda.gridsize(1)):
         if out[i] * out.dtype.type(0) != 0:  # true of NaN
-            rest, pixel = i // plane, i % plane
-            image, channel = rest // (groups * out_channels), rest % (groups * out_channels)
-            group = channel // out_channels
-            x_at = (image * groups + group) * channels * vertical[0] * horizontal[0]
-            w_at = group * channels * out_channels * vertical[2] * horizontal[2] + channel % out_channels * out_step
-            y = pixel // width
-            s = window_sum(0.0, x, w, x_at, w_at, y, pixel - y * width, vertical, horizontal, weights)
+            channel, x_at, w_at, y, x_ = output_at(i, groups, vertical, horizontal, weights)
+            s = window_sum(0.0, x, w, x_at, w_at, y, x_, vertical, horizontal, weights)
             out[i] = s + bias[channel] if biased else s
 
 
 # ------------------------------------------------------------------------------------------------- entries
 
 
-def convolve(out, input, weight, bias, flags, g, transposed):
+def convolve_again(out, input, weight, bias, c, flags):
     """Make the outputs again that are not finite, if a flag says that a weight is not."""
     biased = bias is not None
-    out = input.place.lend(out)
     blocks = min(BLOCKS, -(-out.size // THREADS))
-    vertical, horizontal = axes(g, transposed)
     _convolve_exact.blocks(input.place, blocks, THREADS, out, input, weight, bias if biased else weight, biased, flags,
-                           g.groups, tuple(vertical), tuple(horizontal), tuple(layout(g, transposed)))  # fmt: skip
+                           c.groups, tuple(c.vertical), tuple(c.horizontal), tuple(c.weights))  # fmt: skip

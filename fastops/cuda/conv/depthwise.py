@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ._launch import cuda, kernel
-from .conv_window import axes, divide, layout, window_sum, within
+from .._launch import cuda, kernel
+from .window import divide, output_at, window_sum, within
 
-PRODUCTS = 256  # of a sum that needs no second one to be exact enough
 ROWS = {3: 8, 5: 4}  # output rows of a thread, for each size of the kernel: as many as stay in registers
-FEW = 8  # outputs that share their inputs, up to which a tile is not worth its loads
 
 # ------------------------------------------------------------------------------------------------- kernels
 
@@ -23,15 +21,7 @@ def _convolve_few_channels(out, x, w, bias, biased, groups, vertical, horizontal
     # A thread owns an output.
     i = cuda.grid(1)
     if i < out.size:
-        channels, out_channels, _, out_step = weights
-        height, out_height, kernel_height, width, out_width, kernel_width = (
-            vertical[0], vertical[1], vertical[2], horizontal[0], horizontal[1], horizontal[2])  # fmt: skip
-        plane = i // (out_height * out_width)
-        y, x_ = divide(i - plane * out_height * out_width, out_width)
-        image, channel = divide(plane, groups * out_channels)
-        group, o = divide(channel, out_channels)
-        x_at = (image * groups + group) * channels * height * width
-        w_at = group * channels * out_channels * kernel_height * kernel_width + o * out_step
+        channel, x_at, w_at, y, x_ = output_at(i, groups, vertical, horizontal, weights)
         s = window_sum(x.dtype.type(0), x, w, x_at, w_at, y, x_, vertical, horizontal, weights)
         out[i] = s + bias[channel] if biased else s
 
@@ -43,8 +33,8 @@ def _depthwise(size: int, stride: int) -> Any:
 
     def depthwise(out, x, w, bias, biased, groups, filters, vertical, horizontal, weights):
         # A thread owns some rows of one column, and reads each input that they see once.
-        height, out_height, top, tap = vertical[0], vertical[1], vertical[4], vertical[5]
-        width, out_width, left = horizontal[0], horizontal[1], horizontal[4]
+        height, out_height, _, _, top, tap, _, _, _, _, _ = vertical
+        width, out_width, _, _, left, _, _, _, _, _, _ = horizontal
         blocks_y = (out_height + rows - 1) // rows
         i = cuda.grid(1)
         plane = i // (blocks_y * out_width)
@@ -98,26 +88,18 @@ _kernels = {(size, stride): _depthwise(size, stride) for size in (3, 5) for stri
 # ------------------------------------------------------------------------------------------------- entries
 
 
-def suits(g, transposed):
-    """Whether so few outputs share their inputs that tiles are not worth while."""
-    weights = layout(g, transposed)
-    elements = weights.channels * g.kernel_height * g.kernel_width
-    return g.groups > 1 and weights.out_channels <= FEW and elements <= PRODUCTS
-
-
-def convolve(out, input, weight, bias, g, transposed):
-    """The convolution or its transpose."""
+def convolve(out, input, weight, bias, c):
+    """Fill ``out``, by a kernel for the filters' size and stride where there is one."""
     place, biased = input.place, bias is not None
-    vertical, horizontal = axes(g, transposed)
-    weights = layout(g, transposed)
+    _, _, vertical, horizontal, weights = c
     kernels, strides = {vertical.kernel, horizontal.kernel}, {vertical.step, horizontal.step}
     near = {vertical.divide, horizontal.divide, abs(vertical.tap), abs(horizontal.tap), weights.channels} == {1}
     depthwise = _kernels.get((max(kernels), max(strides))) if near and len(kernels) == len(strides) == 1 else None
-    arguments = out, input, weight, bias if biased else weight, biased, g.groups
+    arguments = out, input, weight, bias if biased else weight, biased, c.groups
     geometry = tuple(vertical), tuple(horizontal), tuple(weights)
     if depthwise is None:
         _convolve_few_channels.threads(place, place.lend(out).size, *arguments, *geometry)
     else:
         rows = -(-vertical.out // ROWS[vertical.kernel])
-        count = g.batch * g.groups * weights.out_channels * rows * horizontal.out
+        count = c.batch * c.groups * weights.out_channels * rows * horizontal.out
         depthwise.threads(place, count, *arguments, weights.out_channels, *geometry)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any, NamedTuple
 
-from ._options import LARGEST, choice, dimension, flag, integer, pair
+from ._options import LARGEST, REDUCTIONS, choice, dimension, flag, integer, pair
 
 Shape = tuple[int, ...]
 
@@ -276,11 +276,34 @@ def batch_norm(
     return view
 
 
+@_remembered
+def around_dim(op: str, shape: Shape, dim: Any) -> Channels:
+    """The view of ``shape`` around the dimension that an argument ``dim`` names."""
+    return around(shape, dimension(op, "dim", dim, len(shape)))
+
+
 def classes(op: str, input: Shape) -> Channels:
     """The view of logits (C), (N, C) or (N, C, d1..dk) around the classes."""
     if not input:
         raise ValueError(f"{op}: input expects shape (C), (N, C) or (N, C, d1, ...), got {input}")
     return around(input, 0 if len(input) == 1 else 1)
+
+
+@_remembered
+def cross_entropy(
+    op: str, input: Shape, target: Shape, weight: Shape | None, numbers: bool, ignore_index: Any, reduction: Any
+) -> tuple[Channels, Shape, int]:
+    """(the logits' view around the classes, the shape of the losses, the ignored class number)."""
+    view = classes(op, input)
+    places = input[:-1] if len(input) == 1 else input[:1] + input[2:]
+    if weight is not None:
+        same(op, "weight", weight, (view.size,))
+    ignored = integer(op, "ignore_index", ignore_index, -(2**63), 2**63 - 1)
+    choice(op, "reduction", reduction, REDUCTIONS)
+    same(op, "target", target, places if numbers else input)
+    if not numbers and ignored >= 0:
+        raise ValueError(f"{op}: ignore_index expects class numbers for target, got {ignored} and probabilities")
+    return view, places, ignored
 
 
 @_remembered

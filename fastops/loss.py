@@ -63,7 +63,7 @@ def cross_entropy(
     case = _cross_entropy_case(
         "cross_entropy", input, target, weight, ignore_index, reduction, label_smoothing
     )  # fmt: skip
-    return _cross_entropy(case)
+    return _cross_entropy("cross_entropy", "target", case)
 
 
 def softmax_cross_entropy_with_logits(logits: AnyArray, labels: AnyArray, reduction: str = "none") -> Array:
@@ -100,7 +100,8 @@ def softmax_cross_entropy_with_logits(logits: AnyArray, labels: AnyArray, reduct
     >>> fastops.softmax_cross_entropy_with_logits(logits, np.eye(2)).round(6)
     array([1.386294, 0.693147])
     """
-    return _cross_entropy(_with_logits_case("softmax_cross_entropy_with_logits", logits, labels, reduction))
+    op = "softmax_cross_entropy_with_logits"
+    return _cross_entropy(op, "labels", _with_logits_case(op, logits, labels, reduction))
 
 
 def cross_entropy_backward(
@@ -150,7 +151,7 @@ def cross_entropy_backward(
     """
     op = "cross_entropy_backward"
     case = _cross_entropy_case(op, input, target, weight, ignore_index, reduction, label_smoothing)
-    return _cross_entropy_backward(op, grad_output, case)
+    return _cross_entropy_backward(op, "target", grad_output, case)
 
 
 def softmax_cross_entropy_with_logits_backward(
@@ -188,7 +189,7 @@ def softmax_cross_entropy_with_logits_backward(
     array([[-0.5,  0.5]])
     """
     op = "softmax_cross_entropy_with_logits_backward"
-    return _cross_entropy_backward(op, grad_output, _with_logits_case(op, logits, labels, reduction))
+    return _cross_entropy_backward(op, "labels", grad_output, _with_logits_case(op, logits, labels, reduction))
 
 
 class _CrossEntropy(NamedTuple):
@@ -201,6 +202,7 @@ class _CrossEntropy(NamedTuple):
     weight: Array  # empty where all are 1
     view: _shapes.Channels
     places: tuple[int, ...]
+    exempts: bool  # whether ``ignored`` is a label
     ignored: int
     reduction: str
     smoothing: float
@@ -209,28 +211,23 @@ class _CrossEntropy(NamedTuple):
 def _cross_entropy_case(
     op: str, input: Array, target: Array, weight: Array | None, ignore_index: Any, reduction: Any, label_smoothing: Any
 ) -> _CrossEntropy:
-    probabilities = _arrays.is_float(target)
-    if probabilities:
+    numbers = not _arrays.is_float(target)
+    if not numbers:
         on, x, t, w = _arrays.enter(op, ("weight",), input=input, target=target, weight=weight)
     else:
-        on, x, w = _arrays.enter(op, ("weight",), input=input, weight=weight)
+        if weight is None:
+            (on, x), w = _arrays.enter_one(op, "input", input), None
+        else:
+            on, x, w = _arrays.enter(op, input=input, weight=weight)
         t = _arrays.integers(op, "target", target, on, "input")
-    view = _shapes.classes(op, x.shape)
-    places = x.shape[:-1] if len(x.shape) == 1 else x.shape[:1] + x.shape[2:]
-    if w is not None:
-        _shapes.same(op, "weight", w.shape, (view.size,))
-    ignored = _options.integer(op, "ignore_index", ignore_index, -(2**63), 2**63 - 1)
-    _options.choice(op, "reduction", reduction, _options.REDUCTIONS)
     smoothing = _options.number(op, "label_smoothing", label_smoothing)
+    view, places, ignored = _shapes.cross_entropy(
+        op, x.shape, t.shape, None if w is None else w.shape, numbers, ignore_index, reduction
+    )
     if not 0 <= smoothing <= 1:
         raise ValueError(f"{op}: label_smoothing expects a number from 0 to 1, got {smoothing}")
-    _shapes.same(op, "target", t.shape, x.shape if probabilities else places)
-    if probabilities and ignored >= 0:
-        raise ValueError(f"{op}: ignore_index expects class numbers for target, got {ignored} and probabilities")
-    if not probabilities:
-        _check_labels(op, "target", on, t, view.size, ignored)
     w = on.empty(0, x.dtype) if w is None else w
-    return _CrossEntropy(on, x, t, not probabilities, w, view, places, ignored, reduction, smoothing)
+    return _CrossEntropy(on, x, t, numbers, w, view, places, True, ignored, reduction, smoothing)
 
 
 def _with_logits_case(op: str, logits: Array, labels: Array, reduction: Any) -> _CrossEntropy:
@@ -247,26 +244,28 @@ def _with_logits_case(op: str, logits: Array, labels: Array, reduction: Any) -> 
     _options.choice(op, "reduction", reduction, _options.REDUCTIONS)
     _shapes.same(op, "labels", t.shape, x.shape if soft else x.shape[:1])
     view = _shapes.around(x.shape, 1)
-    if not soft:
-        _check_labels(op, "labels", on, t, view.size, None)
-    return _CrossEntropy(on, x, t, not soft, on.empty(0, x.dtype), view, x.shape[:1], -1, reduction, 0.0)
+    return _CrossEntropy(on, x, t, not soft, on.empty(0, x.dtype), view, x.shape[:1], False, -1, reduction, 0.0)
 
 
-def _check_labels(op: str, name: str, on: Backend, labels: Array, classes: int, ignored: int | None) -> None:
-    bad = on.check.first_outside(labels, classes, ignored)
+def _refuse_labels(op: str, name: str, case: _CrossEntropy) -> None:
+    """Refuse labels that are neither a class nor the ignored one."""
+    check, classes = case.on.check, case.view.size
+    bad = check.first_outside(case.target, classes, case.ignored if case.exempts else None)
     if bad >= 0:
         raise ValueError(
-            f"{op}: {name} expects class numbers from 0 to {classes - 1}, got {on.check.value_at(labels, bad)}"
+            f"{op}: {name} expects class numbers from 0 to {classes - 1}, got {check.value_at(case.target, bad)}"
         )
 
 
-def _cross_entropy(case: _CrossEntropy) -> Array:
+def _cross_entropy(op: str, name: str, case: _CrossEntropy) -> Array:
     on, x, reduction = case.on, case.logits, case.reduction
-    out = on.empty(case.places if reduction == "none" else (0,), x.dtype)
+    out = on.empty(case.places if reduction == "none" else 0, x.dtype)
     if case.numbers:
-        total, divisor = on.loss.cross_entropy(
-            out, x, case.target, case.weight, case.view, case.ignored, case.smoothing
+        total, divisor, bad = on.loss.cross_entropy(
+            out, x, case.target, case.weight, case.view, case.exempts, case.ignored, case.smoothing
         )  # fmt: skip
+        if bad:
+            _refuse_labels(op, name, case)
     else:
         total, divisor = on.loss.cross_entropy_probabilities(
             out, x, case.target, case.weight, case.view, case.smoothing
@@ -276,8 +275,10 @@ def _cross_entropy(case: _CrossEntropy) -> Array:
     return on.loss.scalar_loss(total, divisor if reduction == "mean" else 1.0, x.dtype)
 
 
-def _cross_entropy_backward(op: str, grad_output: Array | float, case: _CrossEntropy) -> Array:
+def _cross_entropy_backward(op: str, name: str, grad_output: Array | float, case: _CrossEntropy) -> Array:
     on, x = case.on, case.logits
+    if case.numbers and case.reduction != "mean":
+        _refuse_labels(op, name, case)
     if case.reduction == "none":
         scales = _arrays.enter_like(op, "grad_output", grad_output, on, x)
         _shapes.same(op, "grad_output", scales.shape, case.places)
@@ -285,7 +286,12 @@ def _cross_entropy_backward(op: str, grad_output: Array | float, case: _CrossEnt
     else:
         scale = _arrays.gradient_number(op, grad_output, on, x)
         if case.reduction == "mean" and case.numbers:
-            scale = on.quotient(scale, on.loss_grad.label_weight(case.target, case.weight, case.ignored))
+            weight, bad = on.loss_grad.label_weight(
+                case.target, case.weight, case.view.size, case.exempts, case.ignored
+            )  # fmt: skip
+            if bad:
+                _refuse_labels(op, name, case)
+            scale = on.quotient(scale, weight)
         elif case.reduction == "mean":
             scale = on.quotient(scale, float(prod(case.places)))
         scales = on.full(1, scale, "float64")

@@ -1,6 +1,6 @@
 """softmax, log_softmax and their gradients: what is promised."""
 
-from . import _arrays, _options, _shapes
+from . import _arrays, _shapes
 from ._arrays import AnyArray, Array, ArrayT
 from ._backend import Backend
 
@@ -45,8 +45,8 @@ def softmax(input: ArrayT, dim: int, *, out: ArrayT | None = None) -> ArrayT:
     """
     op = "softmax"
     on, x = _arrays.enter_one(op, "input", input)
-    view = _shapes.around(x.shape, _options.dimension(op, "dim", dim, len(x.shape)))
-    out = _arrays.output(op, on, out, x.shape, x, input)
+    view = _shapes.around_dim(op, x.shape, dim)
+    out = on.empty(x.shape, x.dtype) if out is None else _arrays.output(op, on, out, x.shape, x, input)
     if out.size:
         on.softmax.softmax(out, x, view)
     return out
@@ -91,8 +91,8 @@ def log_softmax(input: ArrayT, dim: int, *, out: ArrayT | None = None) -> ArrayT
     """
     op = "log_softmax"
     on, x = _arrays.enter_one(op, "input", input)
-    view = _shapes.around(x.shape, _options.dimension(op, "dim", dim, len(x.shape)))
-    out = _arrays.output(op, on, out, x.shape, x, input)
+    view = _shapes.around_dim(op, x.shape, dim)
+    out = on.empty(x.shape, x.dtype) if out is None else _arrays.output(op, on, out, x.shape, x, input)
     if out.size:
         on.softmax.log_softmax(out, x, view)
     return out
@@ -182,5 +182,5 @@ def _backward_case(
     """(backend, a new grad_input, grad_output, output, view), checked."""
     on, go, y = _arrays.enter(op, grad_output=grad_output, output=output)
     _shapes.same(op, "grad_output", go.shape, y.shape)
-    view = _shapes.around(y.shape, _options.dimension(op, "dim", dim, len(y.shape)))
+    view = _shapes.around_dim(op, y.shape, dim)
     return on, on.empty(y.shape, y.dtype), go, y, view

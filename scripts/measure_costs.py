@@ -5,6 +5,7 @@ their parts to the times (least squares of the relative error, no cost below 0).
 """
 
 import argparse
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -17,20 +18,21 @@ from fastops.cpu.conv import blocked, direct, winograd
 
 Parts = dict[str, float]
 
-SIZES = [  # channels, height and width, output channels, kernel, stride
-    (channels, size, filters, kernel, stride)
+SIZES = [  # channels, height and width, output channels, kernel, stride, dilation
+    (channels, size, filters, kernel, stride, dilation)
     for channels, size, filters in [
-        (3, 112, 32), (3, 160, 64), (16, 56, 32), (24, 56, 48), (64, 28, 64), (64, 56, 64), (128, 14, 128),
-        (96, 28, 24), (256, 7, 256), (256, 14, 64), (512, 7, 128), (32, 112, 16), (512, 14, 48), (20, 20, 200),
+        (3, 6, 6), (3, 32, 64), (16, 14, 16), (3, 112, 32), (3, 160, 64), (16, 56, 32), (24, 56, 48), (64, 28, 64),
+        (64, 56, 64), (128, 14, 128), (96, 28, 24), (256, 7, 256), (256, 14, 64), (512, 7, 128), (32, 112, 16),
+        (512, 14, 48), (20, 20, 200),
     ]
-    for kernel, stride in [(1, 1), (3, 1), (3, 2), (5, 1), (7, 2)]
+    for kernel, stride, dilation in [(1, 1, 1), (1, 2, 1), (3, 1, 1), (3, 1, 2), (3, 2, 1), (5, 1, 1), (7, 2, 1)]
     if channels * filters * kernel**2 < 3_000_000
 ]  # fmt: skip
 
 
-def geometry(channels: int, size: int, filters: int, kernel: int, stride: int, batch: int) -> Any:
+def geometry(channels: int, size: int, filters: int, kernel: int, stride: int, dilation: int, batch: int) -> Any:
     input, weight = (batch, channels, size, size), (filters, channels, kernel, kernel)
-    return _shapes.conv2d("conv2d", input, weight, None, stride, kernel // 2, 1, 1)
+    return _shapes.conv2d("conv2d", input, weight, None, stride, kernel // 2 * dilation, dilation, 1)
 
 
 def seconds(run: Callable[[], Any], least: float) -> float:
@@ -44,25 +46,20 @@ def seconds(run: Callable[[], Any], least: float) -> float:
     return best
 
 
-def samples(
-    convolve: Any, parts: Callable[..., Parts], least: float, layers: tuple[bool, ...], suits: Any
-) -> Iterator[tuple[Parts, float]]:
-    """(parts, nanoseconds) of convolutions by one algorithm; ``layers``: with kept weights, without, or both."""
-    rng = np.random.default_rng(0)
-    for batch in (1, 4):
-        for size in SIZES:
-            g = geometry(*size, batch)
-            if not suits(g):
+def samples(convolve: Any, parts: Callable[..., Parts], least: float, suits: Any) -> Iterator[tuple[Parts, float]]:
+    """(parts, nanoseconds) of convolutions by one algorithm: both ways, with weights kept or not."""
+    for batch, size in itertools.product((1, 4), SIZES):
+        g = geometry(*size, batch)
+        image = np.zeros((batch, g.image_channels, g.image_height, g.image_width), np.float32)
+        map = np.zeros(g.output, np.float32)
+        w = np.zeros((g.map_channels, g.image_channels, g.kernel_height, g.kernel_width), np.float32)
+        for transposed in (False, True):
+            if not suits(g, transposed, 4):
                 continue
-            x = rng.standard_normal((batch, g.image_channels, g.image_height, g.image_width), np.float32)
-            w = rng.standard_normal((g.map_channels, g.image_channels, g.kernel_height, g.kernel_width), np.float32)
-            out, bias = np.empty(g.output, np.float32), np.zeros(g.map_channels, np.float32)
-            for kept in layers:
-                memory: dict[Any, Any] | None = {} if kept else None
-                yield (
-                    parts(g, False, 4, kept),
-                    1e9 * seconds(partial(convolve, out, x, w, bias, g, False, memory), least),
-                )
+            out, x = (image, map) if transposed else (map, image)
+            for kept in (False, True):
+                run = partial(convolve, out, x, w, np.zeros(out.shape[1], np.float32), g, transposed)
+                yield parts(g, transposed, 4, kept), 1e9 * seconds(partial(run, {} if kept else None), least)
 
 
 def fit(found: list[tuple[Parts, float]]) -> tuple[dict[str, float], float]:
@@ -80,17 +77,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=0.1, help="for each timing")
     least = parser.parse_args().seconds
-    algorithms: list[tuple[str, Any, Any, tuple[bool, ...], Any]] = [
-        ("DIRECT", direct.convolve, lambda g, t, i, kept: direct.parts(g, t, i), (False,), lambda g: True),
-        ("BLOCKED", blocked.convolve, blocked.parts, (False, True), lambda g: True),
-        *(
-            (f"WINOGRAD[{m}]", run, partial(winograd.parts, m), (False, True), lambda g: winograd.suits(g, False, 4))
-            for m, run in winograd.CONVOLVE.items()
-        ),
+    algorithms: list[tuple[str, Any, Any, Any]] = [
+        ("DIRECT", direct.convolve, direct.parts, lambda *g: True),
+        ("BLOCKED", blocked.convolve, blocked.parts, lambda *g: True),
+        *((f"WINOGRAD[{m}]", run, partial(winograd.parts, m), winograd.suits) for m, run in winograd.CONVOLVE.items()),
     ]
     with _jit.only("serial"):
-        for name, convolve, parts, layers, suits in algorithms:
-            costs, error = fit(list(samples(convolve, parts, least, layers, suits)))
+        for name, convolve, parts, suits in algorithms:
+            costs, error = fit(list(samples(convolve, parts, least, suits)))
             print(f"{name}: times within {error:.0%} on the mean")
             for part, cost in costs.items():
                 print(f'    "{part}": {cost:.3g},')

@@ -11,7 +11,8 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from .._jit import scalar
+from .._jit import inlined, scalar
+from .simd.values import Vector, bits_shifted, chosen
 
 # (e^r - 1 - r) / r^2 at the Chebyshev points of |r| <= ln 2 / 2, from r^0 on.  The relative errors of e^r that this
 # leaves, 1.0e-8 and 1.7e-17, are an eighth of half an ulp; a degree less leaves 4.1e-7 and 1.2e-15.
@@ -33,7 +34,7 @@ def polynomial(name: str, coefficients: tuple[Any, ...]) -> Any:
         lead = before[0]
 
         def value(x):
-            return lead * x + last
+            return x * lead + last
     else:
         rest = polynomial(name, tuple(before))
 
@@ -44,8 +45,13 @@ def polynomial(name: str, coefficients: tuple[Any, ...]) -> Any:
     return scalar(value)
 
 
+@scalar
+def _either(condition, a, b):
+    return a if condition else b
+
+
 def _exponential(float_type: Any, int_type: Any, mantissa: int, terms: tuple[float, ...], most: float) -> Any:
-    """exp for one type; ``most`` is a little above the logarithm of the largest number."""
+    """exp for one type, of numbers and of vectors; ``most`` is a little above the logarithm of the largest number."""
     bias = 1023 if mantissa == 52 else 127
     log2e = float_type(1.4426950408889634)
     # ln 2 in two parts; the first has so few bits that n times it is exact
@@ -60,21 +66,31 @@ def _exponential(float_type: Any, int_type: Any, mantissa: int, terms: tuple[flo
     two = float_type(2)
     twice = polynomial(f"exp.{float_type.__name__}", tuple(float_type(2 * term) for term in reversed(terms)))
 
-    def exponential(x):
-        x = least if x < least else x  # a NaN is neither less nor more, and so goes through
-        x = most if x > most else x
-        shifted = x * log2e + to_exponent
-        n = shifted - to_exponent
-        r = x - n * ln2_high - n * ln2_low
-        p = (twice(r) * r + two) * r + two
-        return p * int_type(float_type(shifted).view(int_type) << shift).view(float_type)
+    def power(shifted, count):
+        return int_type(float_type(shifted).view(int_type) << int_type(count)).view(float_type)
 
-    exponential.__qualname__ += float_type.__name__
-    return scalar(exponential)
+    power.__qualname__ += float_type.__name__
+
+    def made_of(chosen: Any, power: Any) -> Any:
+        def exponential(x):
+            x = chosen(x < least, least, x)  # a NaN is neither less nor more, and so goes through
+            x = chosen(x > most, most, x)
+            shifted = x * log2e + to_exponent
+            n = shifted - to_exponent
+            r = x - n * ln2_high - n * ln2_low
+            p = (twice(r) * r + two) * r + two
+            return p * power(shifted, shift)
+
+        return exponential
+
+    of_numbers, of_vectors = made_of(_either, scalar(power)), made_of(chosen, bits_shifted)
+    of_numbers.__qualname__ += float_type.__name__
+    of_vectors.__qualname__ += f"{float_type.__name__}.vector"
+    return scalar(of_numbers), inlined(of_vectors)
 
 
-exp32 = _exponential(np.float32, np.int32, 23, _TERMS32, 88.8)
-exp64 = _exponential(np.float64, np.int64, 52, _TERMS64, 709.9)
+exp32, _vectors32 = _exponential(np.float32, np.int32, 23, _TERMS32, 88.8)
+exp64, _vectors64 = _exponential(np.float64, np.int64, 52, _TERMS64, 709.9)
 
 
 def exp(x):
@@ -84,6 +100,8 @@ def exp(x):
 
 @overload(exp)
 def _exp(x):
+    if isinstance(x, Vector):
+        return (lambda x: _vectors32(x)) if x.dtype == types.float32 else (lambda x: _vectors64(x))
     if x == types.float32:
         return lambda x: exp32(x)
     if x == types.float64:

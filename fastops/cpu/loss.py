@@ -9,6 +9,7 @@ import numpy as np
 from numba import prange
 
 from .._jit import index, kernel, reduction, routine, scalar
+from .check import first_outside, outside
 from .columns import RUN, gather, images_from, plan, strip
 from .rows import by_rows, rows_log_sums, rows_of_a_task
 from .softmax import columns_log_sum, log_probability
@@ -92,10 +93,22 @@ def _weighted_squared_error_sum(x, target, weight):
 
 
 @routine
-def _label_losses(losses, x, start, place_step, class_step, top, log_sum, target, first, weight, ignore_index):
+def checked_labels(labels, target, first, classes, exempts, ignore_index):
+    """Copy so many labels; how many are neither a class nor the ignored one, which they are made."""
+    bad = 0
+    for j in range(labels.size):
+        label = target[index(first + j)]
+        wrong = outside(label, classes, exempts, ignore_index)
+        labels[j] = ignore_index if wrong else label
+        bad += wrong
+    return bad
+
+
+@routine
+def _label_losses(losses, x, start, place_step, class_step, top, log_sum, labels, weight, ignore_index):
     """-weight * log probability of the labels; the logits of place j begin at start + j * place_step."""
     for j in range(losses.size):
-        label = target[index(first + j)]
+        label = labels[j]
         counted = label != ignore_index
         label = label if counted else 0
         value = x[index(start + j * place_step + label * class_step)]
@@ -104,11 +117,11 @@ def _label_losses(losses, x, start, place_step, class_step, top, log_sum, target
 
 
 @routine
-def _smooth(losses, spread, target, first, ignore_index, keep, uniform):
+def _smooth(losses, spread, labels, ignore_index, keep, uniform):
     """Mix the losses with ``spread``, what the uniform distribution would have."""
     for j in range(losses.size):
         mixed = keep * losses[j] - uniform * spread[j]
-        losses[j] = mixed if target[index(first + j)] != ignore_index else 0.0
+        losses[j] = mixed if labels[j] != ignore_index else 0.0
 
 
 @routine
@@ -121,10 +134,10 @@ def _settle(out, sums, task, losses, first):
 
 
 @routine
-def _cross_entropy_strip(losses, x, start, end, step, columns, period, target, first, weight, ignore_index, smoothing):
+def _cross_entropy_strip(losses, x, start, end, step, columns, period, labels, weight, ignore_index, smoothing):
     top, log_sum = np.empty(columns, x.dtype), np.empty(columns, x.dtype)
     columns_log_sum(top, log_sum, x, start, end, step, period)
-    _label_losses(losses, x, start, 1, period, top, log_sum, target, first, weight, ignore_index)
+    _label_losses(losses, x, start, 1, period, top, log_sum, labels, weight, ignore_index)
     if smoothing > 0:
         spread = np.empty(losses.size)
         for j in range(spread.size):
@@ -135,7 +148,7 @@ def _cross_entropy_strip(losses, x, start, end, step, columns, period, target, f
             for j in range(spread.size):
                 value = x[index(start + c * period + j)]
                 spread[j] += np.float64(log_probability(value, top[j], log_sum[j]) * w)
-        _smooth(losses, spread, target, first, ignore_index, 1.0 - smoothing, smoothing / classes)
+        _smooth(losses, spread, labels, ignore_index, 1.0 - smoothing, smoothing / classes)
 
 
 @routine
@@ -161,26 +174,28 @@ def _cross_entropy_probabilities_strip(losses, x, p, start, end, step, columns, 
 
 
 @kernel
-def _cross_entropy_rows(out, sums, x, target, weight, classes, rows, ignore_index, smoothing):
-    # An iteration owns ``rows`` rows; out (where not empty) takes the losses, sums their sum and that of the weights.
+def _cross_entropy_rows(out, sums, x, target, weight, classes, rows, exempts, ignore_index, smoothing):
+    # An iteration owns ``rows`` rows; out (where not empty) takes the losses, sums their sum, that of the weights and
+    # the number of labels that are none.
     for task in prange(sums.shape[0]):
         first, count = task * rows, min(rows, target.size - task * rows)
         top, log_sum, losses = np.empty(count, x.dtype), np.empty(count, x.dtype), np.empty(count)
-        start = first * classes
+        labels, start = np.empty(count, np.int64), first * classes
+        sums[task, 2] = checked_labels(labels, target, first, classes, exempts, ignore_index)
         rows_log_sums(top, log_sum, x, start, classes)
-        _label_losses(losses, x, start, classes, 1, top, log_sum, target, first, weight, ignore_index)
+        _label_losses(losses, x, start, classes, 1, top, log_sum, labels, weight, ignore_index)
         if smoothing > 0:
             spread = np.empty(count)
             for j in range(count):
                 spread[j] = _weighted_log_probability(x, start + j * classes, classes, weight, top[j], log_sum[j])
-            _smooth(losses, spread, target, first, ignore_index, 1.0 - smoothing, smoothing / classes)
+            _smooth(losses, spread, labels, ignore_index, 1.0 - smoothing, smoothing / classes)
         _settle(out, sums, task, losses, first)
-        sums[task, 1] = weight_of_labels(target, first, count, weight, ignore_index)
+        sums[task, 1] = weight_of_labels(labels, 0, count, weight, ignore_index)
 
 
 @kernel
-def _cross_entropy_strips(out, sums, x, target, weight, classes, inner, strips, width, step, images, ignore_index,
-                          smoothing):  # fmt: skip
+def _cross_entropy_strips(out, sums, x, target, weight, classes, inner, strips, width, step, images, exempts,
+                          ignore_index, smoothing):  # fmt: skip
     # An iteration owns a strip of columns.
     for task in prange(sums.shape[0]):
         if images > 0:
@@ -191,17 +206,18 @@ def _cross_entropy_strips(out, sums, x, target, weight, classes, inner, strips, 
             )
             count = images_from(x, start, classes, inner, width) * inner
             gather(lines, x, start, classes, inner, width)
-            losses = np.empty(count)
-            _cross_entropy_strip(losses, lines, 0, classes * width, width, width, width, target, first, weight,
-                                 ignore_index, smoothing)  # fmt: skip
+            losses, labels = np.empty(count), np.empty(count, np.int64)
+            sums[task, 2] = checked_labels(labels, target, first, classes, exempts, ignore_index)
+            _cross_entropy_strip(losses, lines, 0, classes * width, width, width, width, labels, weight, ignore_index,
+                                 smoothing)  # fmt: skip
         else:
             start, end, columns, first = strip(task, strips, width, step, classes, inner)
             count = min(columns, inner)
-            losses = np.empty(count)
-            _cross_entropy_strip(losses, x, start, end, step, columns, inner, target, first, weight, ignore_index,
-                                 smoothing)  # fmt: skip
+            losses, labels = np.empty(count), np.empty(count, np.int64)
+            sums[task, 2] = checked_labels(labels, target, first, classes, exempts, ignore_index)
+            _cross_entropy_strip(losses, x, start, end, step, columns, inner, labels, weight, ignore_index, smoothing)
         _settle(out, sums, task, losses, first)
-        sums[task, 1] = weight_of_labels(target, first, count, weight, ignore_index)
+        sums[task, 1] = weight_of_labels(labels, 0, count, weight, ignore_index)
 
 
 @kernel
@@ -274,23 +290,24 @@ def _mse_loss_weighted_sums(sums, x, target, weight):
 # ------------------------------------------------------------------------------------------------- entries
 
 
-def cross_entropy(out, logits, target, weight, view, ignore_index, smoothing):
-    """Fill ``out`` (empty: do not) with the losses of class numbers; (sum of losses, sum of weights)."""
+def cross_entropy(out, logits, target, weight, view, exempts, ignore_index, smoothing):
+    """Fill ``out`` (empty: do not) with the losses of class numbers; (sum of losses, sum of weights, bad labels)."""
     if not logits.size:
         out.fill(0)
-        return 0.0, 0.0
-    x, labels, losses, work = logits.reshape(-1), target.reshape(-1), out.reshape(-1), logits.size * 4
+        return 0.0, 0.0, first_outside(target, view.size, ignore_index if exempts else None) >= 0
+    outer, size, inner = view
+    x, labels, losses, work = logits.ravel(), target.ravel(), out.ravel(), logits.size * 4
     if by_rows(view):
-        rows = rows_of_a_task(view.size)
-        sums = np.empty((-(-view.outer // rows), 2))
-        _cross_entropy_rows(work)(losses, sums, x, labels, weight, view.size, rows, ignore_index, smoothing)
+        rows = rows_of_a_task(size)
+        sums = np.empty((-(-outer // rows), 3))
+        _cross_entropy_rows(work)(losses, sums, x, labels, weight, size, rows, exempts, ignore_index, smoothing)
     else:
-        tasks, *cut = plan(view.outer, view.size, view.inner, x.itemsize)
-        sums = np.empty((tasks, 2))
+        tasks, *cut = plan(outer, size, inner, x.itemsize)
+        sums = np.empty((tasks, 3))
         _cross_entropy_strips(work)(
-            losses, sums, x, labels, weight, view.size, view.inner, *cut, ignore_index, smoothing
+            losses, sums, x, labels, weight, size, inner, *cut, exempts, ignore_index, smoothing
         )  # fmt: skip
-    return _total(sums)
+    return totals(sums)
 
 
 def cross_entropy_probabilities(out, logits, target, weight, view, smoothing):
@@ -309,7 +326,7 @@ def cross_entropy_probabilities(out, logits, target, weight, view, smoothing):
         _cross_entropy_probabilities_strips(work)(
             losses, sums, x, p, weight, view.size, view.inner, *cut, smoothing
         )  # fmt: skip
-    return _total(sums)[0], float(view.outer * view.inner)
+    return totals(sums)[0], float(view.outer * view.inner)
 
 
 def mse_loss(out, input, target, weight):
@@ -329,17 +346,15 @@ def mse_loss_sums(input, target, weight):
         _mse_loss_sums(x.size)(sums, x, t)
     else:
         _mse_loss_weighted_sums(x.size)(sums, x, t, weight.reshape(-1))
-    return _total(sums)
+    return totals(sums)
 
 
-def _total(sums):
-    """The sums of the two columns."""
+def totals(sums):
+    """The sums of the columns."""
     if sums.shape[0] == 1:  # a small array: 2 us less
-        losses, weights = sums.tolist()[0]
-    else:
-        with np.errstate(all="ignore"):
-            losses, weights = sums.sum(axis=0).tolist()
-    return losses, weights
+        return sums.tolist()[0]
+    with np.errstate(all="ignore"):
+        return sums.sum(axis=0).tolist()
 
 
 def scalar_loss(total, divisor, dtype):

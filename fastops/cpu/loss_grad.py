@@ -9,8 +9,9 @@ from numba import prange
 
 from .._jit import index, kernel, reduction, routine
 from .columns import columns_exp, columns_max, gather, images_from, plan, scatter, strip
-from .loss import BLOCK, class_weight, smoothed, weight_of_labels
-from .rows import bits_of, by_rows, row_exp, row_max, rows_of_a_task
+from .loss import BLOCK, checked_labels, class_weight, smoothed, totals, weight_of_labels
+from .rows import by_rows, row_exp, row_max, row_scaled, rows_of_a_task
+from .simd.values import pointer
 
 # ------------------------------------------------------------------------------------------------ routines
 
@@ -89,11 +90,13 @@ def _cross_entropy_probabilities_grad_strip(out, scales, x, p, start, end, step,
 
 
 @kernel
-def _label_weights(sums, target, weight, ignore_index):
-    # An iteration owns a block and sums the weights of its labels that are not ignored.
-    for block in prange(sums.size):
+def _label_weights(sums, target, weight, classes, exempts, ignore_index):
+    # An iteration owns a block: it sums the weights of its labels that are not ignored, and counts those that are none.
+    for block in prange(sums.shape[0]):
         first = block * BLOCK
-        sums[block] = weight_of_labels(target, first, min(BLOCK, target.size - first), weight, ignore_index)
+        labels = np.empty(min(BLOCK, target.size - first), np.int64)
+        sums[block, 1] = checked_labels(labels, target, first, classes, exempts, ignore_index)
+        sums[block, 0] = weight_of_labels(labels, 0, labels.size, weight, ignore_index)
 
 
 @kernel
@@ -101,7 +104,7 @@ def _cross_entropy_grad_rows(out, scales, x, target, weight, classes, rows, weig
     # An iteration owns ``rows`` rows: p * sum(q) - q for q = the target distribution times the weights.
     keep, uniform = 1.0 - smoothing, smoothing / classes
     for task in prange(-(-target.size // rows)):
-        bits = bits_of(x)
+        values, to = pointer(x), pointer(out)
         for row in range(task * rows, min(task * rows + rows, target.size)):
             start, label, scale = row * classes, target[row], scales[row % scales.size]
             if label == ignore_index:
@@ -109,10 +112,9 @@ def _cross_entropy_grad_rows(out, scales, x, target, weight, classes, rows, weig
                     out[index(start + c)] = 0
             else:
                 at_label = keep * np.float64(class_weight(weight, label))
-                exp_sum = row_exp(out, x, start, classes, row_max(bits, start, classes))
+                exp_sum = row_exp(to, values, start, classes, row_max(values, start, classes))
                 factor = x.dtype.type(scale * (at_label + uniform * weight_total) / exp_sum)
-                for c in range(classes):
-                    out[index(start + c)] *= factor
+                row_scaled(to, start, classes, factor)
                 if smoothing > 0:
                     for c in range(classes):
                         share = x.dtype.type(scale * uniform * np.float64(class_weight(weight, c)))
@@ -143,11 +145,11 @@ def _cross_entropy_grad_strips(out, scales, x, target, weight, classes, inner, t
 def _cross_entropy_probabilities_grad_rows(out, scales, x, target, weight, classes, rows, smoothing):
     # An iteration owns ``rows`` rows.
     for task in prange(-(-x.size // (classes * rows))):
-        bits = bits_of(x)
+        values, to = pointer(x), pointer(out)
         for row in range(task * rows, min(task * rows + rows, x.size // classes)):
             start, scale = row * classes, scales[row % scales.size]
             q_sum = _smoothed_sum(target, start, classes, weight, smoothing)
-            exp_sum = row_exp(out, x, start, classes, row_max(bits, start, classes))
+            exp_sum = row_exp(to, values, start, classes, row_max(values, start, classes))
             factor = x.dtype.type(scale * q_sum / exp_sum)
             for c in range(classes):
                 q = smoothed(target[index(start + c)], smoothing, classes) * class_weight(weight, c)
@@ -195,14 +197,11 @@ def _mse_loss_grad_weighted(grad_input, grad_target, x, target, weight, scale):
 # ------------------------------------------------------------------------------------------------- entries
 
 
-def label_weight(target, weight, ignore_index):
-    """The sum of the weights of the labels that are not ignored, float64."""
-    sums = np.empty(-(-target.size // BLOCK))
-    _label_weights(target.size)(sums, target.reshape(-1), weight, ignore_index)
-    if sums.size == 1:
-        return sums.item()
-    with np.errstate(all="ignore"):
-        return float(sums.sum())
+def label_weight(target, weight, classes, exempts, ignore_index):
+    """(the sum of the weights of the labels that are not ignored, float64; how many labels are bad)."""
+    sums = np.empty((-(-target.size // BLOCK), 2))
+    _label_weights(target.size)(sums, target.ravel(), weight, classes, exempts, ignore_index)
+    return totals(sums)
 
 
 def cross_entropy_backward(out, scales, logits, target, weight, view, ignore_index, smoothing):

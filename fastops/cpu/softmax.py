@@ -7,7 +7,7 @@ The array is (outer, size, inner) around the dimension.  With inner = 1 a row is
 import numpy as np
 from numba import prange
 
-from .._jit import index, kernel, routine, scalar
+from .._jit import index, inlined, kernel, routine, scalar
 from .columns import (
     columns_dot,
     columns_exp,
@@ -21,7 +21,8 @@ from .columns import (
 )
 from .exp import exp
 from .log import log
-from .rows import bits_of, by_rows, row_dot, row_exp, row_max, row_total, rows_log_sums, rows_of_a_task
+from .rows import by_rows, row_dot, row_exp, row_max, row_scaled, row_total, rows_log_sums, rows_of_a_task
+from .simd.values import first_lanes, lanes, load, masked_load, masked_store, pointer, repeated, store
 
 # ------------------------------------------------------------------------------------------------- scalars
 
@@ -56,6 +57,18 @@ def _softmax_strip(out, x, start, end, step, columns, period):
             out[index(at + j)] *= factor[j]
 
 
+@inlined
+def _log_softmax_row(out, x, start, size, top, log_sum):
+    lane_count, i = lanes(x), 0
+    while i + lane_count <= size:
+        store(out, start + i, log_probability(load(x, start + i), top, log_sum))
+        i += lane_count
+    if i < size:
+        here = first_lanes(x, size - i)
+        value = masked_load(x, start + i, here, repeated(x, 0))
+        masked_store(out, start + i, log_probability(value, top, log_sum), here)
+
+
 @routine
 def _log_softmax_strip(out, x, start, end, step, columns, period):
     top, log_sum = np.empty(columns, x.dtype), np.empty(columns, x.dtype)
@@ -87,28 +100,26 @@ def _log_softmax_grad_strip(out, gradient, y, start, end, step, columns, period)
 
 
 @kernel
-def _softmax_rows(out, x, size, rows):
-    # An iteration owns ``rows`` rows: their maximum, exp into the output, then the division.
+def _softmax_rows(out, x, size):
+    # An iteration owns some rows: their maximum, exp into the output, then the division.
+    rows = rows_of_a_task(size)
     for task in prange(-(-x.size // (size * rows))):
-        bits = bits_of(x)
+        values, to = pointer(x), pointer(out)
         for start in range(task * rows * size, min((task + 1) * rows * size, x.size), size):
-            exp_sum = row_exp(out, x, start, size, row_max(bits, start, size))
-            factor = x.dtype.type(1) / x.dtype.type(exp_sum)
-            for i in range(size):
-                out[index(start + i)] *= factor
+            exp_sum = row_exp(to, values, start, size, row_max(values, start, size))
+            row_scaled(to, start, size, x.dtype.type(1) / x.dtype.type(exp_sum))
 
 
 @kernel
-def _log_softmax_rows(out, x, size, rows):
-    # An iteration owns ``rows`` rows.
+def _log_softmax_rows(out, x, size):
+    # An iteration owns some rows.
+    rows = rows_of_a_task(size)
     for task in prange(-(-x.size // (size * rows))):
         first, count = task * rows, min(rows, x.size // size - task * rows)
         top, log_sum = np.empty(count, x.dtype), np.empty(count, x.dtype)
         rows_log_sums(top, log_sum, x, first * size, size)
         for row in range(count):
-            start, row_top, row_log_sum = (first + row) * size, top[row], log_sum[row]
-            for i in range(size):
-                out[index(start + i)] = log_probability(x[index(start + i)], row_top, row_log_sum)
+            _log_softmax_row(pointer(out), pointer(x), (first + row) * size, size, top[row], log_sum[row])
 
 
 @kernel
@@ -197,23 +208,23 @@ def _log_softmax_grad_strips(out, gradient, y, size, inner, tasks, strips, width
 
 
 def softmax(out, input, view):
-    x, y, work, size = input.reshape(-1), out.reshape(-1), input.size * 4, view.size
+    x, y, work, size = input.ravel(), out.ravel(), input.size * 4, view.size
     if by_rows(view):
-        _softmax_rows(work)(y, x, size, rows_of_a_task(size))
+        _softmax_rows(work)(y, x, size)
     else:
         _softmax_strips(work)(y, x, size, view.inner, *plan(view.outer, size, view.inner, x.itemsize))
 
 
 def log_softmax(out, input, view):
-    x, y, work, size = input.reshape(-1), out.reshape(-1), input.size * 4, view.size
+    x, y, work, size = input.ravel(), out.ravel(), input.size * 4, view.size
     if by_rows(view):
-        _log_softmax_rows(work)(y, x, size, rows_of_a_task(size))
+        _log_softmax_rows(work)(y, x, size)
     else:
         _log_softmax_strips(work)(y, x, size, view.inner, *plan(view.outer, size, view.inner, x.itemsize))
 
 
 def softmax_backward(out, grad_output, output, view):
-    y, g, grad, work = output.reshape(-1), grad_output.reshape(-1), out.reshape(-1), output.size * 2
+    y, g, grad, work = output.ravel(), grad_output.ravel(), out.ravel(), output.size * 2
     if view.inner == 1:
         _softmax_grad_rows(work)(grad, g, y, view.size)
     else:
@@ -223,7 +234,7 @@ def softmax_backward(out, grad_output, output, view):
 
 
 def log_softmax_backward(out, grad_output, output, view):
-    y, g, grad, work = output.reshape(-1), grad_output.reshape(-1), out.reshape(-1), output.size * 4
+    y, g, grad, work = output.ravel(), grad_output.ravel(), out.ravel(), output.size * 4
     if view.inner == 1:
         _log_softmax_grad_rows(work)(grad, g, y, view.size)
     else:

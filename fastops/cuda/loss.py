@@ -14,6 +14,7 @@ from ..cpu.softmax import log_probability
 from . import arithmetic, sums
 from ._launch import SIMULATED, THREADS, cuda, device, kernel
 from .arithmetic import FLOAT64
+from .check import first_outside
 from .softmax import MOST, group_online, online, portion, shares
 from .sums import BLOCKS, block_sum, group_sum
 from .vectors import load4, quads, store4, wide
@@ -147,14 +148,19 @@ def _scalar_loss(out, sums, number, by_weights):
 # ------------------------------------------------------------------------------------------------- entries
 
 
-def cross_entropy(out, logits, target, weight, view, ignore_index, smoothing):
-    """Fill ``out`` (empty: do not) with the losses of class numbers; twice their sums for ``scalar_loss``."""
+def cross_entropy(out, logits, target, weight, view, exempts, ignore_index, smoothing):
+    """Fill ``out`` (empty: do not) with the losses of class numbers; twice their sums for ``scalar_loss``, or none.
+
+    The last of the three tells whether a label is bad, which is seen before a kernel uses it as a place.
+    """
+    if first_outside(target, view.size, ignore_index if exempts else None) >= 0:
+        return None, None, True
     if not logits.size:
-        return (_nothing(out, logits),) * 2
+        return *(_nothing(out, logits),) * 2, False
     (blocks, threads, *cut), parts = _parts(logits, view)
     _cross_entropy.blocks(logits.place, blocks, threads, out, parts, logits, target, weight, view.size, view.inner,
                           view.outer * view.inner, *cut, ignore_index, float(smoothing))  # fmt: skip
-    return parts, parts
+    return parts, parts, False
 
 
 def cross_entropy_probabilities(out, logits, target, weight, view, smoothing):

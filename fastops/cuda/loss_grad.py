@@ -11,6 +11,7 @@ from ..cpu.loss import smoothed
 from . import sums
 from ._launch import THREADS, Operand, cuda, kernel
 from .arithmetic import FLOAT64
+from .check import first_outside
 from .loss import class_weight
 from .softmax import MOST, group_online, online, portion, shares
 from .sums import BLOCKS, block_sum, group_sum
@@ -106,13 +107,15 @@ def _mse_loss_grad(grad_input, grad_target, x, target, factor, weighted, number,
 # ------------------------------------------------------------------------------------------------- entries
 
 
-def label_weight(target, weight, ignore_index):
-    """The sum of the weights of the labels that are not ignored: a float64 array of one element."""
+def label_weight(target, weight, classes, exempts, ignore_index):
+    """(the sum of the weights of the labels that are not ignored, a float64 array of one element; if any is bad)."""
+    if first_outside(target, classes, ignore_index if exempts else None) >= 0:
+        return None, True
     place = target.place
     blocks = max(1, min(-(-target.size // (16 * THREADS)), BLOCKS))
     out = place.lend(place.empty(blocks, FLOAT64))
     _label_weights.blocks(place, blocks, THREADS, out, target, weight, ignore_index)
-    return out if blocks == 1 else place.lend(sums.total(out))
+    return out if blocks == 1 else place.lend(sums.total(out)), False
 
 
 def cross_entropy_backward(out, scales, logits, target, weight, view, ignore_index, smoothing):

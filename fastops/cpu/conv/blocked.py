@@ -232,13 +232,17 @@ def parts(g, transposed, itemsize, kept):
     """Of what a convolution consists; what each part costs stands in costs.py."""
     plan, side, lane_count = blocked_plan(g, transposed, itemsize), sides(g, transposed), lanes(itemsize)
     vectors = g.groups * int(plan.edges[-1])
+    pixels = plan.products // max(1, plan.offsets.size)
+    rounds = -(-plan.offsets.size // LONGEST_SUM)
     found = {
         "product": plan.products * vectors,
-        "write": -(-side.out_height * side.out_width // lane_count) * side.out_channels,
+        "tile": pixels / PIXELS[int(np.diff(plan.edges).max())] * g.groups * (plan.edges.size - 1) * rounds,
+        "scatter" if transposed and g.stride_w > 1 else "write": -(-side.out_height * side.out_width // lane_count)
+        * side.out_channels,
     }
     if plan.copies:
         found |= copy_parts(plan.y, plan.x, side.channels, itemsize)
-    found = {part: g.batch * count for part, count in found.items()}
+    found = {part: g.batch * count for part, count in found.items()} | {"call": 1}
     return found if kept else found | {"pack": vectors * lane_count * plan.offsets.size}
 
 

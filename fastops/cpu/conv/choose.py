@@ -38,7 +38,7 @@ def choose(g: Any, transposed: bool, itemsize: int, fast: bool, kept: bool) -> A
 def costs(g: Any, transposed: bool, itemsize: int, fast: bool, kept: bool) -> dict[Algorithm, float]:
     """What a convolution costs by each algorithm for many pixels that is able: nanoseconds of one core."""
     found = {
-        direct.convolve: _sum(DIRECT, direct.parts(g, transposed, itemsize)),
+        direct.convolve: _sum(DIRECT, direct.parts(g, transposed, itemsize, kept)),
         blocked.convolve: _sum(BLOCKED, blocked.parts(g, transposed, itemsize, kept)),
     }
     if winograd.suits(g, transposed, itemsize):

@@ -6,26 +6,35 @@ GFLOP/s).  Only their ratios count, and those hold roughly from one CPU to the n
 """
 
 DIRECT = {
-    "product": 0.133,  # of an output channel and a vector of pixels
-    "copy": 1.36,  # a vector of the padded copy
-    "plane": 29.0,  # the start of one of its planes
-    "write": 1.53,  # a vector of outputs
+    "call": 3910,
+    "copy": 4.48,  # a vector of the padded copy
+    "gather": 1.41,  # one of pixels that lie apart
+    "plane": 36.0,  # the start of a plane of the copy
+    "product": 0.115,  # of an output channel and a vector of pixels
+    "tile": 43.1,  # one round of products in it
+    "write": 0.0,  # a vector of outputs, beside what its tile costs
+    "scatter": 1.35,  # one that lie apart
+    "turn": 0.511,  # a weight of a transposed convolution, where there are none kept
 }
 BLOCKED = {
-    "product": 0.131,  # of a pixel and a vector of output channels
-    "copy": 2.11,
-    "plane": 47.9,
-    "write": 2.56,  # a vector of outputs, turned from channels to pixels
-    "pack": 0.437,  # a weight, where there are none kept
+    "call": 4700,
+    "copy": 2.6,
+    "plane": 68.3,
+    "product": 0.123,  # of a pixel and a vector of output channels
+    "tile": 55.2,
+    "write": 0.0,
+    "scatter": 1.16,
+    "pack": 0.417,  # a weight, where there are none kept
 }
 WINOGRAD = {  # by the size m of its tiles of m x m outputs
     2: {
-        "product": 0.099,  # of two channels and an element of a vector of tiles
-        "tile": 25.8,  # a vector of them, of inputs or outputs, transformed
-        "plane": 35.6,
-        "weight": 4.64,  # a kernel of 3 x 3 transformed,
-        "kept": 2.42,  # or read that was transformed before: 16 / 9 or 4 times the bytes
+        "call": 7440,
+        "plane": 34.6,
+        "product": 0.0964,  # of two channels and an element of a vector of tiles
+        "tile": 32.9,  # a vector of them, of inputs or outputs, transformed
+        "weight": 4.76,  # a kernel of 3 x 3 transformed,
+        "kept": 1.87,  # or read that was transformed before: 16 / 9 or 4 times the bytes
     },
-    4: {"product": 0.101, "tile": 76.8, "plane": 30.7, "weight": 5.09, "kept": 1.39},
+    4: {"call": 6100, "plane": 25.5, "product": 0.0868, "tile": 94.3, "weight": 8.69, "kept": 4.05},
 }
 COPIED = 12  # products of an output channel that take as long as to copy an element, for plans that may trade them

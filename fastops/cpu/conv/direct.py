@@ -35,7 +35,7 @@ from ..simd.emit import (
 from ..simd.values import fields
 from .copy import copy_channel, padded_copy
 from .exact import not_finite
-from .micro_kernel import VECTORS, add_products
+from .micro_kernel import ROWS, VECTORS, add_products
 from .outcome import Outcome
 from .plan import LONGEST_SUM, Layout, Phase, Tile, Writing, copy_parts, plan_of, sides
 
@@ -223,14 +223,21 @@ def _convolve_single(out, buffer, w, bias, offsets, phases, numbers, images, ima
 # ------------------------------------------------------------------------------------------------- entries
 
 
-def parts(g, transposed, itemsize):
+def parts(g, transposed, itemsize, kept):
     """Of what a convolution consists; what each part costs stands in costs.py."""
     plan, side = plan_of(g, transposed, itemsize), sides(g, transposed)
-    outputs = side.out_channels * side.out_height * -(-side.out_width // lanes(itemsize))
-    found = {"product": plan.vector_products * side.out_channels, "write": outputs}
+    rounds = max(1, -(-plan.offsets.size // (int(plan.numbers[-1]) * max(1, len(plan.phases)))))
+    found = {
+        "product": plan.vector_products * side.out_channels,
+        "tile": len(plan.tiles) * -(-side.out_channels // ROWS) * rounds,
+        "scatter" if transposed and g.stride_w > 1 else "write": side.out_channels
+        * side.out_height
+        * -(-side.out_width // lanes(itemsize)),
+    }
     if plan.copies:
         found |= copy_parts(plan.y, plan.x, side.channels, itemsize)
-    return {part: g.batch * count for part, count in found.items()}
+    found = {part: g.batch * count for part, count in found.items()} | {"call": 1}
+    return found | {"turn": side.out_channels * plan.offsets.size} if transposed and not kept else found
 
 
 def convolve(out, input, weight, bias, g, transposed, kept):

@@ -261,7 +261,7 @@ def conv_transpose2d_plan(g: Any, itemsize: int) -> Plan:
 def copy_parts(y: Axis, x: Axis, channels: int, itemsize: int) -> dict[str, float]:
     """Of what a padded copy of an image consists: vectors, and planes that are started."""
     planes = channels * y.shifts.size * x.shifts.size
-    return {"copy": planes * y.size * -(-x.size // lanes(itemsize)), "plane": planes}
+    return {"copy" if x.step == 1 else "gather": planes * y.size * -(-x.size // lanes(itemsize)), "plane": planes}
 
 
 def _vectors_of(tiles: Integers) -> int:

@@ -172,6 +172,7 @@ def parts(m, g, transposed, itemsize, kept):
         "tile": tiles * (s.channels + s.out_channels),
         "plane": m * m * g.batch * s.channels,
         "kept" if kept else "weight": s.channels * s.out_channels,
+        "call": 1,
     }
 
 

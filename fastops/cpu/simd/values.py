@@ -89,11 +89,25 @@ _operator(operator.truediv, "fdiv", "")
 
 @intrinsic
 def _chosen(typing_context, mask, a, b):
-    return a(mask, a, b), lambda context, builder, sig, args: builder.select(*args)
+    vector = a if isinstance(a, Vector) else b
+
+    def generate(context, builder, sig, args):
+        values = [
+            value if isinstance(kind, Vector) else _filled(context, builder, vector, kind, value)
+            for kind, value in zip(sig.args[1:], args[1:], strict=True)
+        ]
+        return builder.select(args[0], *values)
+
+    return vector(mask, a, b), generate
+
+
+def _filled(context: Any, builder: Any, vector: Vector, kind: Any, value: Any) -> Any:
+    """A number of a type in every lane."""
+    return emit.repeated(builder, _code_type(vector), context.cast(builder, value, kind, vector.dtype))
 
 
 def chosen(mask, a, b):
-    """a where the mask holds, else b: of vectors lane by lane, of numbers the one or the other."""
+    """a where the mask holds, else b: of vectors lane by lane (one of the two may be a number), or of numbers."""
     return a if mask else b
 
 
@@ -304,6 +318,34 @@ def lane_sum(typing_context, vector):
         return builder.extract_element(value, ir.IntType(32)(0))
 
     return vector.dtype(vector), generate
+
+
+@intrinsic
+def lane_max(typing_context, vector):
+    """The largest of a vector's lanes; a NaN among them may be passed over."""
+
+    def generate(context, builder, sig, args):
+        value, count = args[0], vector.lanes
+        while count > 1:
+            count //= 2
+            low, high = (emit.shuffled(builder, value, value, range(at, at + count)) for at in (0, count))
+            value = builder.select(builder.fcmp_ordered(">", low, high), low, high)
+        return builder.extract_element(value, ir.IntType(32)(0))
+
+    return vector.dtype(vector), generate
+
+
+@intrinsic
+def bits_shifted(typing_context, vector, count):
+    """The floats whose bits are those of the vector's, shifted to the left."""
+    integers = Vector(types.int32 if vector.dtype == types.float32 else types.int64, vector.lanes)
+
+    def generate(context, builder, sig, args):
+        bits = builder.bitcast(args[0], _code_type(integers))
+        count = _filled(context, builder, integers, sig.args[1], args[1])
+        return builder.bitcast(builder.shl(bits, count), _code_type(vector))
+
+    return vector(vector, count), generate
 
 
 @intrinsic

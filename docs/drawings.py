@@ -6,7 +6,7 @@ The numbers in them come from the code that they explain; tests/test_docs.py hol
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from fastops.cpu import conv_plan
+from fastops.cpu.conv import plan
 
 IMAGES = Path(__file__).parent / "images"
 
@@ -88,7 +88,7 @@ def call() -> Drawing:
     d.arrow((150, y), (150, y + 26))
     d.arrow((330, y), (330, y + 12), (545, y + 12), (545, y + 26))
     words = "NumPy: kernel(work)(out, x, …)", "serial, or on all threads"
-    d.box(20, y + 26, 330, 72, ORANGE, "fastops/cpu/conv.py", *words)
+    d.box(20, y + 26, 330, 72, ORANGE, "fastops/cpu/conv/", *words)
     words = "CUDA: a grid of threads,", "on the stream of the arrays' library"
     d.box(380, y + 26, 320, 72, GREEN, "fastops/cuda/conv/", *words)
     return d
@@ -97,8 +97,8 @@ def call() -> Drawing:
 def buffer() -> Drawing:
     """A 6 x 6 image under a 3 x 3 kernel of stride 2 and padding 1: its copy, and what the offsets mean."""
     d = Drawing(720, 620, "How a strided convolution reads its padded copy")
-    axis = conv_plan._axis(3, 3, 2, 1, 1)
-    offsets = conv_plan._places(axis, axis)
+    axis = plan._axis(3, 3, 2, 1, 1)
+    offsets = plan._places(axis, axis)
     cell = 30
     d.text(20, 32, "The image, zeros around it", 15, style="bold")
     d.text(20, 51, "a kernel of 3 × 3, stride 2, padding 1", 14)
@@ -156,7 +156,7 @@ def buffer() -> Drawing:
 
 
 def tile() -> Drawing:
-    """The micro-kernel's tile of registers, as it is on a CPU with AVX-512."""
+    """The direct convolution's tile of registers, as it is on a CPU with AVX-512."""
     d = Drawing(720, 470, "The tile of sums that stays in registers")
     rows, vectors = 8, 3
     d.text(20, 32, "One step of the loop over k, on a CPU with AVX-512", 15, style="bold")
@@ -183,20 +183,48 @@ def tile() -> Drawing:
     return d
 
 
+def blocked() -> Drawing:
+    """The blocked convolution's tile of registers, as it is on a CPU with AVX-512."""
+    d = Drawing(720, 420, "The blocked convolution's tile of sums")
+    rows, vectors = 6, 4
+    d.text(20, 32, "The same step of the blocked convolution", 15, style="bold")
+    left, top, w, h = 200, 150, 120, 28
+    for v in range(vectors):
+        x = left + v * (w + 6)
+        d.rect(x, 78, w, h, GREEN)
+        d.text(x + w / 2, 97, f"oc + {16 * v} … + {16 * v + 15}" if v else "oc … oc + 15", 13, "middle")
+        d.arrow((x + w / 2, 78 + h), (x + w / 2, top - 6))
+    d.text(left, 64, "w[k, oc …]: 4 vectors of 16 output channels, packed side by side", 14)
+    for r in range(rows):
+        y = top + r * (h + 4)
+        d.rect(20, y, 136, h, ORANGE)
+        d.text(88, y + 19, f"x[start[{r}] + offset[k]]", 12, "middle")
+        d.arrow((156, y + h / 2), (left - 6, y + h / 2))
+        for v in range(vectors):
+            d.rect(left + v * (w + 6), y, w, h, BLUE)
+            d.text(left + v * (w + 6) + w / 2, y + 19, "+= x · w", 14, "middle", style="code")
+    d.text(20, 110, "6 pixels, each", 14)
+    d.text(20, 126, "in all lanes", 14)
+    bottom = top + rows * (h + 4) + 22
+    d.text(left, bottom, "24 sums of 16 output channels each; 24 + 4 + 1 of 32 registers", 14)
+    d.text(
+        20,
+        bottom + 30,
+        "Any 6 pixels: the end of a row and the start of the next, apart by a stride, or of two images.",
+        14,
+    )
+    return d
+
+
 def choice() -> Drawing:
     """Which algorithm makes which convolution, in the order in which it is asked."""
-    d = Drawing(720, 520, "Which algorithm makes which convolution")
+    d = Drawing(720, 590, "Which algorithm makes which convolution")
     asked = {
-        "conv_whole": ("One output pixel, and a kernel", "as large as the image?", "products of matrices"),
-        "conv_depthwise": (
+        "whole": ("One output pixel, and a kernel", "as large as the image?", "products of matrices"),
+        "depthwise": (
             "One input channel a group, 3 × 3 or",
             "5 × 5, stride 1 or 2, no dilation?",
             "the image read in place",
-        ),
-        "conv_winograd": (
-            "3 × 3, stride 1, one group, and",
-            "cheaper so by the estimate?",
-            "F(2×2), or F(4×4) if 'fast'",
         ),
     }
     y = 20
@@ -208,18 +236,35 @@ def choice() -> Drawing:
         d.box(436, y, 264, 62, GREEN, module, words)
         d.arrow((185, y + 62), (185, y + 96), words="no", at=(193, y + 84))
         y += 96
-    d.box(20, y, 330, 62, GREEN, "conv_direct", "a padded copy and offsets, for all the rest")
-    d.arrow((568, y - 34), (568, y + 31), (356, y + 31))
-    d.text(392, y + 50, "if a tile came out infinite or NaN:", 13)
-    d.text(392, y + 67, "all of it again, summed directly", 13)
-    d.arrow((185, y + 62), (185, y + 122))
-    d.text(199, y + 92, "where weights are infinite or NaN and may have met the padding,", 13)
-    d.text(199, y + 109, "after conv_depthwise too", 13)
-    d.box(20, y + 128, 500, 62, ORANGE, "conv_exact", "outputs that are not finite again, from their own window alone")
+    d.box(20, y, 680, 62, BLUE, "", "")
+    d.text(34, y + 27, "What costs least: what each consists of × nanoseconds, as costs.py has them", 15)
+    d.text(
+        34,
+        y + 47,
+        "all: direct and blocked; 3 × 3, stride 1, one group, channels that fill a vector: winograd too",
+        14,
+    )
+    y += 62
+    able = {
+        "direct": ("vectors of pixels,", "a padded copy and offsets"),
+        "blocked": ("vectors of output channels,", "pixels one by one"),
+        "winograd": ("F(2×2), or F(4×4) if 'fast';", "vectors of tiles"),
+    }
+    for i, (module, words) in enumerate(able.items()):
+        x = 20 + i * 232
+        d.arrow((x + 108, y), (x + 108, y + 30))
+        d.box(x, y + 34, 216, 80, GREEN, module, *words)
+    y += 114
+    d.arrow((592, y), (592, y + 40), (128, y + 40), (128, y + 6))
+    d.text(140, y + 32, "if a tile came out infinite or NaN: all of it again, summed directly", 13)
+    d.arrow((60, y), (60, y + 106))
+    d.text(74, y + 74, "where weights are infinite or NaN and may have met the padding,", 13)
+    d.text(74, y + 91, "after blocked and depthwise too", 13)
+    d.box(20, y + 112, 500, 62, ORANGE, "exact", "outputs that are not finite again, from their own window alone")
     return d
 
 
-FIGURES = {"call": call, "buffer": buffer, "tile": tile, "choice": choice}
+FIGURES = {"call": call, "buffer": buffer, "tile": tile, "blocked": blocked, "choice": choice}
 
 if __name__ == "__main__":
     IMAGES.mkdir(exist_ok=True)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from .contiguous import Memory, contiguous
+from .contiguous import ArrayInterface, contiguous
 
 Array = np.ndarray[Any, Any]
 
@@ -76,7 +76,7 @@ def enter(array: Array) -> Array:
         return array
     view = dict(array.__array_interface__)
     view["data"] = (view["data"][0], False)
-    return np.asarray(Memory(view, array))
+    return np.asarray(ArrayInterface(view, array))
 
 
 def integers(array: Array) -> Array:

@@ -5,7 +5,7 @@ from numba import prange
 
 from .._jit import kernel, scalar
 
-BLOCK = 8192  # values of a block
+VALUE_BLOCK = 8192  # values that an iteration looks at
 
 # ------------------------------------------------------------------------------------------------- scalars
 
@@ -23,14 +23,14 @@ def outside(value, count, exempts, exempt):
 def _first_outside(blocks, values, count, exempts, exempt):
     # An iteration owns a block and notes the place of its first value that is outside, or -1.
     for block in prange(blocks.size):
-        some = values[block * BLOCK : (block + 1) * BLOCK]
+        some = values[block * VALUE_BLOCK : (block + 1) * VALUE_BLOCK]
         bad = 0
         for i in range(some.size):
             bad += outside(some[i], count, exempts, exempt)
         blocks[block] = -1
         if bad > 0:
             for i in range(some.size - 1, -1, -1):
-                blocks[block] = block * BLOCK + i if outside(some[i], count, exempts, exempt) else blocks[block]
+                blocks[block] = block * VALUE_BLOCK + i if outside(some[i], count, exempts, exempt) else blocks[block]
 
 
 # ------------------------------------------------------------------------------------------------- entries
@@ -38,7 +38,7 @@ def _first_outside(blocks, values, count, exempts, exempt):
 
 def first_outside(values, count, exempt=None):
     """The place (in C order) of the first integer that is neither in [0, count) nor ``exempt``, or -1."""
-    blocks = np.empty(-(-values.size // BLOCK), np.int64)
+    blocks = np.empty(-(-values.size // VALUE_BLOCK), np.int64)
     exempts = exempt is not None
     _first_outside(values.size)(blocks, values.reshape(-1), count, exempts, exempt if exempts else 0)
     if blocks.size == 1:  # a small array: 1 us less

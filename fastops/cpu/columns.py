@@ -2,7 +2,7 @@
 
 The array is (outer, size, inner) around the classes.  A strip's lines begin at start, start + step, ... up to end:
 
-- wide: a line is a class of up to _WIDTH columns, the next one ``inner`` further on;
+- plain: a line is a class of up to _WIDEST columns, the next one ``inner`` further on;
 - folded, where inner is small: a line is several classes side by side, as they lie in memory; their maxima and sums
   repeat with the period ``inner``;
 - gathered, where even an image of size * inner is small: images are copied side by side into a buffer, and the
@@ -19,8 +19,8 @@ from .exp import exp
 
 RUN = 128  # lines summed in the array's own type before they join float64 totals
 
-_STRIP = 24576  # bytes of a wide strip: with its results, half of it stays in L1
-_WIDTH = 2048  # the most columns of a strip
+_STRIP = 24576  # bytes of a plain strip: with its results, half of it stays in L1
+_WIDEST = 2048  # the most columns of a strip
 _LINE = 256  # columns that a line should have
 _GATHERED = 512  # elements of an image up to which images are gathered: 64 x 49 were slower than folded
 _BUFFER = 16384  # elements of a gathered strip
@@ -32,7 +32,7 @@ class Plan(NamedTuple):
 
     tasks: int
     strips: int  # strips of an image
-    width: int  # columns of a strip
+    wide: int  # columns of a strip: elements of a line
     step: int  # from line to line
     images: int  # images of a gathered strip, 0 where none are gathered
 
@@ -41,57 +41,57 @@ class Plan(NamedTuple):
 def plan(outer, size, inner, itemsize):
     """The plan for an array of (outer, size, inner)."""
     if inner >= _LINE:
-        width = min(_WIDTH, max(2 * _LINE, _STRIP // (size * itemsize) // 64 * 64))
-        strips = -(-inner // width)
-        return Plan(outer * strips, strips, width, inner, 0)
+        wide = min(_WIDEST, max(2 * _LINE, _STRIP // (size * itemsize) // 64 * 64))
+        strips = -(-inner // wide)
+        return Plan(outer * strips, strips, wide, inner, 0)
     if size * inner <= _GATHERED:
         images = min(outer, max(1, min(_LINE // inner, _BUFFER // (size * inner))))
-        width = -(-images * inner // _VECTORS) * _VECTORS
-        return Plan(-(-outer // images), 1, width, width, images)
-    width = min(size, _LINE // inner) * inner
-    return Plan(outer, 1, width, width, 0)
+        wide = -(-images * inner // _VECTORS) * _VECTORS
+        return Plan(-(-outer // images), 1, wide, wide, images)
+    wide = min(size, _LINE // inner) * inner
+    return Plan(outer, 1, wide, wide, 0)
 
 
 @scalar
-def strip(task, strips, width, step, size, inner):
+def strip(task, strips, wide, step, size, inner):
     """(start, end, columns, first place) of a task's strip where it lies in the array."""
-    image, j0 = task // strips, task % strips * width
+    image, j0 = task // strips, task % strips * wide
     start = image * size * inner
-    return start + j0, start + size * inner, min(width, step - j0), image * inner + j0
+    return start + j0, start + size * inner, min(wide, step - j0), image * inner + j0
 
 
 @routine
-def images_from(x, start, size, inner, width):
-    """How many images from x[start] on a gathered strip of ``width`` takes."""
-    return min(width // inner, (x.size - start) // (size * inner))
+def images_from(x, start, size, inner, wide):
+    """How many images from x[start] on a gathered strip takes whose lines are so ``wide``."""
+    return min(wide // inner, (x.size - start) // (size * inner))
 
 
 @routine
-def gather(lines, x, start, size, inner, width):
+def gather(lines, x, start, size, inner, wide):
     """Copy the images that begin at x[start], and end where x does or lines are full, side by side into lines."""
-    images = images_from(x, start, size, inner, width)
+    images = images_from(x, start, size, inner, wide)
     for c in range(size):
         if inner == 1:
             for n in range(images):
-                lines[index(c * width + n)] = x[index(start + n * size + c)]
+                lines[index(c * wide + n)] = x[index(start + n * size + c)]
         else:
             for n in range(images):
-                line, some = c * width + n * inner, start + (n * size + c) * inner
+                line, some = c * wide + n * inner, start + (n * size + c) * inner
                 for j in range(inner):
                     lines[index(line + j)] = x[index(some + j)]
 
 
 @routine
-def scatter(x, lines, start, size, inner, width):
+def scatter(x, lines, start, size, inner, wide):
     """Copy the images in lines back to where gather found them."""
-    images = images_from(x, start, size, inner, width)
+    images = images_from(x, start, size, inner, wide)
     for n in range(images):
         if inner == 1:
             for c in range(size):
-                x[index(start + n * size + c)] = lines[index(c * width + n)]
+                x[index(start + n * size + c)] = lines[index(c * wide + n)]
         else:
             for c in range(size):
-                line, some = c * width + n * inner, start + (n * size + c) * inner
+                line, some = c * wide + n * inner, start + (n * size + c) * inner
                 for j in range(inner):
                     x[index(some + j)] = lines[index(line + j)]
 

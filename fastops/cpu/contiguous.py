@@ -85,10 +85,10 @@ def _span(array: np.ndarray[Any, Any], word: np.dtype[Any]) -> tuple[np.ndarray[
     before, after = -sum(min(r, 0) for r in reach), sum(max(r, 0) for r in reach)
     address = array.__array_interface__["data"][0] - before
     interface = dict(shape=((before + after) // word.itemsize + 1,), typestr=word.str, data=(address, False), version=3)
-    return np.asarray(Memory(interface, array)), before // word.itemsize
+    return np.asarray(ArrayInterface(interface, array)), before // word.itemsize
 
 
-class Memory:
+class ArrayInterface:
     """What NumPy needs to make a view of memory; keeps the memory's owner alive."""
 
     def __init__(self, interface: dict[str, Any], owner: np.ndarray[Any, Any]) -> None:

@@ -15,7 +15,7 @@ from .rows import by_rows, rows_log_sums, rows_of_a_task
 from .softmax import columns_log_sum, log_probability
 from .sums import total
 
-BLOCK = 8192  # elements of a block of mse_loss
+LOSS_BLOCK = 8192  # losses, or weights of labels, that are summed before sums are joined
 
 # ------------------------------------------------------------------------------------------------- scalars
 
@@ -194,24 +194,24 @@ def _cross_entropy_rows(out, sums, x, target, weight, classes, rows, exempts, ig
 
 
 @kernel
-def _cross_entropy_strips(out, sums, x, target, weight, classes, inner, strips, width, step, images, exempts,
+def _cross_entropy_strips(out, sums, x, target, weight, classes, inner, strips, wide, step, images, exempts,
                           ignore_index, smoothing):  # fmt: skip
     # An iteration owns a strip of columns.
     for task in prange(sums.shape[0]):
         if images > 0:
             lines, start, first = (
-                np.empty(classes * width, x.dtype),
+                np.empty(classes * wide, x.dtype),
                 task * images * classes * inner,
                 task * images * inner,
             )
-            count = images_from(x, start, classes, inner, width) * inner
-            gather(lines, x, start, classes, inner, width)
+            count = images_from(x, start, classes, inner, wide) * inner
+            gather(lines, x, start, classes, inner, wide)
             losses, labels = np.empty(count), np.empty(count, np.int64)
             sums[task, 2] = checked_labels(labels, target, first, classes, exempts, ignore_index)
-            _cross_entropy_strip(losses, lines, 0, classes * width, width, width, width, labels, weight, ignore_index,
+            _cross_entropy_strip(losses, lines, 0, classes * wide, wide, wide, wide, labels, weight, ignore_index,
                                  smoothing)  # fmt: skip
         else:
-            start, end, columns, first = strip(task, strips, width, step, classes, inner)
+            start, end, columns, first = strip(task, strips, wide, step, classes, inner)
             count = min(columns, inner)
             losses, labels = np.empty(count), np.empty(count, np.int64)
             sums[task, 2] = checked_labels(labels, target, first, classes, exempts, ignore_index)
@@ -235,23 +235,23 @@ def _cross_entropy_probabilities_rows(out, sums, x, target, weight, classes, row
 
 
 @kernel
-def _cross_entropy_probabilities_strips(out, sums, x, target, weight, classes, inner, strips, width, step, images,
+def _cross_entropy_probabilities_strips(out, sums, x, target, weight, classes, inner, strips, wide, step, images,
                                         smoothing):  # fmt: skip
     # An iteration owns a strip of columns.
     for task in prange(sums.shape[0]):
         if images > 0:
             lines, start, first = (
-                np.empty((2, classes * width), x.dtype),
+                np.empty((2, classes * wide), x.dtype),
                 task * images * classes * inner,
                 task * images * inner,
             )
-            losses = np.empty(images_from(x, start, classes, inner, width) * inner)
-            gather(lines[0], x, start, classes, inner, width)
-            gather(lines[1], target, start, classes, inner, width)
-            _cross_entropy_probabilities_strip(losses, lines[0], lines[1], 0, classes * width, width, width, width,
+            losses = np.empty(images_from(x, start, classes, inner, wide) * inner)
+            gather(lines[0], x, start, classes, inner, wide)
+            gather(lines[1], target, start, classes, inner, wide)
+            _cross_entropy_probabilities_strip(losses, lines[0], lines[1], 0, classes * wide, wide, wide, wide,
                                                weight, smoothing)  # fmt: skip
         else:
-            start, end, columns, first = strip(task, strips, width, step, classes, inner)
+            start, end, columns, first = strip(task, strips, wide, step, classes, inner)
             losses = np.empty(min(columns, inner))
             _cross_entropy_probabilities_strip(losses, x, target, start, end, step, columns, inner, weight, smoothing)
         _settle(out, sums, task, losses, first)
@@ -273,7 +273,7 @@ def _mse_loss_weighted(out, x, target, weight):
 def _mse_loss_sums(sums, x, target):
     # An iteration owns a block.
     for block in prange(sums.shape[0]):
-        start, stop = block * BLOCK, min(block * BLOCK + BLOCK, x.size)
+        start, stop = block * LOSS_BLOCK, min(block * LOSS_BLOCK + LOSS_BLOCK, x.size)
         sums[block, 0] = _squared_error_sum(x[start:stop], target[start:stop])
         sums[block, 1] = stop - start
 
@@ -282,7 +282,7 @@ def _mse_loss_sums(sums, x, target):
 def _mse_loss_weighted_sums(sums, x, target, weight):
     # An iteration owns a block.
     for block in prange(sums.shape[0]):
-        start, stop = block * BLOCK, min(block * BLOCK + BLOCK, x.size)
+        start, stop = block * LOSS_BLOCK, min(block * LOSS_BLOCK + LOSS_BLOCK, x.size)
         sums[block, 0] = _weighted_squared_error_sum(x[start:stop], target[start:stop], weight[start:stop])
         sums[block, 1] = total(weight[start:stop])
 
@@ -341,7 +341,7 @@ def mse_loss(out, input, target, weight):
 def mse_loss_sums(input, target, weight):
     """(sum of the (weighted) squared errors, their number or the sum of the weights)."""
     x, t = input.reshape(-1), target.reshape(-1)
-    sums = np.empty((-(-x.size // BLOCK), 2))
+    sums = np.empty((-(-x.size // LOSS_BLOCK), 2))
     if weight is None:
         _mse_loss_sums(x.size)(sums, x, t)
     else:

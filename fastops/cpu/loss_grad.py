@@ -9,7 +9,7 @@ from numba import prange
 
 from .._jit import index, kernel, reduction, routine
 from .columns import columns_exp, columns_max, gather, images_from, plan, scatter, strip
-from .loss import BLOCK, checked_labels, class_weight, smoothed, totals, weight_of_labels
+from .loss import LOSS_BLOCK, checked_labels, class_weight, smoothed, totals, weight_of_labels
 from .rows import by_rows, row_exp, row_max, row_scaled, rows_of_a_task
 from .simd.values import pointer
 
@@ -93,8 +93,8 @@ def _cross_entropy_probabilities_grad_strip(out, scales, x, p, start, end, step,
 def _label_weights(sums, target, weight, classes, exempts, ignore_index):
     # An iteration owns a block: it sums the weights of its labels that are not ignored, and counts those that are none.
     for block in prange(sums.shape[0]):
-        first = block * BLOCK
-        labels = np.empty(min(BLOCK, target.size - first), np.int64)
+        first = block * LOSS_BLOCK
+        labels = np.empty(min(LOSS_BLOCK, target.size - first), np.int64)
         sums[block, 1] = checked_labels(labels, target, first, classes, exempts, ignore_index)
         sums[block, 0] = weight_of_labels(labels, 0, labels.size, weight, ignore_index)
 
@@ -123,20 +123,20 @@ def _cross_entropy_grad_rows(out, scales, x, target, weight, classes, rows, weig
 
 
 @kernel
-def _cross_entropy_grad_strips(out, scales, x, target, weight, classes, inner, tasks, strips, width, step, images,
+def _cross_entropy_grad_strips(out, scales, x, target, weight, classes, inner, tasks, strips, wide, step, images,
                                weight_total, ignore_index, smoothing):  # fmt: skip
     # An iteration owns a strip of columns.
     for task in prange(tasks):
         if images > 0:
-            lines, start = np.empty((2, classes * width), x.dtype), task * images * classes * inner
-            places = images_from(x, start, classes, inner, width) * inner
-            gather(lines[1], x, start, classes, inner, width)
-            _cross_entropy_grad_strip(lines[0], scales, lines[1], 0, classes * width, width, width, width, target,
+            lines, start = np.empty((2, classes * wide), x.dtype), task * images * classes * inner
+            places = images_from(x, start, classes, inner, wide) * inner
+            gather(lines[1], x, start, classes, inner, wide)
+            _cross_entropy_grad_strip(lines[0], scales, lines[1], 0, classes * wide, wide, wide, wide, target,
                                       task * images * inner, places, weight, weight_total, ignore_index,
                                       smoothing)  # fmt: skip
-            scatter(out, lines[0], start, classes, inner, width)
+            scatter(out, lines[0], start, classes, inner, wide)
         else:
-            start, end, columns, first = strip(task, strips, width, step, classes, inner)
+            start, end, columns, first = strip(task, strips, wide, step, classes, inner)
             _cross_entropy_grad_strip(out, scales, x, start, end, step, columns, inner, target, first,
                                       min(columns, inner), weight, weight_total, ignore_index, smoothing)  # fmt: skip
 
@@ -157,21 +157,21 @@ def _cross_entropy_probabilities_grad_rows(out, scales, x, target, weight, class
 
 
 @kernel
-def _cross_entropy_probabilities_grad_strips(out, scales, x, target, weight, classes, inner, tasks, strips, width, step,
+def _cross_entropy_probabilities_grad_strips(out, scales, x, target, weight, classes, inner, tasks, strips, wide, step,
                                              images, smoothing):  # fmt: skip
     # An iteration owns a strip of columns.
     for task in prange(tasks):
         if images > 0:
-            lines, start = np.empty((3, classes * width), x.dtype), task * images * classes * inner
-            places = images_from(x, start, classes, inner, width) * inner
-            gather(lines[1], x, start, classes, inner, width)
-            gather(lines[2], target, start, classes, inner, width)
-            _cross_entropy_probabilities_grad_strip(lines[0], scales, lines[1], lines[2], 0, classes * width, width,
-                                                    width, width, task * images * inner, places, weight,
+            lines, start = np.empty((3, classes * wide), x.dtype), task * images * classes * inner
+            places = images_from(x, start, classes, inner, wide) * inner
+            gather(lines[1], x, start, classes, inner, wide)
+            gather(lines[2], target, start, classes, inner, wide)
+            _cross_entropy_probabilities_grad_strip(lines[0], scales, lines[1], lines[2], 0, classes * wide, wide,
+                                                    wide, wide, task * images * inner, places, weight,
                                                     smoothing)  # fmt: skip
-            scatter(out, lines[0], start, classes, inner, width)
+            scatter(out, lines[0], start, classes, inner, wide)
         else:
-            start, end, columns, first = strip(task, strips, width, step, classes, inner)
+            start, end, columns, first = strip(task, strips, wide, step, classes, inner)
             _cross_entropy_probabilities_grad_strip(out, scales, x, target, start, end, step, columns, inner, first,
                                                     min(columns, inner), weight, smoothing)  # fmt: skip
 
@@ -199,7 +199,7 @@ def _mse_loss_grad_weighted(grad_input, grad_target, x, target, weight, scale):
 
 def label_weight(target, weight, classes, exempts, ignore_index):
     """(the sum of the weights of the labels that are not ignored, float64; how many labels are bad)."""
-    sums = np.empty((-(-target.size // BLOCK), 2))
+    sums = np.empty((-(-target.size // LOSS_BLOCK), 2))
     _label_weights(target.size)(sums, target.ravel(), weight, classes, exempts, ignore_index)
     return totals(sums)
 

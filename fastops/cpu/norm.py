@@ -13,8 +13,8 @@ from numba import prange
 from .._jit import VECTOR_BYTES, inlined, kernel, routine, scalar
 from .simd.values import lane_sum, load_wide, pointer, wide
 
-BLOCK = 4096  # elements of a block: two passes over 16 or 32 KiB stay in L1
-COLUMNS = 16  # planes shorter than this are treated as columns of a matrix
+PLANE_BLOCK = 4096  # elements of a plane whose moments are found first: two passes over 16 or 32 KiB stay in L1
+SHORTEST_PLANE = 16  # shorter ones are treated as columns of a matrix
 
 # ------------------------------------------------------------------------------------------------- scalars
 
@@ -121,12 +121,12 @@ def _update(running_mean, running_var, mean, var, momentum, count):
 def _moments_planes(found, running_mean, running_var, x, updates, momentum, n, inner):
     # x is (n, channels, inner); an iteration owns one block of one plane, then one channel.
     mean, var = found[0], found[1]
-    channels, blocks = mean.size, -(-inner // BLOCK)
+    channels, blocks = mean.size, -(-inner // PLANE_BLOCK)
     means, m2s = np.empty((channels, n * blocks)), np.empty((channels, n * blocks))
     for i in prange(n * channels * blocks):
         plane, block = i // blocks, i % blocks
-        start = plane * inner + block * BLOCK
-        stop, values = min(start + BLOCK, (plane + 1) * inner), pointer(x)
+        start = plane * inner + block * PLANE_BLOCK
+        stop, values = min(start + PLANE_BLOCK, (plane + 1) * inner), pointer(x)
         average = sums_of_both(values, values, start, stop, 0.0, with_values)[0] / (stop - start)
         at = (plane // channels) * blocks + block
         means[plane % channels, at] = average
@@ -134,7 +134,7 @@ def _moments_planes(found, running_mean, running_var, x, updates, momentum, n, i
     for c in prange(channels):
         count, m, s = 0.0, 0.0, 0.0
         for at in range(n * blocks):
-            size = np.float64(min(BLOCK, inner - (at % blocks) * BLOCK))
+            size = np.float64(min(PLANE_BLOCK, inner - (at % blocks) * PLANE_BLOCK))
             count, m, s = joined(count, m, s, size, means[c, at], m2s[c, at])
         mean[c] = m
         var[c] = s / count
@@ -144,27 +144,27 @@ def _moments_planes(found, running_mean, running_var, x, updates, momentum, n, i
 
 @kernel
 def _moments_columns(found, running_mean, running_var, x, updates, momentum, n, inner):
-    # x is (n, width); an iteration owns one block of rows and runs along them, then one channel: ``inner`` columns.
+    # x is (n, columns); an iteration owns one block of rows and runs along them, then one channel: ``inner`` columns.
     mean, var = found[0], found[1]
-    channels, width = mean.size, mean.size * inner
-    rows = max(1, 4 * BLOCK // width)
+    channels, columns = mean.size, mean.size * inner
+    rows = max(1, 4 * PLANE_BLOCK // columns)
     blocks = -(-n // rows)
-    means, m2s = np.empty((blocks, width)), np.empty((blocks, width))
+    means, m2s = np.empty((blocks, columns)), np.empty((blocks, columns))
     for block in prange(blocks):
         start, stop = block * rows, min(block * rows + rows, n)
         average, m2 = means[block], m2s[block]
-        for j in range(width):
+        for j in range(columns):
             average[j] = 0
             m2[j] = 0
         for i in range(start, stop):
-            row = x[i * width : (i + 1) * width]
-            for j in range(width):
+            row = x[i * columns : (i + 1) * columns]
+            for j in range(columns):
                 average[j] += row[j]
-        for j in range(width):
+        for j in range(columns):
             average[j] /= stop - start
         for i in range(start, stop):
-            row = x[i * width : (i + 1) * width]
-            for j in range(width):
+            row = x[i * columns : (i + 1) * columns]
+            for j in range(columns):
                 delta = row[j] - average[j]
                 m2[j] += delta * delta
     for c in prange(channels):
@@ -225,7 +225,7 @@ def moments(input, g, running_mean=None, running_var=None, momentum=0.0):
     found, x = np.empty((2, channels)), input.ravel()
     updates = running_mean is not None
     mean, var = (running_mean, running_var) if updates else (x, x)
-    compute = _moments_planes if inner >= COLUMNS else _moments_columns
+    compute = _moments_planes if inner >= SHORTEST_PLANE else _moments_columns
     compute(x.size * 2)(found, mean, var, x, updates, momentum, n, inner)
     return found
 

@@ -8,8 +8,8 @@ from numba import prange
 
 from .._jit import index, inlined, kernel, routine, scalar
 from .norm import (
-    BLOCK,
-    COLUMNS,
+    PLANE_BLOCK,
+    SHORTEST_PLANE,
     inverse_deviation,
     joined,
     moments,
@@ -66,14 +66,14 @@ def _batch_norm_grad_planes(
 ):  # fmt: skip
     # An iteration owns one block of one plane, then one channel, at last a plane.  In training it takes the moments of
     # its block as in _moments_planes, and g * (x - mean of the block), moved to the channel's mean when that is known.
-    blocks = -(-inner // BLOCK)
+    blocks = -(-inner // PLANE_BLOCK)
     parts, moments, sums = np.empty((5, channels), x.dtype), np.empty((2, channels)), np.empty((2, channels))
     some = np.empty((4, channels, n * blocks))
     if training or with_weight or with_bias:
         for i in prange(n * channels * blocks):
             plane, block = i // blocks, i % blocks
-            start = plane * inner + block * BLOCK
-            stop = min(start + BLOCK, (plane + 1) * inner)
+            start = plane * inner + block * PLANE_BLOCK
+            stop = min(start + PLANE_BLOCK, (plane + 1) * inner)
             c, at = plane % channels, plane // channels * blocks + block
             values, gradients, m2 = pointer(x), pointer(g), 0.0
             if training:
@@ -89,7 +89,7 @@ def _batch_norm_grad_planes(
         sum, deviation = 0.0, 0.0
         if training:
             for at in range(n * blocks):
-                size = np.float64(min(BLOCK, inner - (at % blocks) * BLOCK))
+                size = np.float64(min(PLANE_BLOCK, inner - (at % blocks) * PLANE_BLOCK))
                 count, m, s = joined(count, m, s, size, some[2, c, at], some[3, c, at])
             for at in range(n * blocks):
                 sum += some[0, c, at]
@@ -124,22 +124,22 @@ def _batch_norm_grad_columns(
     out, grad_weight, grad_bias, g, x, mean, var, weight, has_weight, with_weight, with_bias, training, eps, n, inner
 ):
     # The same as in _moments_columns: an iteration owns one block of rows; at last a row.
-    channels, width = mean.size, mean.size * inner
-    rows = max(1, 4 * BLOCK // width)
+    channels, columns = mean.size, mean.size * inner
+    rows = max(1, 4 * PLANE_BLOCK // columns)
     blocks = -(-n // rows)
     parts, sums = np.empty((5, channels), x.dtype), np.empty((2, channels))
     scales(parts, mean, var, weight, has_weight, eps)
-    block_sums, averages = np.empty((2, blocks, width)), np.empty(width)
-    for j in range(width):
+    block_sums, averages = np.empty((2, blocks, columns)), np.empty(columns)
+    for j in range(columns):
         averages[j] = mean[j // inner]
     for block in prange(blocks):
         s, d = block_sums[0, block], block_sums[1, block]
-        for j in range(width):
+        for j in range(columns):
             s[j] = 0
             d[j] = 0
         for i in range(block * rows, min(block * rows + rows, n)):
-            row, grow = x[i * width : (i + 1) * width], g[i * width : (i + 1) * width]
-            for j in range(width):
+            row, grow = x[i * columns : (i + 1) * columns], g[i * columns : (i + 1) * columns]
+            for j in range(columns):
                 s[j] += np.float64(grow[j])
                 d[j] += np.float64(grow[j]) * (np.float64(row[j]) - averages[j])
     for c in range(channels):
@@ -151,19 +151,19 @@ def _batch_norm_grad_columns(
     _gradient_scales(
         parts, grad_weight, grad_bias, sums, var, weight, has_weight, with_weight, with_bias, eps, n * inner
     )
-    wide = np.empty(5 * width, x.dtype)  # the parts, one for each column
+    column_parts = np.empty(5 * columns, x.dtype)  # the parts, one for each column
     for part in range(5):
-        for j in range(width):
-            wide[part * width + j] = parts[part, j // inner]
+        for j in range(columns):
+            column_parts[part * columns + j] = parts[part, j // inner]
     for i in prange(n):
-        values, gradients = x[i * width : (i + 1) * width], g[i * width : (i + 1) * width]
-        results = out[i * width : (i + 1) * width]
-        for j in range(width):
-            results[j] = gradients[j] * wide[index(2 * width + j)]
+        values, gradients = x[i * columns : (i + 1) * columns], g[i * columns : (i + 1) * columns]
+        results = out[i * columns : (i + 1) * columns]
+        for j in range(columns):
+            results[j] = gradients[j] * column_parts[index(2 * columns + j)]
         if training:
-            for j in range(width):
-                b, d = wide[index(3 * width + j)], wide[index(4 * width + j)]
-                results[j] += normalized(values[j], wide[j], wide[index(width + j)], b, d)
+            for j in range(columns):
+                b, d = column_parts[index(3 * columns + j)], column_parts[index(4 * columns + j)]
+                results[j] += normalized(values[j], column_parts[j], column_parts[index(columns + j)], b, d)
 
 
 # ------------------------------------------------------------------------------------------------- entries
@@ -175,7 +175,7 @@ def batch_norm_backward(grad_input, grad_weight, grad_bias, grad_output, input, 
     has_weight, with_weight, with_bias = weight is not None, grad_weight is not None, grad_bias is not None
     weight, to_weight = weight if has_weight else x, grad_weight if with_weight else x
     to_bias = grad_bias if with_bias else x
-    if g.inner >= COLUMNS:
+    if g.inner >= SHORTEST_PLANE:
         mean, var = (x, x) if training else (mean, var)
         _batch_norm_grad_planes(x.size * 3)(
             out, to_weight, to_bias, y, x, mean, var, weight, has_weight, with_weight, with_bias, training, eps, g.size,

@@ -9,7 +9,7 @@ from .pool import (
     added,
     end_inside,
     first_inside,
-    joined,
+    reduced,
     store_left,
     whole_vectors,
     window_part,
@@ -27,7 +27,7 @@ from .simd.values import (
     store,
 )  # fmt: skip
 
-PLANES = 4  # in turn
+PLANES = 4  # of a task
 
 # ------------------------------------------------------------------------------------------------ routines
 
@@ -35,11 +35,11 @@ PLANES = 4  # in turn
 @inlined
 def _share_row(line, margin, size, gradient, start, ow, counts, count, zero):
     """A row of gradients, each divided by what its window counts, between margins of zeros."""
-    width = lanes(line)
-    for q in range(0, margin, width):
+    lane_count = lanes(line)
+    for q in range(0, margin, lane_count):
         store(line, q, zero)
-    for ox in range(0, size, width):
-        if ox + width <= ow:
+    for ox in range(0, size, lane_count):
+        if ox + lane_count <= ow:
             store(line, margin + ox, load(gradient, start + ox) / (load(counts, ox) * count))
         elif ox < ow:
             values = masked_load(gradient, start + ox, first_lanes(line, ow - ox), zero)
@@ -51,19 +51,19 @@ def _share_row(line, margin, size, gradient, start, ow, counts, count, zero):
 @inlined
 def _spread_row(rows, to, line, at, size, w, ow, kw, sw, pw, zero):
     """rows[to + ix + pw % sw] = the sum of the shares of the windows that hold column ix; line[at] is window 0's."""
-    width, q0 = lanes(rows), pw // sw
+    lane_count, q0 = lanes(rows), pw // sw
     last, m0 = (w - 1 + pw) // sw, max(0, q0 - ow + 1)
     if sw == 1:
-        for q in range(0, size, width):
-            store(rows, to + q, joined(min(kw - 1, last) - m0 + 1, line, at + q0 + q - m0, -1, zero, added))
+        for q in range(0, size, lane_count):
+            store(rows, to + q, reduced(min(kw - 1, last) - m0 + 1, line, at + q0 + q - m0, -1, zero, added))
     elif sw == 2:
-        for q in range(0, size, width):
-            even = joined(min((kw - 1) >> 1, last) - m0 + 1, line, at + q0 + q - m0, -1, zero, added)
-            odd = joined(min((kw - 2) >> 1, last) - m0 + 1, line, at + q0 + q - m0, -1, zero, added)
+        for q in range(0, size, lane_count):
+            even = reduced(min((kw - 1) >> 1, last) - m0 + 1, line, at + q0 + q - m0, -1, zero, added)
+            odd = reduced(min((kw - 2) >> 1, last) - m0 + 1, line, at + q0 + q - m0, -1, zero, added)
             store(rows, to + 2 * q, interleaved_low(even, odd))
-            store(rows, to + 2 * q + width, interleaved_high(even, odd))
+            store(rows, to + 2 * q + lane_count, interleaved_high(even, odd))
     else:
-        for ix in range(0, size, width):
+        for ix in range(0, size, lane_count):
             store(rows, to + ix, zero)
         for ox in range(ow):
             ix0 = ox * sw - pw
@@ -97,8 +97,8 @@ def _scatter(out, gradient, indices, plane, out_plane):
     # a maximum, and an addition would wait for the one before.
     wrong = 0
     count = out.size // plane
-    for owned in prange(-(-count // PLANES)):
-        p = owned * PLANES
+    for task in prange(-(-count // PLANES)):
+        p = task * PLANES
         places = indices[p * out_plane : min(p + PLANES, count) * out_plane]
         least, most = np.int64(0), np.int64(-1)
         for i in range(places.size):
@@ -122,27 +122,27 @@ def _scatter(out, gradient, indices, plane, out_plane):
 def _avg_pool2d_grad(out, gradient, oh, ow, h, w, kh, kw, sh, sw, ph, pw, include_pad, divisor):
     # An iteration owns some bands of rows of the result: each row of gradients under a band is spread along its
     # windows into a buffer in L1, then rows of that buffer are added.
-    width = lanes(out)
+    lane_count = lanes(out)
     q0, last = pw // sw, (w - 1 + pw) // sw
     margin = max(0, min((kw - 1) // sw, last) - q0)
-    size = whole_vectors(last - q0 + 1, width) if sw <= 2 else whole_vectors(w + pw % sw, width)
+    size = whole_vectors(last - q0 + 1, lane_count) if sw <= 2 else whole_vectors(w + pw % sw, lane_count)
     pitch = size * (2 if sw == 2 else 1)
-    reach = whole_vectors(max(ow, min(q0, ow - 1) + (size if sw <= 2 else 0)), width)
+    reach = whole_vectors(max(ow, min(q0, ow - 1) + (size if sw <= 2 else 0)), lane_count)
     extent = -(-kh // sh)
-    band = min(h, max((BUFFER // pitch - extent) * sh, kh))
-    most = min(oh, (band - 1) // sh + 1 + extent)
-    per_plane = -(-h // band)
-    units, group = out.size // (h * w) * per_plane, max(1, BUFFER // (most * pitch))
+    band_height = min(h, max((BUFFER // pitch - extent) * sh, kh))
+    most = min(oh, (band_height - 1) // sh + 1 + extent)
+    per_plane = -(-h // band_height)
+    bands, chunk = out.size // (h * w) * per_plane, max(1, BUFFER // (most * pitch))
     counts = np.ones(reach, out.dtype)
     for ox in range(ow):
         counts[ox] = divisor if divisor != 0 else window_part(include_pad, ox * sw - pw, kw, pw, w)
-    for owned in prange(-(-units // group)):
-        line_buffer, row_buffer = np.empty(margin + reach, out.dtype), np.empty(most * pitch + width, out.dtype)
+    for task in prange(-(-bands // chunk)):
+        line_buffer, row_buffer = np.empty(margin + reach, out.dtype), np.empty(most * pitch + lane_count, out.dtype)
         to, values, line, rows = pointer(out), pointer(gradient), pointer(line_buffer), pointer(row_buffer)
         zero, columns = repeated(out, 0), pointer(counts)
-        for unit in range(owned * group, min(owned * group + group, units)):
-            plane, first = unit // per_plane, unit % per_plane * band
-            end = min(first + band, h)
+        for band in range(task * chunk, min(task * chunk + chunk, bands)):
+            plane, first = band // per_plane, band % per_plane * band_height
+            end = min(first + band_height, h)
             top = max(0, -(-(first + ph - kh + 1) // sh))
             for oy in range(top, min(oh, (end - 1 + ph) // sh + 1)):
                 part = 1 if divisor != 0 else window_part(include_pad, oy * sh - ph, kh, ph, h)
@@ -151,8 +151,8 @@ def _avg_pool2d_grad(out, gradient, oh, ow, h, w, kh, kw, sh, sw, ph, pw, includ
                 _spread_row(rows, (oy - top) * pitch, line, margin, size, w, ow, kw, sw, pw, zero)
             for iy in range(first, end):
                 oy0, oy1 = max(0, -(-(iy + ph - kh + 1) // sh)), min(oh, (iy + ph) // sh + 1)
-                for ix in range(0, w, width):
-                    total = joined(oy1 - oy0, rows, (oy0 - top) * pitch + pw % sw + ix, pitch, zero, added)
+                for ix in range(0, w, lane_count):
+                    total = reduced(oy1 - oy0, rows, (oy0 - top) * pitch + pw % sw + ix, pitch, zero, added)
                     store_left(to, (plane * h + iy) * w + ix, total, w - ix)
         keep(line_buffer)
         keep(row_buffer)

@@ -31,9 +31,9 @@ def clipped(place, size):
 @scalar
 def roi_bin(index, start, extent, bins, size, like):
     """(begin, end) of a bin on the map, by torchvision's rule, in the arithmetic of the type of ``like``."""
-    width = type(like)(extent) / type(like)(bins)
-    begin = np.int64(math.floor(type(like)(index) * width)) + start
-    end = np.int64(math.ceil(type(like)(index + 1) * width)) + start
+    each = type(like)(extent) / type(like)(bins)
+    begin = np.int64(math.floor(type(like)(index) * each)) + start
+    end = np.int64(math.ceil(type(like)(index + 1) * each)) + start
     return clipped(begin, size), clipped(end, size)
 
 
@@ -63,12 +63,12 @@ def _roi_pool(out, x, boxes, scale, channels, h, w, oh, ow):
         image = np.int64(boxes[k, 0])
         x0, y0 = rounded(boxes[k, 1] * scale), rounded(boxes[k, 2] * scale)
         x1, y1 = rounded(boxes[k, 3] * scale), rounded(boxes[k, 4] * scale)
-        width, height = max(x1 - x0 + 1, 1), max(y1 - y0 + 1, 1)
-        left, right = roi_bin(0, x0, width, ow, w, scale)[0], roi_bin(ow - 1, x0, width, ow, w, scale)[1]
+        rows, columns = max(y1 - y0 + 1, 1), max(x1 - x0 + 1, 1)  # of the box
+        left, right = roi_bin(0, x0, columns, ow, w, scale)[0], roi_bin(ow - 1, x0, columns, ow, w, scale)[1]
         tops = np.empty(max(right - left, 1), out.dtype)
         plane = (image * channels + c) * h * w
         for py in range(oh):
-            iy0, iy1 = roi_bin(py, y0, height, oh, h, scale)
+            iy0, iy1 = roi_bin(py, y0, rows, oh, h, scale)
             for i in range(right - left):
                 tops[i] = -np.inf
             for iy in range(iy0, iy1):
@@ -76,7 +76,7 @@ def _roi_pool(out, x, boxes, scale, channels, h, w, oh, ow):
                 for i in range(line.size):
                     tops[i] = line[i] if line[i] > tops[i] else tops[i]
             for px in range(ow):
-                ix0, ix1 = roi_bin(px, x0, width, ow, w, scale)
+                ix0, ix1 = roi_bin(px, x0, columns, ow, w, scale)
                 best = out.dtype.type(0 if iy1 <= iy0 or ix1 <= ix0 else -np.inf)
                 for ix in range(ix0, ix1):
                     best = max(best, tops[ix - left]) if iy1 > iy0 else best
@@ -95,12 +95,12 @@ def _roi_pool_grad(out, gradient, x, boxes, scale, channels, h, w, oh, ow):
         for k in range(boxes.shape[0]):
             if np.int64(boxes[k, 0]) == image:
                 x0, y0 = rounded(boxes[k, 1] * scale), rounded(boxes[k, 2] * scale)
-                width = max(rounded(boxes[k, 3] * scale) - x0 + 1, 1)
-                height = max(rounded(boxes[k, 4] * scale) - y0 + 1, 1)
+                columns = max(rounded(boxes[k, 3] * scale) - x0 + 1, 1)
+                rows = max(rounded(boxes[k, 4] * scale) - y0 + 1, 1)
                 for py in range(oh):
-                    iy0, iy1 = roi_bin(py, y0, height, oh, h, scale)
+                    iy0, iy1 = roi_bin(py, y0, rows, oh, h, scale)
                     for px in range(ow):
-                        ix0, ix1 = roi_bin(px, x0, width, ow, w, scale)
+                        ix0, ix1 = roi_bin(px, x0, columns, ow, w, scale)
                         where = _roi_argmax(values, w, iy0, iy1, ix0, ix1)
                         if where >= 0:
                             target[index(where)] += gradient[((k * channels + c) * oh + py) * ow + px]

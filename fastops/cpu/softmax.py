@@ -123,32 +123,32 @@ def _log_softmax_rows(out, x, size):
 
 
 @kernel
-def _softmax_strips(out, x, size, inner, tasks, strips, width, step, images):
+def _softmax_strips(out, x, size, inner, tasks, strips, wide, step, images):
     # An iteration owns a strip of columns.
     for task in prange(tasks):
         if images > 0:
-            lines = np.empty((2, size * width), x.dtype)
+            lines = np.empty((2, size * wide), x.dtype)
             start = task * images * size * inner
-            gather(lines[1], x, start, size, inner, width)
-            _softmax_strip(lines[0], lines[1], 0, size * width, width, width, width)
-            scatter(out, lines[0], start, size, inner, width)
+            gather(lines[1], x, start, size, inner, wide)
+            _softmax_strip(lines[0], lines[1], 0, size * wide, wide, wide, wide)
+            scatter(out, lines[0], start, size, inner, wide)
         else:
-            start, end, columns, _ = strip(task, strips, width, step, size, inner)
+            start, end, columns, _ = strip(task, strips, wide, step, size, inner)
             _softmax_strip(out, x, start, end, step, columns, inner)
 
 
 @kernel
-def _log_softmax_strips(out, x, size, inner, tasks, strips, width, step, images):
+def _log_softmax_strips(out, x, size, inner, tasks, strips, wide, step, images):
     # An iteration owns a strip of columns.
     for task in prange(tasks):
         if images > 0:
-            lines = np.empty((2, size * width), x.dtype)
+            lines = np.empty((2, size * wide), x.dtype)
             start = task * images * size * inner
-            gather(lines[1], x, start, size, inner, width)
-            _log_softmax_strip(lines[0], lines[1], 0, size * width, width, width, width)
-            scatter(out, lines[0], start, size, inner, width)
+            gather(lines[1], x, start, size, inner, wide)
+            _log_softmax_strip(lines[0], lines[1], 0, size * wide, wide, wide, wide)
+            scatter(out, lines[0], start, size, inner, wide)
         else:
-            start, end, columns, _ = strip(task, strips, width, step, size, inner)
+            start, end, columns, _ = strip(task, strips, wide, step, size, inner)
             _log_softmax_strip(out, x, start, end, step, columns, inner)
 
 
@@ -163,18 +163,18 @@ def _softmax_grad_rows(out, gradient, y, size):
 
 
 @kernel
-def _softmax_grad_strips(out, gradient, y, size, inner, tasks, strips, width, step, images):
+def _softmax_grad_strips(out, gradient, y, size, inner, tasks, strips, wide, step, images):
     # An iteration owns a strip of columns.
     for task in prange(tasks):
         if images > 0:
-            lines = np.empty((3, size * width), y.dtype)
+            lines = np.empty((3, size * wide), y.dtype)
             start = task * images * size * inner
-            gather(lines[1], gradient, start, size, inner, width)
-            gather(lines[2], y, start, size, inner, width)
-            _softmax_grad_strip(lines[0], lines[1], lines[2], 0, size * width, width, width, width)
-            scatter(out, lines[0], start, size, inner, width)
+            gather(lines[1], gradient, start, size, inner, wide)
+            gather(lines[2], y, start, size, inner, wide)
+            _softmax_grad_strip(lines[0], lines[1], lines[2], 0, size * wide, wide, wide, wide)
+            scatter(out, lines[0], start, size, inner, wide)
         else:
-            start, end, columns, _ = strip(task, strips, width, step, size, inner)
+            start, end, columns, _ = strip(task, strips, wide, step, size, inner)
             _softmax_grad_strip(out, gradient, y, start, end, step, columns, inner)
 
 
@@ -189,18 +189,18 @@ def _log_softmax_grad_rows(out, gradient, y, size):
 
 
 @kernel
-def _log_softmax_grad_strips(out, gradient, y, size, inner, tasks, strips, width, step, images):
+def _log_softmax_grad_strips(out, gradient, y, size, inner, tasks, strips, wide, step, images):
     # An iteration owns a strip of columns.
     for task in prange(tasks):
         if images > 0:
-            lines = np.empty((3, size * width), y.dtype)
+            lines = np.empty((3, size * wide), y.dtype)
             start = task * images * size * inner
-            gather(lines[1], gradient, start, size, inner, width)
-            gather(lines[2], y, start, size, inner, width)
-            _log_softmax_grad_strip(lines[0], lines[1], lines[2], 0, size * width, width, width, width)
-            scatter(out, lines[0], start, size, inner, width)
+            gather(lines[1], gradient, start, size, inner, wide)
+            gather(lines[2], y, start, size, inner, wide)
+            _log_softmax_grad_strip(lines[0], lines[1], lines[2], 0, size * wide, wide, wide, wide)
+            scatter(out, lines[0], start, size, inner, wide)
         else:
-            start, end, columns, _ = strip(task, strips, width, step, size, inner)
+            start, end, columns, _ = strip(task, strips, wide, step, size, inner)
             _log_softmax_grad_strip(out, gradient, y, start, end, step, columns, inner)
 
 

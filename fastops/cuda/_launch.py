@@ -54,7 +54,7 @@ device = cuda.jit(device=True)
 """Compile a function that kernels call, where no @scalar of the CPU's serves."""
 
 
-class Place(Protocol):
+class Target(Protocol):
     """A library's arrays on a device: what a launch has to know of them."""
 
     device: int
@@ -96,11 +96,11 @@ class Kernel:
         self.compiled = cuda.jit(function)
         kernels.append(self)
 
-    def threads(self, place: Place, count: int, *arguments: Any) -> None:
+    def threads(self, place: Target, count: int, *arguments: Any) -> None:
         """Run at least so many threads, in blocks of ``THREADS``; none for 0."""
         self.blocks(place, -(-count // THREADS), THREADS, *arguments)
 
-    def blocks(self, place: Place, count: int, threads: int, *arguments: Any) -> None:
+    def blocks(self, place: Target, count: int, threads: int, *arguments: Any) -> None:
         """Run so many blocks of so many threads; none for 0."""
         if count:
             ready = [
@@ -152,7 +152,7 @@ def found() -> str:
     return f"{', '.join(devices)} (by {by})"
 
 
-def enqueue(kernel: Kernel, place: Place, blocks: int, threads: int, arguments: list[Any]) -> None:
+def enqueue(kernel: Kernel, place: Target, blocks: int, threads: int, arguments: list[Any]) -> None:
     """Start a kernel on the device and the stream of ``place``."""
     if SIMULATED:
         kernel.compiled[blocks, threads](*arguments)
@@ -165,11 +165,11 @@ def view(pointer: int, size: int, dtype: np.dtype[Any], owner: Any) -> Any:
     """Device memory as a one-dimensional array that kernels take; it keeps ``owner`` alive."""
     interface = dict(shape=(size,), strides=None, typestr=dtype.str, data=(pointer, False), version=3)
     if SIMULATED:
-        return FakeCUDAArray(np.asarray(_Memory(interface, owner)))
+        return FakeCUDAArray(np.asarray(_ArrayInterface(interface, owner)))
     return cuda.from_cuda_array_interface(interface, owner=owner, sync=False)
 
 
-class _Memory:
+class _ArrayInterface:
     """What NumPy needs to make a view of memory; keeps its owner alive."""
 
     def __init__(self, interface: dict[str, Any], owner: Any) -> None:
@@ -181,7 +181,7 @@ def new_array(shape: tuple[int, ...], dtype: Any, stream: int) -> Any:
     return cuda.device_array(shape, dtype) if SIMULATED else cuda.device_array(shape, dtype, stream=_stream(stream))
 
 
-def fetch(place: Place, array: Any) -> np.ndarray[Any, Any]:
+def fetch(place: Target, array: Any) -> np.ndarray[Any, Any]:
     """A copy on the host, after everything on the stream: the one wait that operators have."""
     flat = (array if type(array) is Operand else place.lend(array)).flat
     if SIMULATED:

@@ -49,7 +49,7 @@ class Row:
     dtype: str | None = None  # of the input
     operations: int | None = None  # that a convolution has to do
     bytes_moved: int | None = None  # arguments and results, each once
-    kernels: tuple[str, ...] = ()  # that ran, as in "cpu.conv_direct._conv2d"
+    kernels: tuple[str, ...] = ()  # that ran, as in "cpu.conv.direct._convolve"
 
     @property
     def name(self) -> str:

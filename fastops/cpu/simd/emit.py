@@ -116,20 +116,20 @@ def multiply_add(builder: Any, a: Value, b: Value, c: Value) -> Value:
     return _call(builder, f"fmuladd.{_name(a.type)}", a.type, [a, b, c])
 
 
-def masks_between(builder: Any, width: int, count: int, first: Value, last: Value) -> list[Value]:
-    """Masks for ``count`` vectors of ``width`` lanes, numbered through: true where first <= lane < last."""
+def masks_between(builder: Any, lane_count: int, count: int, first: Value, last: Value) -> list[Value]:
+    """Masks for ``count`` vectors of so many lanes, numbered through: true where first <= lane < last."""
     i32, i64 = ir.IntType(32), ir.IntType(64)
 
     def in_every_lane(number: Value) -> Value:
-        least, most = i64(0), i64(count * width)
+        least, most = i64(0), i64(count * lane_count)
         number = builder.select(builder.icmp_signed("<", number, least), least, number)
         number = builder.select(builder.icmp_signed(">", number, most), most, number)
-        return repeated(builder, ir.VectorType(i32, width), builder.trunc(number, i32))
+        return repeated(builder, ir.VectorType(i32, lane_count), builder.trunc(number, i32))
 
     first, last = in_every_lane(first), in_every_lane(last)
     masks = []
     for part in range(count):
-        lane = numbers(range(part * width, (part + 1) * width))
+        lane = numbers(range(part * lane_count, (part + 1) * lane_count))
         masks.append(builder.and_(builder.icmp_signed(">=", lane, first), builder.icmp_signed("<", lane, last)))
     return masks
 

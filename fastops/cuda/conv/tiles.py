@@ -14,7 +14,7 @@ from ..vectors import load4, store4
 from .exact import convolve_again
 from .window import class_size, class_start, divide, int32, int64, phase_class, reaches_beyond, routine, within
 
-BLOCK = 32 if SIMULATED else 256  # threads
+TILE_THREADS = 32 if SIMULATED else 256  # of a block
 MANY, FEW = (4, 4) if SIMULATED else (8, 4)
 """Threads across a tile's channels, 8 channels each; a block's other threads lie along the pixels, 4 pixels each."""
 
@@ -171,7 +171,7 @@ def store_row(out, bias, biases, to, channel, a, b, c, d):
 
 def _tiles(name: str, across: int) -> Any:
     """The kernel with so many threads across the channels of a tile."""
-    along = BLOCK // across
+    along = TILE_THREADS // across
     tile_channels, tile_pixels, kstep = 8 * across, 4 * along, across
     rows = across // 4  # of windows' elements that a block reads at once
     fours = 2 * across  # of weights in a row
@@ -264,9 +264,9 @@ def _tiles(name: str, across: int) -> Any:
                 if busy:
                     store4(w_tile, w_at, u[0], u[1], u[2], u[3])
                 x_tile[np.uint64(x_at)] = v0
-                x_tile[np.uint64(x_at + BLOCK)] = v1
-                x_tile[np.uint64(x_at + 2 * BLOCK)] = v2
-                x_tile[np.uint64(x_at + 3 * BLOCK)] = v3
+                x_tile[np.uint64(x_at + TILE_THREADS)] = v1
+                x_tile[np.uint64(x_at + 2 * TILE_THREADS)] = v2
+                x_tile[np.uint64(x_at + 3 * TILE_THREADS)] = v3
             cuda.syncthreads()
         s = added(totals, sums)
 
@@ -376,7 +376,7 @@ def convolve(out, input, weight, bias, c):
     _arrange.blocks(place, blocks, THREADS, arranged, flags, weight, groups, channels, out_channels, padded, kernels,
                     classes, tuple(steps))  # fmt: skip
 
-    tile_pixels = 4 * BLOCK // across
+    tile_pixels = 4 * TILE_THREADS // across
     pixels = batch * -(-vertical.out // vertical.divide) * -(-horizontal.out // horizontal.divide)
     blocks = padded // (8 * across) * -(-pixels // tile_pixels) * vertical.divide * horizontal.divide * groups
     longest = -(-vertical.kernel // vertical.classes) * -(-horizontal.kernel // horizontal.classes) * channels
@@ -390,7 +390,7 @@ def convolve(out, input, weight, bias, c):
     by_four = plane % 4 == 0 and vertical.divide == horizontal.divide == 1 and to.pointer % 16 == 0
     biased = bias is not None
     add = bias if biased else weight
-    run.blocks(place, blocks * splits, BLOCK, to, input, arranged, add, biased and splits == 1, by_four, batch,
+    run.blocks(place, blocks * splits, TILE_THREADS, to, input, arranged, add, biased and splits == 1, by_four, batch,
                groups, channels, out_channels, padded, tuple(vertical), tuple(horizontal), split_steps)  # fmt: skip
     if splits > 1:
         _join.threads(place, out.size, out, to, add, biased, splits, groups * out_channels, plane)

@@ -13,7 +13,7 @@ from numba import float64
 from .._launch import THREADS, cuda, device, kernel
 from .exact import BLOCKS
 from .tiles import WANTED
-from .weight_tiles import BLOCK, STEP, TILE_ELEMENTS, TILE_MAPS, _grad_weight_tiles
+from .weight_tiles import STEP, TILE_ELEMENTS, TILE_MAPS, WEIGHT_THREADS, _grad_weight_tiles
 from .window import axes, divide, int32, int64, pixel_after, reaches_beyond, within
 
 MOST = 4096  # pixels of a thread's sum
@@ -183,7 +183,7 @@ def grad_weight(out, map, image, g):
         blocks = g.map_channels * channels * g.kernel_height * -(-g.kernel_width // 4)
         longest = MOST * THREADS
     else:
-        run, threads, step = _grad_weight_tiles, BLOCK, STEP
+        run, threads, step = _grad_weight_tiles, WEIGHT_THREADS, STEP
         blocks = g.groups * -(-maps // TILE_MAPS) * -(-channels * g.kernel_height * g.kernel_width // TILE_ELEMENTS)
         longest = 2**30
     per_split = _split(pixels, blocks, step, 16 * step, longest)

@@ -11,13 +11,13 @@ from .tiles import FAR, multiply_add, no_sums
 from .window import divide, int32, int64, pixel_after, routine, within
 
 ACROSS = 2 if SIMULATED else 8  # threads across a tile's maps, 8 each; the others lie along its elements, 4 each
-BLOCK = 4 * ACROSS * ACROSS
+WEIGHT_THREADS = 4 * ACROSS * ACROSS  # of a block
 STEP = ACROSS  # pixels that a block reads at once
 UNROLLED = 2 if SIMULATED else 4
 CHUNK = 8 if SIMULATED else 1024  # pixels of a sum in a tile
 TILE_MAPS, TILE_ELEMENTS = 8 * ACROSS, 16 * ACROSS
 PITCH_MAPS, PITCH_ELEMENTS = TILE_MAPS + 4, TILE_ELEMENTS + 4  # the threads of a warp write to different banks
-ROWS = BLOCK // STEP
+ROWS = WEIGHT_THREADS // STEP
 _MAPS_ROOM, _ELEMENTS_ROOM = 2 * STEP * PITCH_MAPS, 2 * STEP * PITCH_ELEMENTS
 
 # ------------------------------------------------------------------------------------------------- routines

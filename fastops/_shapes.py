@@ -276,10 +276,16 @@ def batch_norm(
     return view
 
 
-@_remembered
 def around_dim(op: str, shape: Shape, dim: Any) -> Channels:
     """The view of ``shape`` around the dimension that an argument ``dim`` names."""
+    return (_around_int if type(dim) is int else _around_any)(op, shape, dim)
+
+
+def _around_any(op: str, shape: Shape, dim: Any) -> Channels:
     return around(shape, dimension(op, "dim", dim, len(shape)))
+
+
+_around_int = functools.lru_cache(maxsize=1024)(_around_any)
 
 
 def classes(op: str, input: Shape) -> Channels:
@@ -289,11 +295,19 @@ def classes(op: str, input: Shape) -> Channels:
     return around(input, 0 if len(input) == 1 else 1)
 
 
-@_remembered
 def cross_entropy(
     op: str, input: Shape, target: Shape, weight: Shape | None, numbers: bool, ignore_index: Any, reduction: Any
 ) -> tuple[Channels, Shape, int]:
     """(the logits' view around the classes, the shape of the losses, the ignored class number)."""
+    plain = type(ignore_index) is int and type(reduction) is str
+    return (_cross_entropy_plain if plain else _cross_entropy)(
+        op, input, target, weight, numbers, ignore_index, reduction
+    )
+
+
+def _cross_entropy(
+    op: str, input: Shape, target: Shape, weight: Shape | None, numbers: bool, ignore_index: Any, reduction: Any
+) -> tuple[Channels, Shape, int]:
     view = classes(op, input)
     places = input[:-1] if len(input) == 1 else input[:1] + input[2:]
     if weight is not None:
@@ -304,6 +318,9 @@ def cross_entropy(
     if not numbers and ignored >= 0:
         raise ValueError(f"{op}: ignore_index expects class numbers for target, got {ignored} and probabilities")
     return view, places, ignored
+
+
+_cross_entropy_plain = functools.lru_cache(maxsize=1024)(_cross_entropy)
 
 
 @_remembered

@@ -125,6 +125,14 @@ def _smooth(losses, spread, labels, ignore_index, keep, uniform):
 
 
 @routine
+def add_up(sums):
+    """Add up the rows, in their order, in the first."""
+    for task in range(1, sums.shape[0]):
+        for column in range(sums.shape[1]):
+            sums[0, column] += sums[task, column]
+
+
+@routine
 def _settle(out, sums, task, losses, first):
     """Give out (where not empty) the losses of a task, and sums their sum."""
     if out.size > 0:
@@ -191,6 +199,7 @@ def _cross_entropy_rows(out, sums, x, target, weight, classes, rows, exempts, ig
             _smooth(losses, spread, labels, ignore_index, 1.0 - smoothing, smoothing / classes)
         _settle(out, sums, task, losses, first)
         sums[task, 1] = weight_of_labels(labels, 0, count, weight, ignore_index)
+    add_up(sums)
 
 
 @kernel
@@ -218,6 +227,7 @@ def _cross_entropy_strips(out, sums, x, target, weight, classes, inner, strips, 
             _cross_entropy_strip(losses, x, start, end, step, columns, inner, labels, weight, ignore_index, smoothing)
         _settle(out, sums, task, losses, first)
         sums[task, 1] = weight_of_labels(labels, 0, count, weight, ignore_index)
+    add_up(sums)
 
 
 @kernel
@@ -232,6 +242,7 @@ def _cross_entropy_probabilities_rows(out, sums, x, target, weight, classes, row
                 x, target, (first + j) * classes, classes, weight, top[j], log_sum[j], smoothing
             )
         _settle(out, sums, task, losses, first)
+    add_up(sums)
 
 
 @kernel
@@ -255,6 +266,7 @@ def _cross_entropy_probabilities_strips(out, sums, x, target, weight, classes, i
             losses = np.empty(min(columns, inner))
             _cross_entropy_probabilities_strip(losses, x, target, start, end, step, columns, inner, weight, smoothing)
         _settle(out, sums, task, losses, first)
+    add_up(sums)
 
 
 @kernel
@@ -276,6 +288,7 @@ def _mse_loss_sums(sums, x, target):
         start, stop = block * LOSS_BLOCK, min(block * LOSS_BLOCK + LOSS_BLOCK, x.size)
         sums[block, 0] = _squared_error_sum(x[start:stop], target[start:stop])
         sums[block, 1] = stop - start
+    add_up(sums)
 
 
 @kernel
@@ -285,6 +298,7 @@ def _mse_loss_weighted_sums(sums, x, target, weight):
         start, stop = block * LOSS_BLOCK, min(block * LOSS_BLOCK + LOSS_BLOCK, x.size)
         sums[block, 0] = _weighted_squared_error_sum(x[start:stop], target[start:stop], weight[start:stop])
         sums[block, 1] = total(weight[start:stop])
+    add_up(sums)
 
 
 # ------------------------------------------------------------------------------------------------- entries
@@ -307,7 +321,7 @@ def cross_entropy(out, logits, target, weight, view, exempts, ignore_index, smoo
         _cross_entropy_strips(work)(
             losses, sums, x, labels, weight, size, inner, *cut, exempts, ignore_index, smoothing
         )  # fmt: skip
-    return totals(sums)
+    return sums[0].tolist()
 
 
 def cross_entropy_probabilities(out, logits, target, weight, view, smoothing):
@@ -326,7 +340,7 @@ def cross_entropy_probabilities(out, logits, target, weight, view, smoothing):
         _cross_entropy_probabilities_strips(work)(
             losses, sums, x, p, weight, view.size, view.inner, *cut, smoothing
         )  # fmt: skip
-    return totals(sums)[0], float(view.outer * view.inner)
+    return sums.item(0), float(view.outer * view.inner)
 
 
 def mse_loss(out, input, target, weight):
@@ -341,20 +355,12 @@ def mse_loss(out, input, target, weight):
 def mse_loss_sums(input, target, weight):
     """(sum of the (weighted) squared errors, their number or the sum of the weights)."""
     x, t = input.reshape(-1), target.reshape(-1)
-    sums = np.empty((-(-x.size // LOSS_BLOCK), 2))
+    sums = np.empty((max(1, -(-x.size // LOSS_BLOCK)), 2))
     if weight is None:
         _mse_loss_sums(x.size)(sums, x, t)
     else:
         _mse_loss_weighted_sums(x.size)(sums, x, t, weight.reshape(-1))
-    return totals(sums)
-
-
-def totals(sums):
-    """The sums of the columns."""
-    if sums.shape[0] == 1:  # a small array: 2 us less
-        return sums.tolist()[0]
-    with np.errstate(all="ignore"):
-        return sums.sum(axis=0).tolist()
+    return sums[0].tolist()
 
 
 def scalar_loss(total, divisor, dtype):

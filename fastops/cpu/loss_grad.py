@@ -9,7 +9,7 @@ from numba import prange
 
 from .._jit import index, kernel, reduction, routine
 from .columns import columns_exp, columns_max, gather, images_from, plan, scatter, strip
-from .loss import LOSS_BLOCK, checked_labels, class_weight, smoothed, totals, weight_of_labels
+from .loss import LOSS_BLOCK, add_up, checked_labels, class_weight, smoothed, weight_of_labels
 from .rows import by_rows, row_exp, row_max, row_scaled, rows_of_a_task
 from .simd.values import pointer
 
@@ -97,6 +97,7 @@ def _label_weights(sums, target, weight, classes, exempts, ignore_index):
         labels = np.empty(min(LOSS_BLOCK, target.size - first), np.int64)
         sums[block, 1] = checked_labels(labels, target, first, classes, exempts, ignore_index)
         sums[block, 0] = weight_of_labels(labels, 0, labels.size, weight, ignore_index)
+    add_up(sums)
 
 
 @kernel
@@ -199,9 +200,9 @@ def _mse_loss_grad_weighted(grad_input, grad_target, x, target, weight, scale):
 
 def label_weight(target, weight, classes, exempts, ignore_index):
     """(the sum of the weights of the labels that are not ignored, float64; how many labels are bad)."""
-    sums = np.empty((-(-target.size // LOSS_BLOCK), 2))
+    sums = np.empty((max(1, -(-target.size // LOSS_BLOCK)), 2))
     _label_weights(target.size)(sums, target.ravel(), weight, classes, exempts, ignore_index)
-    return totals(sums)
+    return sums[0].tolist()
 
 
 def cross_entropy_backward(out, scales, logits, target, weight, view, ignore_index, smoothing):

@@ -7,6 +7,12 @@ from typing import Any
 Pair = int | Sequence[int]
 """An argument for height and width: an int for both, or two ints."""
 
+Padding = int | Sequence[int] | Sequence[Sequence[int]]
+"""An argument for the rows and columns around an image: as a Pair, or ((top, bottom), (left, right))."""
+
+Sides = tuple[tuple[int, int], tuple[int, int]]
+"""((top, bottom), (left, right))."""
+
 REDUCTIONS = ("none", "mean", "sum")
 
 LARGEST = 2**31 - 1
@@ -29,7 +35,7 @@ def integer(op: str, name: str, value: Any, least: int = -LARGEST, most: int = L
 
 def pair(op: str, name: str, value: Any, least: int) -> tuple[int, int]:
     """(height, width) from an int or a sequence of two."""
-    if isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray)):
+    if _listed(value):
         if len(value) != 2:
             raise ValueError(f"{op}: {name} expects an int or two ints, got {len(value)} values: {told(value)}")
         return integer(op, name, value[0], least), integer(op, name, value[1], least)
@@ -41,6 +47,18 @@ def pair(op: str, name: str, value: Any, least: int) -> tuple[int, int]:
         raise ValueError(f"{op}: {name} expects an int or two ints, got {told(value)}") from None
     both = integer(op, name, value, least)
     return both, both
+
+
+def padding(op: str, value: Any) -> Sides:
+    """((top, bottom), (left, right)) from an int, two ints or two pairs of ints."""
+    if _listed(value) and (len(value) != 2 or any(map(_listed, value))):
+        if len(value) != 2 or not all(_listed(each) and len(each) == 2 for each in value):
+            expected = "an int, two ints or ((top, bottom), (left, right))"
+            raise ValueError(f"{op}: padding expects {expected}, got {told(value)}")
+        (top, bottom), (left, right) = ([integer(op, "padding", each, 0) for each in sides] for sides in value)
+        return (top, bottom), (left, right)
+    height, width = pair(op, "padding", value, 0)
+    return (height, height), (width, width)
 
 
 def flag(op: str, name: str, value: Any) -> bool:
@@ -92,6 +110,11 @@ def told(value: Any) -> str:
         text = f"a {type(value).__name__}"
     text = text if len(text) <= 40 and "\n" not in text else f"a {type(value).__name__}"
     return text if isinstance(value, (int, float, str, tuple, list, type(None))) else f"{text} ({type(value).__name__})"
+
+
+def _listed(value: Any) -> bool:
+    """Whether a value is a sequence of others."""
+    return isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray))
 
 
 def _either(choices: tuple[str, ...]) -> str:

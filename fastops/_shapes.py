@@ -8,13 +8,17 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any, NamedTuple
 
-from ._options import LARGEST, REDUCTIONS, choice, dimension, flag, integer, pair
+from ._options import LARGEST, REDUCTIONS, Sides, choice, dimension, flag, integer, pair
+from ._options import padding as sides
 
 Shape = tuple[int, ...]
 
 
 def _remembered(law: Any) -> Any:
-    """A size law that remembers its answers to ints, strings, None and tuples of ints: they take 2 us each time."""
+    """A size law that remembers its answers to ints, strings, None, tuples of ints and tuples of such tuples.
+
+    They take 2 us each time.
+    """
     remembering = functools.lru_cache(maxsize=1024, typed=True)(law)  # typed: 1, 1.0 and True are equal
 
     @functools.wraps(law)
@@ -23,8 +27,8 @@ def _remembered(law: Any) -> Any:
             kind = type(value)
             if kind is tuple:
                 for each in value:
-                    if type(each) is not int:  # typed does not look into tuples
-                        return law(op, input, *options)
+                    if type(each) is not int and not (type(each) is tuple and all(type(i) is int for i in each)):
+                        return law(op, input, *options)  # typed does not look into tuples
             elif kind is not int and kind is not bool and kind is not str and value is not None:
                 return law(op, input, *options)
         return remembering(op, input, *options)
@@ -107,12 +111,11 @@ def conv2d(
         same(op, "bias", bias, (o,))
     if isinstance(padding, str):
         if choice(op, "padding", padding, ("valid", "same")) == "valid":
-            pads = (0, 0), (0, 0)
+            pads: Sides = (0, 0), (0, 0)
         else:
             pads = _same_padding(h, kh, sh, dh), _same_padding(w, kw, sw, dw)
     else:
-        ph, pw = pair(op, "padding", padding, 0)
-        pads = (ph, ph), (pw, pw)
+        pads = sides(op, padding)
     oh = (h + sum(pads[0]) - (kh - 1) * dh - 1) // sh + 1
     ow = (w + sum(pads[1]) - (kw - 1) * dw - 1) // sw + 1
     if oh < 1 or ow < 1:
@@ -169,7 +172,10 @@ def _same_padding(size: int, kernel: int, stride: int, dilation: int) -> tuple[i
 
 
 class Pool2d(NamedTuple):
-    """The geometry of max_pool2d and avg_pool2d: input y = output y * stride - pad + kernel y * dilation."""
+    """The geometry of max_pool2d and avg_pool2d: input y = output y * stride - pad + kernel y * dilation.
+
+    The padding at the bottom and right is in the output's size; beside that only an average's count asks for it.
+    """
 
     output: Shape
     planes: int  # images times channels
@@ -181,37 +187,41 @@ class Pool2d(NamedTuple):
     kernel_width: int
     stride_h: int
     stride_w: int
-    pad_h: int
-    pad_w: int
+    pad_top: int
+    pad_left: int
     dilation_h: int
     dilation_w: int
+    pad_bottom: int
+    pad_right: int
 
 
 @_remembered
 def pool2d(op: str, input: Shape, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: Any) -> Pool2d:
-    """Output size floor or ceil((H + 2p - (k - 1) * d - 1) / s) + 1; the last window starts inside input or padding.
+    """Output size floor or ceil((H + pads - (k - 1) * d - 1) / s) + 1; the last window starts above the bottom padding.
 
     Source: torch's ATen/native/Pool.h, pooling_output_shape.
     """
     n, c, h, w = _images(op, input, channels_too=True)
     kh, kw = pair(op, "kernel_size", kernel_size, 1)
     sh, sw = (kh, kw) if stride is None else pair(op, "stride", stride, 1)
-    (ph, pw), (dh, dw) = pair(op, "padding", padding, 0), pair(op, "dilation", dilation, 1)
+    pads, (dh, dw) = sides(op, padding), pair(op, "dilation", dilation, 1)
+    (top, bottom), (left, right) = pads
     ceil = flag(op, "ceil_mode", ceil_mode)
     extent = (kh - 1) * dh + 1, (kw - 1) * dw + 1
-    if ph > kh // 2 or pw > kw // 2:
-        raise ValueError(f"{op}: padding expects at most half of kernel_size {(kh, kw)}, got {(ph, pw)}")
-    oh, ow = _pooled(h, extent[0], sh, ph, ceil), _pooled(w, extent[1], sw, pw, ceil)
+    if max(pads[0]) > kh // 2 or max(pads[1]) > kw // 2:
+        got = (top, left) if pads == ((top, top), (left, left)) else pads
+        raise ValueError(f"{op}: padding expects at most half of kernel_size {(kh, kw)}, got {got}")
+    oh, ow = _pooled(h, extent[0], sh, top, bottom, ceil), _pooled(w, extent[1], sw, left, right, ceil)
     if oh < 1 or ow < 1:
-        padded = h + 2 * ph, w + 2 * pw
+        padded = h + top + bottom, w + left + right
         raise ValueError(f"{op}: kernel_size expects a dilated kernel within the padded input {padded}, got {extent}")
     output = _fits(op, (n, c, oh, ow))[4 - len(input) :]
-    return Pool2d(output, n * c, oh, ow, h, w, kh, kw, sh, sw, ph, pw, dh, dw)
+    return Pool2d(output, n * c, oh, ow, h, w, kh, kw, sh, sw, top, left, dh, dw, bottom, right)
 
 
-def _pooled(size: int, extent: int, stride: int, pad: int, ceil: bool) -> int:
-    count = (size + 2 * pad - extent + (stride - 1 if ceil else 0)) // stride + 1
-    if ceil and (count - 1) * stride >= size + pad:
+def _pooled(size: int, extent: int, stride: int, before: int, after: int, ceil: bool) -> int:
+    count = (size + before + after - extent + (stride - 1 if ceil else 0)) // stride + 1
+    if ceil and (count - 1) * stride >= size + before:
         count -= 1
     return count
 
@@ -361,7 +371,7 @@ class Padding(NamedTuple):
 
 
 def padding_indices(
-    op: str, input: Shape, kernel_size: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int] | str,
+    op: str, input: Shape, kernel_size: tuple[int, int], stride: tuple[int, int], padding: Any,
     dilation: tuple[int, int], mode: str,
 ) -> Padding:  # fmt: skip
     """The margin of a convolution in mode 'reflect', 'replicate' or 'circular'; ``padding`` as conv2d has it."""
@@ -371,7 +381,7 @@ def padding_indices(
         if padding == "same":
             before, after = _same_padding(length, kernel_size[axis], stride[axis], dilation[axis])
         else:
-            before = after = 0 if isinstance(padding, str) else padding[axis]
+            before, after = (0, 0) if isinstance(padding, str) else sides(op, padding)[axis]
         tops.append(before)
         indices.append(_margin(op, length, before, after, mode))
     return Padding((size[0], size[1]), tops[0], tops[1], indices[0], indices[1])

@@ -5,7 +5,7 @@ from typing import Any
 from . import _arrays, _options, _shapes
 from ._arrays import AnyArray, Array, ArrayT, OtherT
 from ._backend import Backend
-from ._options import Pair
+from ._options import Padding, Pair
 
 Kept = dict[Any, Array] | None
 
@@ -15,7 +15,7 @@ def conv2d(
     weight: AnyArray,
     bias: AnyArray | None = None,
     stride: Pair = 1,
-    padding: Pair | str = 0,
+    padding: Padding | str = 0,
     dilation: Pair = 1,
     groups: int = 1,
     *,
@@ -34,9 +34,9 @@ def conv2d(
         Added to each output channel.
     stride : int or two ints
         Step of the window, in pixels, height first.
-    padding : int, two ints, 'valid' or 'same'
-        Rows and columns of zeros on each side.  'valid' is 0; 'same' makes the output ceil(H / stride) high, an odd
-        row or column of padding at the bottom and right.
+    padding : int, two ints, ((top, bottom), (left, right)), 'valid' or 'same'
+        Rows and columns of zeros on each side, or on each of the four, as numpy.pad spells them.  'valid' is 0; 'same'
+        makes the output ceil(H / stride) high, an odd row or column of padding at the bottom and right.
     dilation : int or two ints
         Step between the elements of the window, in pixels, height first.
     groups : int
@@ -50,7 +50,7 @@ def conv2d(
     Returns
     -------
     (N, O, oH, oW) or (O, oH, oW) array
-        oH = floor((H + 2 * padding - dilation * (kH - 1) - 1) / stride) + 1, oW alike.
+        oH = floor((H + top + bottom - dilation * (kH - 1) - 1) / stride) + 1, oW alike.
 
     Raises
     ------
@@ -163,7 +163,7 @@ def conv2d_backward(
     weight: OtherT,
     bias: AnyArray | None = None,
     stride: Pair = 1,
-    padding: Pair | str = 0,
+    padding: Padding | str = 0,
     dilation: Pair = 1,
     groups: int = 1,
     *,
@@ -283,7 +283,7 @@ def conv_transpose2d_backward(
 
 
 def _conv2d(
-    kept: Kept, input: Array, weight: Array, bias: Array | None, stride: Pair, padding: Pair | str, dilation: Pair,
+    kept: Kept, input: Array, weight: Array, bias: Array | None, stride: Pair, padding: Padding | str, dilation: Pair,
     groups: int, out: Array | None, precision: str,
 ) -> Array:  # fmt: skip
     """conv2d; ``kept``, if given, holds transformed weights from one call of a layer to the next."""

@@ -4,29 +4,29 @@ from typing import Any, Literal, overload
 
 from . import _arrays, _options, _shapes
 from ._arrays import AnyArray, Array, ArrayT
-from ._options import Pair
+from ._options import Padding, Pair
 
 
 @overload
 def max_pool2d(
-    input: ArrayT, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0, dilation: Pair = 1,
+    input: ArrayT, kernel_size: Pair, stride: Pair | None = None, padding: Padding = 0, dilation: Pair = 1,
     ceil_mode: bool = False, return_indices: Literal[False] = False, *, out: ArrayT | None = None,
 ) -> ArrayT: ...  # fmt: skip
 @overload
 def max_pool2d(
-    input: ArrayT, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0, dilation: Pair = 1,
+    input: ArrayT, kernel_size: Pair, stride: Pair | None = None, padding: Padding = 0, dilation: Pair = 1,
     ceil_mode: bool = False, *, return_indices: Literal[True], out: ArrayT | None = None,
 ) -> tuple[ArrayT, Array]: ...  # fmt: skip
 @overload
 def max_pool2d(
-    input: ArrayT, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0, dilation: Pair = 1,
+    input: ArrayT, kernel_size: Pair, stride: Pair | None = None, padding: Padding = 0, dilation: Pair = 1,
     ceil_mode: bool = False, return_indices: bool = False, *, out: ArrayT | None = None,
 ) -> ArrayT | tuple[ArrayT, Array]: ...  # fmt: skip
 def max_pool2d(
     input: ArrayT,
     kernel_size: Pair,
     stride: Pair | None = None,
-    padding: Pair = 0,
+    padding: Padding = 0,
     dilation: Pair = 1,
     ceil_mode: bool = False,
     return_indices: bool = False,
@@ -43,12 +43,12 @@ def max_pool2d(
         Height and width of the window, in pixels.
     stride : int or two ints, optional
         Step of the window; kernel_size where None.
-    padding : int or two ints
-        Rows and columns of -inf on each side; at most half of kernel_size.
+    padding : int, two ints or ((top, bottom), (left, right))
+        Rows and columns of -inf on each side, or on each of the four; at most half of kernel_size.
     dilation : int or two ints
         Step between the elements of a window.
     ceil_mode : bool
-        Let the last window reach beyond the padded input, if it starts inside it.
+        Let the last window reach beyond the padded input, if it starts above the bottom padding.
     return_indices : bool
         Also return the place of each maximum.
     out : array, optional
@@ -57,7 +57,7 @@ def max_pool2d(
     Returns
     -------
     (N, C, oH, oW) or (C, oH, oW) array
-        oH = floor((H + 2 * padding - dilation * (kH - 1) - 1) / stride) + 1 (ceil with ceil_mode), oW alike.
+        oH = floor((H + top + bottom - dilation * (kH - 1) - 1) / stride) + 1 (ceil with ceil_mode), oW alike.
     indices : int64 array of the same shape
         y * W + x of the first maximum of each window, with return_indices.
 
@@ -102,7 +102,7 @@ def avg_pool2d(
     input: ArrayT,
     kernel_size: Pair,
     stride: Pair | None = None,
-    padding: Pair = 0,
+    padding: Padding = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
@@ -119,10 +119,10 @@ def avg_pool2d(
         Height and width of the window, in pixels.
     stride : int or two ints, optional
         Step of the window; kernel_size where None.
-    padding : int or two ints
-        Rows and columns of zeros on each side; at most half of kernel_size.
+    padding : int, two ints or ((top, bottom), (left, right))
+        Rows and columns of zeros on each side, or on each of the four; at most half of kernel_size.
     ceil_mode : bool
-        Let the last window reach beyond the padded input, if it starts inside it.
+        Let the last window reach beyond the padded input, if it starts above the bottom padding.
     count_include_pad : bool
         Whether the padding counts among the elements of a window.
     divisor_override : int, optional
@@ -133,7 +133,7 @@ def avg_pool2d(
     Returns
     -------
     (N, C, oH, oW) or (C, oH, oW) array
-        oH = floor((H + 2 * padding - kH) / stride) + 1 (ceil with ceil_mode), oW alike.
+        oH = floor((H + top + bottom - kH) / stride) + 1 (ceil with ceil_mode), oW alike.
 
     Raises
     ------
@@ -173,7 +173,7 @@ def max_pool2d_backward(
     indices: AnyArray,
     kernel_size: Pair,
     stride: Pair | None = None,
-    padding: Pair = 0,
+    padding: Padding = 0,
     dilation: Pair = 1,
     ceil_mode: bool = False,
 ) -> ArrayT:
@@ -237,7 +237,7 @@ def avg_pool2d_backward(
     input: ArrayT,
     kernel_size: Pair,
     stride: Pair | None = None,
-    padding: Pair = 0,
+    padding: Padding = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,

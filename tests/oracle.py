@@ -13,6 +13,16 @@ def pair(value: Pair) -> tuple[int, int]:
     return (value, value) if isinstance(value, (int, np.integer)) else tuple(value)
 
 
+def uneven(padding) -> bool:
+    """Whether this is ((top, bottom), (left, right)), which torch has not."""
+    return isinstance(padding, (tuple, list)) and isinstance(padding[0], (tuple, list))
+
+
+def sides(padding) -> list[tuple[int, int]]:
+    """[(top, bottom), (left, right)] of an int, two ints or two pairs."""
+    return [pair(each) for each in pair(padding)]
+
+
 def taps(first: int, count: int, step: int) -> slice:
     """The `count` indices first, first + step, first + 2 step, ..."""
     return slice(first, first + (count - 1) * step + 1, step)
@@ -45,7 +55,7 @@ def conv_padding(padding, sizes, span, stride) -> list[tuple[int, int]]:
     if padding == "same":
         totals = [max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in zip(sizes, span, stride, strict=True)]
         return [(total // 2, total - total // 2) for total in totals]
-    return [(p, p) for p in pair(padding)]
+    return sides(padding)
 
 
 def conv_transpose2d(
@@ -78,13 +88,13 @@ def conv_transpose2d(
 # Pooling
 
 
-def pooled_size(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
+def pooled_size(size: int, kernel: int, stride: int, padding, dilation: int, ceil_mode: bool) -> int:
     """As many windows as fit; ceil_mode adds a last partial one, if it starts on the input or the padding before it."""
-    room = size + 2 * padding - dilation * (kernel - 1) - 1
+    room = size + sum(padding) - dilation * (kernel - 1) - 1
     if not ceil_mode:
         return room // stride + 1
     windows = -(-room // stride) + 1
-    return windows - 1 if (windows - 1) * stride >= size + padding else windows
+    return windows - 1 if (windows - 1) * stride >= size + padding[0] else windows
 
 
 def max_pool2d(
@@ -94,14 +104,14 @@ def max_pool2d(
     if input.ndim == 3:
         pooled = max_pool2d(input[None], kernel_size, stride, padding, dilation, ceil_mode, return_indices)
         return (pooled[0][0], pooled[1][0]) if return_indices else pooled[0]
-    kernel, padding, dilation = pair(kernel_size), pair(padding), pair(dilation)
+    kernel, padding, dilation = pair(kernel_size), sides(padding), pair(dilation)
     stride, sizes = kernel if stride is None else pair(stride), input.shape[2:]
     windows = [pooled_size(*axis, ceil_mode) for axis in zip(sizes, kernel, stride, padding, dilation, strict=True)]
     out = np.full((*input.shape[:2], *windows), -np.inf, input.dtype)
     indices = np.full(out.shape, -1, np.int64)
     for oy, ox, ky, kx in np.ndindex(*windows, *kernel):
-        iy = oy * stride[0] - padding[0] + ky * dilation[0]
-        ix = ox * stride[1] - padding[1] + kx * dilation[1]
+        iy = oy * stride[0] - padding[0][0] + ky * dilation[0]
+        ix = ox * stride[1] - padding[1][0] + kx * dilation[1]
         if 0 <= iy < sizes[0] and 0 <= ix < sizes[1]:
             best, where, value = out[:, :, oy, ox], indices[:, :, oy, ox], input[:, :, iy, ix]
             wins = (value > best) | np.isnan(value) | (where == -1)
@@ -121,13 +131,13 @@ def avg_pool2d(
     """The sum of each window over the size it has on the padded input, on the bare input, or over the override."""
     if input.ndim == 3:
         return avg_pool2d(input[None], kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)[0]
-    kernel, padding = pair(kernel_size), pair(padding)
+    kernel, padding = pair(kernel_size), sides(padding)
     stride, sizes = kernel if stride is None else pair(stride), input.shape[2:]
     windows = [pooled_size(*axis, 1, ceil_mode) for axis in zip(sizes, kernel, stride, padding, strict=True)]
     out = np.empty((*input.shape[:2], *windows))
     for place in np.ndindex(*windows):
-        starts = [o * s - p for o, s, p in zip(place, stride, padding, strict=True)]
-        ends = [min(a + k, n + p) for a, k, n, p in zip(starts, kernel, sizes, padding, strict=True)]
+        starts = [o * s - p[0] for o, s, p in zip(place, stride, padding, strict=True)]
+        ends = [min(a + k, n + p[1]) for a, k, n, p in zip(starts, kernel, sizes, padding, strict=True)]
         window = input[:, :, max(starts[0], 0) : ends[0], max(starts[1], 0) : ends[1]].astype(float)
         counted = np.prod(np.subtract(ends, starts)) if count_include_pad else window[0, 0].size if len(input) else 1
         out[:, :, *place] = window.sum((2, 3)) / (counted if divisor_override is None else divisor_override)

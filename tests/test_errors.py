@@ -173,6 +173,7 @@ CALLS = [
     *((op, (X, 9), {}, "kernel_size 9") for op in ("max_pool2d", "avg_pool2d")),
     *((op, (X, 3), dict(padding=2), "padding (2, 2)") for op in ("max_pool2d", "avg_pool2d")),
     *((op, (X, (4, 1)), dict(padding=(0, 1)), "padding (0, 1)") for op in ("max_pool2d", "avg_pool2d")),
+    *((op, (X, 3), dict(padding=((0, 2), (1, 0))), "padding ((0, 2), (1, 0))") for op in ("max_pool2d", "avg_pool2d")),
     *((op, (X, 2), dict(padding="same"), "padding 'same'") for op in ("max_pool2d", "avg_pool2d")),
     *((op, (X, 2), dict(ceil_mode=1), "ceil_mode 1") for op in ("max_pool2d", "avg_pool2d")),
     *((op, (X, 2), dict(ceil_mode=None), "ceil_mode None") for op in ("max_pool2d", "avg_pool2d")),
@@ -297,7 +298,7 @@ PAIRS = [
     for name in ("kernel_size", "output_size", "stride", "padding", "output_padding", "dilation")
     if name in inspect.signature(getattr(fastops, op)).parameters
 ]
-NOT_TWO = [(), (1,), (1, 1, 1), [1, 1, 1], ((1, 1), (1, 1)), range(3), np.array([1, 1, 1]), "11", b"11"]
+NOT_TWO = [(), (1,), (1, 1, 1), [1, 1, 1], ((1, 1), 1), range(3), np.array([1, 1, 1]), "11", b"11"]
 NOT_INTEGERS = [1.5, 1.0, NAN, INF, 1j, "a", np.float32(1), Ellipsis, {1, 2}, {1: 1, 2: 2}, np.array([0.5, 0.5])]
 NOT_TWO_INTEGERS = [(1, 1.5), (1, "a"), (1, None), (True, 1), True, np.bool_(True)]
 OUT_OF_RANGE = [-1, (1, -1), np.int8(-1), (-HUGE, 1), -BEYOND, (BEYOND, BEYOND), 10**5000]
@@ -308,6 +309,32 @@ NOT_PAIRS = [*NOT_TWO, *NOT_INTEGERS, *NOT_TWO_INTEGERS, *OUT_OF_RANGE]
 @pytest.mark.parametrize("op, name", PAIRS)
 def test_what_is_no_pair(op, name, bad):
     refused(ValueError, [name], op, *TAKE_PAIRS[op], **{**NEEDED_OPTIONS.get(op, {}), name: bad})
+
+
+MIXED = [
+    (1, (1, 0)),
+    ((1, 0), 1),
+    ((1, 0),),
+    ((1, 0), (1, 0), (1, 0)),
+    ((1,), (1, 0)),
+    ((1, 0), (1, 0, 1)),
+    (1, 1, 1, 1),
+]
+
+
+@pytest.mark.parametrize("bad", MIXED, ids=str)
+@pytest.mark.parametrize("op", ["conv2d", "max_pool2d", "avg_pool2d"])
+def test_mixed_forms_of_padding(op, bad):
+    expected = f"{op}: padding expects an int, two ints or ((top, bottom), (left, right)), got {bad}"
+    refused(ValueError, [expected], op, *TAKE_PAIRS[op], **{**NEEDED_OPTIONS.get(op, {}), "padding": bad})
+
+
+@pytest.mark.parametrize(
+    "bad", [((1, -1), (0, 0)), ((0, 0), (0, 1.5)), ((True, 0), (0, 0)), ((0, BEYOND), (0, 0))], ids=str
+)
+@pytest.mark.parametrize("op", ["conv2d", "max_pool2d", "avg_pool2d"])
+def test_uneven_padding_of_what_is_no_size(op, bad):
+    refused(ValueError, ["padding"], op, *TAKE_PAIRS[op], **{**NEEDED_OPTIONS.get(op, {}), "padding": bad})
 
 
 @pytest.mark.parametrize("op, name", [pair for pair in PAIRS if "padding" not in pair[1]])

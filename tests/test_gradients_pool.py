@@ -12,6 +12,7 @@ DILATED = [
     dict(kernel_size=3, dilation=(2, 3), stride=1),
     dict(kernel_size=(2, 3), dilation=(3, 1), stride=2, padding=1),
     dict(kernel_size=2, dilation=3, stride=2, ceil_mode=True),
+    dict(kernel_size=(2, 3), dilation=(3, 2), padding=((0, 1), (1, 0)), ceil_mode=True),
 ]
 
 # max_pool2d

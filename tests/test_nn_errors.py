@@ -43,7 +43,7 @@ BAD_LAYERS = [
     (lambda: nn.ReLU().to(np.float16), TypeError, "ReLU: dtype expects float32 or float64, got float16"),
     (lambda: mindspore.Conv2d(4, 6, 3, padding=1), ValueError, "Conv2d: padding expects 0 with pad_mode 'same', got 1"),
     (lambda: mindspore.Conv2d(4, 6, 3, pad_mode="x"), ValueError, "Conv2d: pad_mode expects 'same', 'valid' or 'pad'"),
-    (lambda: mindspore.Conv2d(4, 6, 3, 1, "pad", (1, 2, 1, 1)), ValueError, "Conv2d: padding expects an int or (top,"),
+    (lambda: mindspore.Conv2d(4, 6, 3, 1, "pad", (1, 2, 1)), ValueError, "Conv2d: padding expects an int or (top,"),
     (lambda: mindspore.BatchNorm2d(4, momentum=1.5), ValueError, "BatchNorm2d: momentum expects a number from 0 to 1"),
 ]
 BAD_CALLS = [

@@ -82,8 +82,9 @@ def test_softmax_cross_entropy_with_logits_is_by_default_mindspores():
         (dict(pad_mode="valid", has_bias=True), dict(padding="valid")),
         (dict(pad_mode="pad", padding=2, dilation=2, group=2), dict(padding=2, dilation=2, groups=2, bias=False)),
         (dict(pad_mode="pad", padding=(2, 2, 1, 1)), dict(padding=(2, 1), bias=False)),
+        (dict(pad_mode="pad", padding=(2, 0, 1, 3)), dict(padding=((2, 0), (1, 3)), bias=False)),
     ],
-    ids=["same", "same with a stride", "valid", "pad", "four paddings"],
+    ids=["same", "same with a stride", "valid", "pad", "four paddings", "four others"],
 )
 def test_mindspore_conv2d(normal, dtype, options, same_as):
     mine = mindspore.Conv2d(4, 6, 3, **options, dtype=dtype, rng=1)

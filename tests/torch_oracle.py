@@ -4,6 +4,7 @@ import functools
 import warnings
 
 import numpy as np
+import oracle
 import pytest
 import torch
 import torch.nn.functional as F
@@ -31,6 +32,23 @@ def by(function):
     return call
 
 
+def refuses_uneven_padding(function):
+    """`function` of torch, or skip: it has no ((top, bottom), (left, right))."""
+
+    @functools.wraps(function)
+    def call(*args, padding=0, **options):
+        if oracle.uneven(padding):
+            pytest.skip("torch has no uneven padding")
+        return function(*args, padding=padding, **options)
+
+    return call
+
+
+max_pool2d = refuses_uneven_padding(by(F.max_pool2d))
+avg_pool2d = refuses_uneven_padding(by(F.avg_pool2d))
+
+
+@refuses_uneven_padding
 def conv2d(input, weight, bias=None, stride=1, padding=0, **options):
     if padding == "same" and stride not in (1, (1, 1)):
         pytest.skip("torch has no 'same' with a stride")

@@ -66,7 +66,7 @@ def end_inside(start, step, size, count):
 
 @scalar
 def window_size(start, extent, pad, size):
-    """How many rows (or columns) of a window that starts at ``start`` lie in the input and its padding."""
+    """How many rows (or columns) of a window that starts at ``start`` lie above ``pad`` rows below the input's last."""
     return extent if start + extent < size + pad else size + pad - start
 
 
@@ -346,7 +346,7 @@ def _max_pool2d_indices(out, indices, firsts, x, oh, ow, h, w, kh, kw, sh, sw, p
 
 
 @kernel
-def _avg_pool2d(out, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, include_pad, divisor):
+def _avg_pool2d(out, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, below, right, include_pad, divisor):
     # As _max_pool2d.  Rows of the window are summed apart, so that the rounding of a large window grows with its side,
     # not with its area.  The divisor is the product of how many rows and columns count.
     lane_count, planes = lanes(x), out.size // (oh * ow)
@@ -355,7 +355,7 @@ def _avg_pool2d(out, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, include_pad, divis
     )
     counts = np.ones(out_pitch, x.dtype)
     for ox in range(ow):
-        counts[ox] = divisor if divisor != 0 else window_part(include_pad, ox * sw - pw, kw, pw, w)
+        counts[ox] = divisor if divisor != 0 else window_part(include_pad, ox * sw - pw, kw, right, w)
     for task in prange(-(-bands // chunk)):
         line_buffer, row_buffer = np.empty(span, x.dtype), np.empty(most * out_pitch, x.dtype)
         to, values, lines, rows = pointer(out), pointer(x), pointer(line_buffer), pointer(row_buffer)
@@ -369,7 +369,7 @@ def _avg_pool2d(out, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, include_pad, divis
             for oy in range(oy0, oy1):
                 iy0, ky0, ky1 = window_rows(oy, sh, ph, 1, kh, h)
                 start = (iy0 + ky0 - top) * out_pitch
-                count = repeated(x, 1 if divisor != 0 else window_part(include_pad, iy0, kh, ph, h))
+                count = repeated(x, 1 if divisor != 0 else window_part(include_pad, iy0, kh, below, h))
                 for ox in range(0, ow, lane_count):
                     total = reduced(ky1 - ky0, rows, start + ox, out_pitch, fill, added)
                     mean = total / (load(columns, ox) * count)
@@ -385,7 +385,7 @@ def _avg_pool2d(out, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, include_pad, divis
 
 def max_pool2d(out, indices, input, g):
     work = input.size + out.size
-    _, _, *window = g
+    _, _, *window, _, _ = g  # of which the maximum needs no padding at the bottom and right
     if indices is None:
         _max_pool2d(work)(out.ravel(), input.ravel(), *window)
     else:
@@ -395,5 +395,5 @@ def max_pool2d(out, indices, input, g):
 
 
 def avg_pool2d(out, input, g, count_include_pad, divisor):
-    _, _, *window, _, _ = g  # which is never dilated
-    _avg_pool2d(input.size + out.size)(out.ravel(), input.ravel(), *window, count_include_pad, divisor)
+    _, _, *window, _, _, below, right = g  # which is never dilated
+    _avg_pool2d(input.size + out.size)(out.ravel(), input.ravel(), *window, below, right, count_include_pad, divisor)

@@ -119,7 +119,7 @@ def _scatter(out, gradient, indices, plane, out_plane):
 
 
 @kernel
-def _avg_pool2d_grad(out, gradient, oh, ow, h, w, kh, kw, sh, sw, ph, pw, include_pad, divisor):
+def _avg_pool2d_grad(out, gradient, oh, ow, h, w, kh, kw, sh, sw, ph, pw, below, right, include_pad, divisor):
     # An iteration owns some bands of rows of the result: each row of gradients under a band is spread along its
     # windows into a buffer in L1, then rows of that buffer are added.
     lane_count = lanes(out)
@@ -135,7 +135,7 @@ def _avg_pool2d_grad(out, gradient, oh, ow, h, w, kh, kw, sh, sw, ph, pw, includ
     bands, chunk = out.size // (h * w) * per_plane, max(1, BUFFER // (most * pitch))
     counts = np.ones(reach, out.dtype)
     for ox in range(ow):
-        counts[ox] = divisor if divisor != 0 else window_part(include_pad, ox * sw - pw, kw, pw, w)
+        counts[ox] = divisor if divisor != 0 else window_part(include_pad, ox * sw - pw, kw, right, w)
     for task in prange(-(-bands // chunk)):
         line_buffer, row_buffer = np.empty(margin + reach, out.dtype), np.empty(most * pitch + lane_count, out.dtype)
         to, values, line, rows = pointer(out), pointer(gradient), pointer(line_buffer), pointer(row_buffer)
@@ -145,7 +145,7 @@ def _avg_pool2d_grad(out, gradient, oh, ow, h, w, kh, kw, sh, sw, ph, pw, includ
             end = min(first + band_height, h)
             top = max(0, -(-(first + ph - kh + 1) // sh))
             for oy in range(top, min(oh, (end - 1 + ph) // sh + 1)):
-                part = 1 if divisor != 0 else window_part(include_pad, oy * sh - ph, kh, ph, h)
+                part = 1 if divisor != 0 else window_part(include_pad, oy * sh - ph, kh, below, h)
                 start = (plane * oh + oy) * ow
                 _share_row(line, margin, reach, values, start, ow, columns, repeated(out, part), zero)
                 _spread_row(rows, (oy - top) * pitch, line, margin, size, w, ow, kw, sw, pw, zero)
@@ -169,7 +169,7 @@ def max_pool2d_backward(out, grad_output, indices, g):
 
 
 def avg_pool2d_backward(out, grad_output, g, count_include_pad, divisor):
-    _, _, *window, _, _ = g  # which is never dilated
+    _, _, *window, _, _, below, right = g  # which is never dilated
     _avg_pool2d_grad(out.size + grad_output.size)(
-        out.ravel(), grad_output.ravel(), *window, count_include_pad, divisor
+        out.ravel(), grad_output.ravel(), *window, below, right, count_include_pad, divisor
     )  # fmt: skip

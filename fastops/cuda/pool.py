@@ -76,7 +76,7 @@ def _max_pool2d(out, indices, x, with_indices, oh, ow, h, w, kh, kw, sh, sw, ph,
 
 
 @kernel
-def _avg_pool2d(out, x, include_pad, divisor, oh, ow, h, w, kh, kw, sh, sw, ph, pw):
+def _avg_pool2d(out, x, include_pad, divisor, oh, ow, h, w, kh, kw, sh, sw, ph, pw, below, right):
     # A thread owns an output.
     o = cuda.grid(1)
     if o < out.size:
@@ -89,7 +89,7 @@ def _avg_pool2d(out, x, include_pad, divisor, oh, ow, h, w, kh, kw, sh, sw, ph, 
             for kx in range(kx0, kx1):
                 row += x[index(line + kx)]
             total += row
-        count = window_part(include_pad, iy0, kh, ph, h) * window_part(include_pad, ix0, kw, pw, w)
+        count = window_part(include_pad, iy0, kh, below, h) * window_part(include_pad, ix0, kw, right, w)
         out[index(o)] = total / (divisor if divisor != zero else x.dtype.type(count))
 
 
@@ -140,7 +140,7 @@ def _max_pool2d_large(
 
 @kernel
 def _avg_pool2d_large(
-    out, x, team, across, include_pad, divisor, oh, ow, h, w, kh, kw, sh, sw, ph, pw
+    out, x, team, across, include_pad, divisor, oh, ow, h, w, kh, kw, sh, sw, ph, pw, below, right
 ):  # fmt: skip
     # A team of threads, a power of two of them, owns an output: they read ``across`` columns side by side.
     partial = cuda.shared.array(THREADS, x.dtype)
@@ -173,7 +173,8 @@ def _avg_pool2d_large(
         step //= 2
     if lane == 0 and o < out.size:
         _, oy, ox = unravelled(o, oh, ow)
-        count = window_part(include_pad, oy * sh - ph, kh, ph, h) * window_part(include_pad, ox * sw - pw, kw, pw, w)
+        down = window_part(include_pad, oy * sh - ph, kh, below, h)
+        count = down * window_part(include_pad, ox * sw - pw, kw, right, w)
         out[index(o)] = partial[t] / (divisor if divisor != zero else x.dtype.type(count))
 
 
@@ -205,7 +206,7 @@ def max_pool2d(out, indices, input, g):
         return
     place, with_indices = input.place, indices is not None
     arrays = out, indices if with_indices else out, input
-    _, _, *window = g
+    _, _, *window, _, _ = g  # of which the maximum needs no padding at the bottom and right
     team, across = _team(g)
     if team:
         blocks = -(-place.lend(out).size // (THREADS // team))
@@ -219,10 +220,10 @@ def avg_pool2d(out, input, g, count_include_pad, divisor):
         avg_pool2d_columns(out, input, g, count_include_pad, divisor)
         return
     place, dividing = input.place, (count_include_pad, input.dtype.type(divisor))
-    _, _, *window, _, _ = g  # which is never dilated
+    _, _, *window, _, _, below, right = g  # which is never dilated
     team, across = _team(g)
     if team:
         blocks = -(-place.lend(out).size // (THREADS // team))
-        _avg_pool2d_large.blocks(place, blocks, THREADS, out, input, team, across, *dividing, *window)
+        _avg_pool2d_large.blocks(place, blocks, THREADS, out, input, team, across, *dividing, *window, below, right)
     else:
-        _avg_pool2d.threads(place, place.lend(out).size, out, input, *dividing, *window)
+        _avg_pool2d.threads(place, place.lend(out).size, out, input, *dividing, *window, below, right)

@@ -113,14 +113,14 @@ def _avg_pool2d_small(kh, kw, sh, sw, kind):
     """The kernel for a window of constant size and stride; places are of type ``kind``."""
     shared = kh - sh if kh > sh else 0
 
-    def _avg_pool2d(out, x, planes, groups, rows, oh, ow, h, w, ph, pw, include_pad, divisor):
+    def _avg_pool2d(out, x, planes, groups, rows, oh, ow, h, w, ph, pw, below, right, include_pad, divisor):
         # A thread owns up to ``rows`` outputs of a column, and adds up rows, then their sums, as on the CPU.
         plane, base, ix0, oy, end, to = _column(groups, rows, oh, ow, h, w, sw, pw)
         if plane < planes:
             zero = x.dtype.type(0)
             sums = cuda.local.array(kh, x.dtype)
             ix0 = kind(ix0)
-            across = divisor if divisor != zero else x.dtype.type(window_part(include_pad, ix0, kw, pw, w))
+            across = divisor if divisor != zero else x.dtype.type(window_part(include_pad, ix0, kw, right, w))
             begin = 0
             while oy < end:
                 iy0 = kind(oy * sh - ph)
@@ -130,7 +130,7 @@ def _avg_pool2d_small(kh, kw, sh, sw, kind):
                 total = zero
                 for ky in range(kh):
                     total += sums[ky]
-                down = 1 if divisor != zero else window_part(include_pad, iy0, kh, ph, h)
+                down = 1 if divisor != zero else window_part(include_pad, iy0, kh, below, h)
                 out[index(to)] = total / (across * x.dtype.type(down))
                 for ky in range(shared):
                     sums[ky] = sums[ky + sh]
@@ -170,7 +170,7 @@ def _max_pool2d_sliding(kh, kw, places, kind):
 def _avg_pool2d_sliding(kh, kw, kind):
     """The kernel for a larger window of constant size; places are of type ``kind``."""
 
-    def _avg_pool2d(out, x, planes, groups, rows, oh, ow, h, w, ph, pw, sh, sw, include_pad, divisor):
+    def _avg_pool2d(out, x, planes, groups, rows, oh, ow, h, w, ph, pw, sh, sw, below, right, include_pad, divisor):
         # A thread owns up to ``rows`` outputs of a column: it goes down the rows under them, keeps the sums of the
         # last ``kh``, and adds them up where a window ends.
         plane, base, ix0, oy, end, to = _column(groups, rows, oh, ow, h, w, sw, pw)
@@ -178,7 +178,7 @@ def _avg_pool2d_sliding(kh, kw, kind):
             zero = x.dtype.type(0)
             sums = cuda.local.array(kh, x.dtype)
             ix0 = kind(ix0)
-            across = divisor if divisor != zero else x.dtype.type(window_part(include_pad, ix0, kw, pw, w))
+            across = divisor if divisor != zero else x.dtype.type(window_part(include_pad, ix0, kw, right, w))
             iy, left = kind(oy * sh - ph), kind(kh)
             while oy < end:
                 for ky in range(kh - 1):
@@ -189,7 +189,7 @@ def _avg_pool2d_sliding(kh, kw, kind):
                     total = zero
                     for ky in range(kh):
                         total += sums[ky]
-                    down = 1 if divisor != zero else window_part(include_pad, oy * sh - ph, kh, ph, h)
+                    down = 1 if divisor != zero else window_part(include_pad, oy * sh - ph, kh, below, h)
                     out[index(to)] = total / (across * x.dtype.type(down))
                     oy, to, left = oy + 1, to + ow, kind(sh)
 
@@ -231,7 +231,7 @@ def _columns(g, kind, most=ROWS, busy=1):
     """(threads, what tells them their outputs: planes, groups of rows, rows in a group, sizes and padding)."""
     rows = rows_of_thread(busy * g.planes * g.out_height * g.out_width, g.out_height, most)
     groups = -(-g.out_height // rows)
-    sizes = g.out_height, g.out_width, g.height, g.width, g.pad_h, g.pad_w
+    sizes = g.out_height, g.out_width, g.height, g.width, g.pad_top, g.pad_left
     return g.planes * groups * g.out_width, (g.planes, groups, rows, *map(kind, sizes))
 
 
@@ -253,7 +253,7 @@ def max_pool2d_columns(out, indices, input, g):
 def avg_pool2d_columns(out, input, g, count_include_pad, divisor):
     """Fill the means."""
     (kh, kw, sh, sw), kind = constants(g)
-    dividing = count_include_pad, input.dtype.type(divisor)
+    dividing = kind(g.pad_bottom), kind(g.pad_right), count_include_pad, input.dtype.type(divisor)
     if is_small(g):
         count, owned = _columns(g, kind)
         _avg_pool2d_small(kh, kw, sh, sw, kind).threads(input.place, count, out, input, *owned, *dividing)

@@ -122,7 +122,9 @@ def _avg_pool2d_small(kh, kw, sh, sw, kind):
     """The kernel for a window of constant size and stride; places are of type ``kind``."""
     high, wide = -(-kh // sh), -(-kw // sw)
 
-    def _avg_pool2d_grad(out, gradient, planes, groups, rows, cells, oh, ow, h, w, ph, pw, include_pad, divisor):
+    def _avg_pool2d_grad(
+        out, gradient, planes, groups, rows, cells, oh, ow, h, w, ph, pw, below, right, include_pad, divisor
+    ):
         # A thread owns a column of up to ``rows`` cells, and keeps the sums along the rows of windows that the next
         # cell shares.
         plane, group, ix = unravelled(cuda.grid(1), groups, w)
@@ -135,7 +137,9 @@ def _avg_pool2d_small(kh, kw, sh, sw, kind):
             to, base = plane * (h * w), plane * (oh * ow)
             for n in range(wide):
                 x = kind(ox - (wide - 1) + n)
-                count = divisor if divisor != zero else out.dtype.type(window_part(include_pad, x * sw - pw, kw, pw, w))
+                count = (
+                    divisor if divisor != zero else out.dtype.type(window_part(include_pad, x * sw - pw, kw, right, w))
+                )
                 parts[n] = one / count if 0 <= x < ow and jx + (wide - 1 - n) * sw < kw else zero
             q, begin = group * rows, 0
             end = q + rows if q + rows < cells else cells
@@ -149,7 +153,7 @@ def _avg_pool2d_small(kh, kw, sh, sw, kind):
                             share = gradient[index(base + kind(line + nearest(kind(ox - (wide - 1) + n), ow)))]
                             share = share if parts[n] != zero else zero
                             total += share * parts[n]
-                        down = 1 if divisor != zero else window_part(include_pad, oy * sh - ph, kh, ph, h)
+                        down = 1 if divisor != zero else window_part(include_pad, oy * sh - ph, kh, below, h)
                         sums[m] = total / out.dtype.type(down) if 0 <= oy < oh else zero
                 for jy in range(sh):
                     iy = kind(q * sh + jy - ph)
@@ -195,7 +199,7 @@ def _max_pool2d_grad(
 
 @kernel
 def _avg_pool2d_grad(
-    out, gradient, planes, cells, chunks, rows, oh, ow, h, w, kh, kw, sh, sw, ph, pw, include_pad, divisor
+    out, gradient, planes, cells, chunks, rows, oh, ow, h, w, kh, kw, sh, sw, ph, pw, below, right, include_pad, divisor
 ):  # fmt: skip
     # A thread owns a column of up to ``rows`` elements of a cell; where one window alone holds them, it divides once.
     plane, chunk, ix = unravelled(cuda.grid(1), cells * chunks, w)
@@ -214,9 +218,9 @@ def _avg_pool2d_grad(
                     total = zero
                     for oy in range(top, bottom + 1):
                         line = (plane * oh + oy) * ow
-                        down = window_part(include_pad, oy * sh - ph, kh, ph, h)
+                        down = window_part(include_pad, oy * sh - ph, kh, below, h)
                         for x in range(first, last + 1):
-                            count = out.dtype.type(down * window_part(include_pad, x * sw - pw, kw, pw, w))
+                            count = out.dtype.type(down * window_part(include_pad, x * sw - pw, kw, right, w))
                             total += gradient[index(line + x)] / (divisor if divisor != zero else count)
                     above = top
                 out[index((plane * h + iy) * w + ix)] = total
@@ -251,7 +255,7 @@ def _scatter_in_order(out, gradient, places, order, starts, listed, channels, pl
 
 def _cells(g):
     """How many cells of a stride's height cover the map from the first window on."""
-    return -(-(g.height + g.pad_h) // g.stride_h)
+    return -(-(g.height + g.pad_top) // g.stride_h)
 
 
 def _groups(g, width, kind):
@@ -259,7 +263,7 @@ def _groups(g, width, kind):
     cells = _cells(g)
     rows = rows_of_thread(g.planes * cells * width, cells)
     groups = -(-cells // rows)
-    sizes = g.out_height, g.out_width, g.height, g.width, g.pad_h, g.pad_w
+    sizes = g.out_height, g.out_width, g.height, g.width, g.pad_top, g.pad_left
     return g.planes * groups * width, (g.planes, groups, rows, cells, *map(kind, sizes))
 
 
@@ -293,7 +297,7 @@ def max_pool2d_backward(out, grad_output, indices, g):
         scatter_in_order(out, grad_output, indices, indices, indices, False, g.planes, 1, g)
         return True
     worst = arithmetic.full(place, 1, NOWHERE, arithmetic.INT64)
-    arrays, width = (out, worst, grad_output, indices), g.width + g.pad_w
+    arrays, width = (out, worst, grad_output, indices), g.width + g.pad_left
     if is_small(g):
         window, kind = constants(g)
         count, owned = _groups(g, width, kind)
@@ -301,7 +305,7 @@ def max_pool2d_backward(out, grad_output, indices, g):
     else:
         count, owned = _chunks(g, width)
         sizes = g.out_height, g.out_width, g.height, g.width
-        steps = g.stride_h, g.stride_w, g.pad_h, g.pad_w
+        steps = g.stride_h, g.stride_w, g.pad_top, g.pad_left
         _max_pool2d_grad.threads(place, count, *arrays, *owned, *sizes, high, wide, *steps)
     found = int(fetch(place, worst)[0])
     if found == OFF_WINDOW:
@@ -313,9 +317,10 @@ def avg_pool2d_backward(out, grad_output, g, count_include_pad, divisor):
     place, dividing = grad_output.place, (count_include_pad, grad_output.dtype.type(divisor))
     if is_small(g):
         window, kind = constants(g)
+        below, right = kind(g.pad_bottom), kind(g.pad_right)
         count, owned = _groups(g, g.width, kind)
-        _avg_pool2d_small(*window, kind).threads(place, count, out, grad_output, *owned, *dividing)
+        _avg_pool2d_small(*window, kind).threads(place, count, out, grad_output, *owned, below, right, *dividing)
     else:
         count, owned = _chunks(g, g.width)
-        _, _, *window, _, _ = g  # which is never dilated
-        _avg_pool2d_grad.threads(place, count, out, grad_output, *owned, *window, *dividing)
+        _, _, *window, _, _, below, right = g  # which is never dilated
+        _avg_pool2d_grad.threads(place, count, out, grad_output, *owned, *window, below, right, *dividing)

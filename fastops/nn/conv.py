@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import _options, _shapes
 from .._arrays import Array
-from .._options import Pair
+from .._options import Padding, Pair, Sides
 from ..conv import _conv2d, _conv_transpose2d, conv2d_backward, conv_transpose2d_backward
 from .init import float_dtype, generator, uniform
 from .module import Module, Parameter
@@ -24,8 +24,8 @@ class _Conv(Module):
     _kept: tuple[Parameter, int, dict[Any, Array]] | None = None
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Pair, stride: Pair, padding: Pair | str, dilation: Pair,
-        groups: int, bias: bool, padding_mode: str, dtype: Any, rng: Any, precision: str, device: Any,
+        self, in_channels: int, out_channels: int, kernel_size: Pair, stride: Pair, padding: Padding | str,
+        dilation: Pair, groups: int, bias: bool, padding_mode: str, dtype: Any, rng: Any, precision: str, device: Any,
         transposed: bool,
     ) -> None:  # fmt: skip
         op = type(self).__name__
@@ -33,11 +33,14 @@ class _Conv(Module):
         self.out_channels = _options.integer(op, "out_channels", out_channels, 1)
         self.kernel_size = _options.pair(op, "kernel_size", kernel_size, 1)
         self.stride = _options.pair(op, "stride", stride, 1)
-        self.padding: tuple[int, int] | str
-        if isinstance(padding, str) and not transposed:
+        self.padding: tuple[int, int] | Sides | str
+        if transposed:
+            self.padding = _options.pair(op, "padding", padding, 0)
+        elif isinstance(padding, str):
             self.padding = _options.choice(op, "padding", padding, ("valid", "same"))
         else:
-            self.padding = _options.pair(op, "padding", padding, 0)
+            (top, bottom), (left, right) = sides = _options.padding(op, padding)
+            self.padding = (top, left) if (top, left) == (bottom, right) else sides
         self.dilation = _options.pair(op, "dilation", dilation, 1)
         self.groups = _options.integer(op, "groups", groups, 1)
         for name, channels in (("in_channels", self.in_channels), ("out_channels", self.out_channels)):
@@ -98,8 +101,8 @@ class Conv2d(_Conv):
         Channels of the input and of the output.
     kernel_size, stride : int or two ints
         Size and step of the window, in pixels, height first.
-    padding : int, two ints, 'valid' or 'same'
-        Rows and columns on each side; 'same' also with a stride.
+    padding : int, two ints, ((top, bottom), (left, right)), 'valid' or 'same'
+        Rows and columns on each side, or on each of the four; 'same' also with a stride.
     dilation : int or two ints
         Step between the elements of the window, in pixels, height first.
     groups : int
@@ -141,7 +144,7 @@ class Conv2d(_Conv):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Pair, stride: Pair = 1, padding: Pair | str = 0,
+        self, in_channels: int, out_channels: int, kernel_size: Pair, stride: Pair = 1, padding: Padding | str = 0,
         dilation: Pair = 1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros", *,
         dtype: Any = np.float32, rng: Any = None, precision: str = "exact", device: Any = None,
     ) -> None:  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import _options
-from .._options import Pair
+from .._options import Pair, Sides
 from . import conv, norm
 from .activation import ReLU
 from .loss import SoftmaxCrossEntropyWithLogits
@@ -30,8 +30,7 @@ class Conv2d(conv.Conv2d):
         'same' makes the output ceil(H / stride) high, an odd row or column of padding at the bottom and right; 'valid'
         pads nothing; 'pad' as ``padding`` says.
     padding : int, or four ints
-        With 'pad', rows and columns of zeros: on each side, or (top, bottom, left, right) with top = bottom and
-        left = right.  0 with the other modes.
+        With 'pad', rows and columns of zeros: on each side, or (top, bottom, left, right).  0 with the other modes.
     dilation : int or two ints
         Step between the elements of the window, in pixels, height first.
     group : int
@@ -56,7 +55,7 @@ class Conv2d(conv.Conv2d):
     ) -> None:  # fmt: skip
         pad_mode = _options.choice("Conv2d", "pad_mode", pad_mode, ("same", "valid", "pad"))
         pads = _sides(padding)
-        if pad_mode != "pad" and pads != (0, 0):
+        if pad_mode != "pad" and pads != ((0, 0), (0, 0)):
             raise ValueError(f"Conv2d: padding expects 0 with pad_mode {pad_mode!r}, got {_options.told(padding)}")
         super().__init__(
             in_channels, out_channels, kernel_size, stride, pads if pad_mode == "pad" else pad_mode, dilation, group,
@@ -64,15 +63,16 @@ class Conv2d(conv.Conv2d):
         )  # fmt: skip
 
 
-def _sides(padding: Any) -> tuple[int, int]:
-    """(rows, columns) of padding on each side."""
+def _sides(padding: Any) -> Sides:
+    """((top, bottom), (left, right)) from an int or these four."""
     if not isinstance(padding, Sequence) or isinstance(padding, str):
-        return _options.pair("Conv2d", "padding", padding, 0)
+        return _options.padding("Conv2d", padding)
     sides = [_options.integer("Conv2d", "padding", side, 0) for side in padding]
-    if len(sides) != 4 or sides[0] != sides[1] or sides[2] != sides[3]:
-        expected = "an int or (top, bottom, left, right) with top = bottom and left = right"
+    if len(sides) != 4:
+        expected = "an int or (top, bottom, left, right)"
         raise ValueError(f"Conv2d: padding expects {expected}, got {_options.told(padding)}")
-    return sides[0], sides[2]
+    top, bottom, left, right = sides
+    return (top, bottom), (left, right)
 
 
 class BatchNorm2d(norm.BatchNorm2d):

@@ -2,10 +2,11 @@
 
 from .. import _arrays, _shapes
 from .._arrays import Array
+from .._options import Sides
 
 
 def pad(
-    input: Array, kernel_size: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int] | str,
+    input: Array, kernel_size: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int] | Sides | str,
     dilation: tuple[int, int], mode: str,
 ) -> tuple[Array, _shapes.Padding]:  # fmt: skip
     """The input with a margin of its own rows and columns, and where each of them came from."""

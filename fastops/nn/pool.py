@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from .._arrays import Array
-from .._options import Pair
+from .._options import Padding, Pair
 from ..pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 from ..roi_pool import roi_pool, roi_pool_backward
 from .module import Module
@@ -18,14 +18,14 @@ class MaxPool2d(Module):
         Height and width of the window, in pixels.
     stride : int or two ints, optional
         Step of the window, in pixels; kernel_size where None.
-    padding : int or two ints
-        Rows and columns of -inf on each side; at most half of kernel_size.
+    padding : int, two ints or ((top, bottom), (left, right))
+        Rows and columns of -inf on each side, or on each of the four; at most half of kernel_size.
     dilation : int or two ints
         Step between the elements of a window, in pixels.
     return_indices : bool
         Let the layer return (maxima, indices); its ``backward`` still takes the gradient of the maxima.
     ceil_mode : bool
-        Let the last window reach beyond the padded input, if it starts inside it.
+        Let the last window reach beyond the padded input, if it starts above the bottom padding.
 
     Examples
     --------
@@ -35,14 +35,14 @@ class MaxPool2d(Module):
     """
 
     def __init__(
-        self, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0, dilation: Pair = 1,
+        self, kernel_size: Pair, stride: Pair | None = None, padding: Padding = 0, dilation: Pair = 1,
         return_indices: bool = False, ceil_mode: bool = False,
     ) -> None:  # fmt: skip
         self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
         self.padding, self.dilation = padding, dilation
         self.return_indices, self.ceil_mode = return_indices, ceil_mode
 
-    def _options(self) -> tuple[Pair, Pair, Pair, Pair, bool]:
+    def _options(self) -> tuple[Pair, Pair, Padding, Pair, bool]:
         return self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode
 
     def forward(self, input: Array) -> Array | tuple[Array, Array]:
@@ -73,10 +73,10 @@ class AvgPool2d(Module):
         Height and width of the window, in pixels.
     stride : int or two ints, optional
         Step of the window, in pixels; kernel_size where None.
-    padding : int or two ints
-        Rows and columns of zeros on each side; at most half of kernel_size.
+    padding : int, two ints or ((top, bottom), (left, right))
+        Rows and columns of zeros on each side, or on each of the four; at most half of kernel_size.
     ceil_mode : bool
-        Let the last window reach beyond the padded input, if it starts inside it.
+        Let the last window reach beyond the padded input, if it starts above the bottom padding.
     count_include_pad : bool
         Whether the padding counts among the elements of a window.
     divisor_override : int, optional
@@ -90,14 +90,14 @@ class AvgPool2d(Module):
     """
 
     def __init__(
-        self, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0, ceil_mode: bool = False,
+        self, kernel_size: Pair, stride: Pair | None = None, padding: Padding = 0, ceil_mode: bool = False,
         count_include_pad: bool = True, divisor_override: int | None = None,
     ) -> None:  # fmt: skip
         self.kernel_size, self.stride, self.padding = kernel_size, kernel_size if stride is None else stride, padding
         self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
         self.divisor_override = divisor_override
 
-    def _options(self) -> tuple[Pair, Pair, Pair, bool, bool, int | None]:
+    def _options(self) -> tuple[Pair, Pair, Padding, bool, bool, int | None]:
         return (
             self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad, self.divisor_override
         )  # fmt: skip

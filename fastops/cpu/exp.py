@@ -44,8 +44,8 @@ def polynomial(name: str, coefficients: tuple[Any, ...]) -> Any:
     return scalar(value)
 
 
-def _exponential(float_type: Any, int_type: Any, mantissa: int, terms: tuple[float, ...], most: float) -> Any:
-    """exp for one type; ``most`` is a little above the logarithm of the largest number."""
+def _exponentials(float_type: Any, int_type: Any, mantissa: int, terms: tuple[float, ...], most: float) -> Any:
+    """(exp, exp of a sum) for one type; ``most`` is a little above the logarithm of the largest number."""
     bias = 1023 if mantissa == 52 else 127
     log2e = float_type(1.4426950408889634)
     # ln 2 in two parts; the first has so few bits that n times it is exact
@@ -69,12 +69,23 @@ def _exponential(float_type: Any, int_type: Any, mantissa: int, terms: tuple[flo
         p = (twice(r) * r + two) * r + two
         return p * int_type(float_type(shifted).view(int_type) << shift).view(float_type)
 
+    def exponential_of_sum(x, low):
+        """e to the x + low, |low| <= 0.1: what x is too short for does not get lost."""
+        x = least if x < least else x
+        x = most if x > most else x
+        shifted = (x + low) * log2e + to_exponent
+        n = shifted - to_exponent
+        r = x - n * ln2_high - n * ln2_low + low
+        p = (twice(r) * r + two) * r + two
+        return p * int_type(float_type(shifted).view(int_type) << shift).view(float_type)
+
     exponential.__qualname__ += float_type.__name__
-    return scalar(exponential)
+    exponential_of_sum.__qualname__ += float_type.__name__
+    return scalar(exponential), scalar(exponential_of_sum)
 
 
-exp32 = _exponential(np.float32, np.int32, 23, _TERMS32, 88.8)
-exp64 = _exponential(np.float64, np.int64, 52, _TERMS64, 709.9)
+exp32, exp_of_sum32 = _exponentials(np.float32, np.int32, 23, _TERMS32, 88.8)
+exp64, exp_of_sum64 = _exponentials(np.float64, np.int64, 52, _TERMS64, 709.9)
 
 
 def exp(x):

@@ -15,7 +15,10 @@ HEADER = ("operator", "promise", "kernels on the CPU", "kernels on CUDA", "bench
 
 GUESTS = {"roi_pool": "pool", "mse_loss": "loss"}  # whose tests and benchmarks stand in the files of another family
 
-FAMILIES = ("conv", "pool", "roi_pool", "norm", "elementwise", "softmax", "loss", "mse_loss", "reshape")
+FAMILIES = (
+    "conv", "pool", "roi_pool", "norm", "elementwise", "rectifier", "activation", "softmax", "loss", "mse_loss",
+    "reshape",
+)  # fmt: skip
 
 
 def tree(path: Path) -> ast.Module:

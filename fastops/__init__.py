@@ -1,6 +1,16 @@
 """fastops: the operators of convolutional networks for NumPy arrays, compiled by Numba."""
 
 from . import nn
+from .activation import (
+    gelu,
+    gelu_backward,
+    hardsigmoid,
+    hardsigmoid_backward,
+    hardswish,
+    hardswish_backward,
+    silu,
+    silu_backward,
+)
 from .conv import (
     conv2d,
     conv2d_backward,
@@ -35,6 +45,16 @@ from .pool import (
     max_pool2d,
     max_pool2d_backward,
 )
+from .rectifier import (
+    clamp,
+    clamp_backward,
+    leaky_relu,
+    leaky_relu_backward,
+    prelu,
+    prelu_backward,
+    relu6,
+    relu6_backward,
+)
 from .reshape import (
     flatten,
     flatten_backward,
@@ -57,6 +77,8 @@ __all__ = [
     "avg_pool2d_backward",
     "batch_norm",
     "batch_norm_backward",
+    "clamp",
+    "clamp_backward",
     "conv2d",
     "conv2d_backward",
     "conv_transpose2d",
@@ -67,6 +89,14 @@ __all__ = [
     "dropout_backward",
     "flatten",
     "flatten_backward",
+    "gelu",
+    "gelu_backward",
+    "hardsigmoid",
+    "hardsigmoid_backward",
+    "hardswish",
+    "hardswish_backward",
+    "leaky_relu",
+    "leaky_relu_backward",
     "log_softmax",
     "log_softmax_backward",
     "max_pool2d",
@@ -74,12 +104,18 @@ __all__ = [
     "mse_loss",
     "mse_loss_backward",
     "nn",
+    "prelu",
+    "prelu_backward",
     "relu",
+    "relu6",
+    "relu6_backward",
     "relu_backward",
     "roi_pool",
     "roi_pool_backward",
     "sigmoid",
     "sigmoid_backward",
+    "silu",
+    "silu_backward",
     "softmax",
     "softmax_backward",
     "softmax_cross_entropy_with_logits",

@@ -4,6 +4,8 @@ Nothing here calls fastops. Everything is computed and returned in float64, exce
 definition: max_pool2d, relu and flatten copy values, and roi_pool places its bins in the arithmetic of that dtype.
 """
 
+import math
+
 import numpy as np
 
 Pair = int | tuple[int, int]
@@ -206,6 +208,48 @@ def relu(input):
 def sigmoid(input):
     with np.errstate(over="ignore"):
         return 1 / (1 + np.exp(-input.astype(float)))
+
+
+def clamp(input, min=None, max=None):
+    low, high = (input.dtype.type(bound) for bound in (-np.inf if min is None else min, np.inf if max is None else max))
+    return np.minimum(np.maximum(input, low), high)
+
+
+def relu6(input):
+    return clamp(input, 0, 6)
+
+
+def leaky_relu(input, negative_slope: float = 0.01):
+    x = input.astype(float)
+    return np.where(x > 0, x, negative_slope * x)
+
+
+def prelu(input, weight):
+    slopes = weight.astype(float).reshape(-1, *[1] * (input.ndim - 2)) if weight.size > 1 else float(weight.ravel()[0])
+    return leaky_relu(input, slopes)
+
+
+def silu(input):
+    with np.errstate(invalid="ignore"):
+        return input.astype(float) * sigmoid(input)
+
+
+def hardsigmoid(input):
+    return clamp(input.astype(float) + 3, 0, 6) / 6
+
+
+def hardswish(input):
+    with np.errstate(invalid="ignore"):
+        return input.astype(float) * hardsigmoid(input)
+
+
+def gelu(input, approximate="none"):
+    """x Φ(x), Φ the normal distribution's, or the approximation of it; the limit at -inf."""
+    x = np.where(input == -np.inf, -100, input.astype(float))
+    if approximate == "none":
+        return x * np.vectorize(lambda one: math.erfc(-one / math.sqrt(2)) / 2, otypes=[float])(x)
+    with np.errstate(over="ignore"):
+        return x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))) / 2
 
 
 def flatten(input, start_dim: int = 0, end_dim: int = -1):

@@ -14,7 +14,10 @@ import fastops
 from fastops import _jit
 
 PACKAGE = Path(fastops.__file__).parent
-FAMILIES = {"conv", "elementwise", "loss", "mse_loss", "norm", "pool", "reshape", "roi_pool", "softmax"}
+FAMILIES = {
+    "activation", "conv", "elementwise", "loss", "mse_loss", "norm", "pool", "rectifier", "reshape", "roi_pool",
+    "softmax",
+}  # fmt: skip
 SECTIONS = ["Parameters", "Returns", "Raises", "References", "Examples"]
 OPTIONAL = {"torch", "skimage", "rich", "matplotlib", "jinja2"}  # the extra `compare`
 
@@ -101,7 +104,8 @@ def may_import(module: str) -> tuple[set[str], set[str]]:
         ours = {each for each in wings if each.rpartition(".")[0] in (module, module.rpartition(".")[0])}
         return {"_jit", *every["cpu"]} - {"cpu" if name else ""} - (wings - ours), {"numpy", "numba", "llvmlite"}
     if room == "cuda":
-        scalars = {f"cpu.{name}", f"cpu.{name.partition('_')[0]}", "cpu.exp", "cpu.log", "cpu.softmax"}  # its family's
+        shared = {"cpu.activation", "cpu.exp", "cpu.log", "cpu.softmax"}
+        scalars = {f"cpu.{name}", f"cpu.{name.partition('_')[0]}", *shared}  # its family's
         scalars = scalars if name else {"_backend"}
         return scalars | every["cuda"] - {"cuda" if name else ""}, {"numpy", "numba", "llvmlite", "cupy"}
     if room == "nn":

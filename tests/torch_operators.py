@@ -51,6 +51,7 @@ def avg_pool2d(input, kernel_size, stride, padding, ceil_mode, count_include_pad
 
 
 flatten = torch.flatten
+clamp = torch.clamp
 
 
 def softmax_cross_entropy_with_logits(logits, labels, reduction):

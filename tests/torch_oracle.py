@@ -56,6 +56,7 @@ def conv2d(input, weight, bias=None, stride=1, padding=0, **options):
 
 
 flatten = by(torch.flatten)
+clamp = by(torch.clamp)
 
 
 def cross_entropy(input, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0):

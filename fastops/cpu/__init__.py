@@ -1,6 +1,6 @@
 """The CPU backend: kernels on NumPy arrays.  This module is the ``on`` that operators get for them."""
 
-from . import check, conv, elementwise, loss, loss_grad, norm, norm_grad, pool, pool_grad, roi_pool, softmax
+from . import check, conv, elementwise, loss, loss_grad, norm, norm_grad, pool, pool_grad, prelu, roi_pool, softmax
 from .arrays import (
     broadcast,
     copyto,
@@ -43,6 +43,7 @@ __all__ = [
     "overlaps",
     "pool",
     "pool_grad",
+    "prelu",
     "product",
     "quotient",
     "reshaped",

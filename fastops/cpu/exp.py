@@ -50,8 +50,8 @@ def _either(condition, a, b):
     return a if condition else b
 
 
-def _exponential(float_type: Any, int_type: Any, mantissa: int, terms: tuple[float, ...], most: float) -> Any:
-    """exp for one type, of numbers and of vectors; ``most`` is a little above the logarithm of the largest number."""
+def _exponentials(float_type: Any, int_type: Any, mantissa: int, terms: tuple[float, ...], most: float) -> Any:
+    """(exp, exp of a sum, exp of vectors) for one type; ``most`` is a little above the largest number's logarithm."""
     bias = 1023 if mantissa == 52 else 127
     log2e = float_type(1.4426950408889634)
     # ln 2 in two parts; the first has so few bits that n times it is exact
@@ -81,16 +81,28 @@ def _exponential(float_type: Any, int_type: Any, mantissa: int, terms: tuple[flo
             p = (twice(r) * r + two) * r + two
             return p * power(shifted, shift)
 
-        return exponential
+        def exponential_of_sum(x, low):
+            """e to the x + low, |low| <= 0.1: what x is too short for does not get lost."""
+            x = chosen(x < least, least, x)
+            x = chosen(x > most, most, x)
+            shifted = (x + low) * log2e + to_exponent
+            n = shifted - to_exponent
+            r = x - n * ln2_high - n * ln2_low + low
+            p = (twice(r) * r + two) * r + two
+            return p * power(shifted, shift)
 
-    of_numbers, of_vectors = made_of(_either, scalar(power)), made_of(chosen, bits_shifted)
+        return exponential, exponential_of_sum
+
+    of_numbers, of_sums = made_of(_either, scalar(power))
+    of_vectors, _ = made_of(chosen, bits_shifted)
     of_numbers.__qualname__ += float_type.__name__
+    of_sums.__qualname__ += float_type.__name__
     of_vectors.__qualname__ += f"{float_type.__name__}.vector"
-    return scalar(of_numbers), inlined(of_vectors)
+    return scalar(of_numbers), scalar(of_sums), inlined(of_vectors)
 
 
-exp32, _vectors32 = _exponential(np.float32, np.int32, 23, _TERMS32, 88.8)
-exp64, _vectors64 = _exponential(np.float64, np.int64, 52, _TERMS64, 709.9)
+exp32, exp_of_sum32, _vectors32 = _exponentials(np.float32, np.int32, 23, _TERMS32, 88.8)
+exp64, exp_of_sum64, _vectors64 = _exponentials(np.float64, np.int64, 52, _TERMS64, 709.9)
 
 
 def exp(x):

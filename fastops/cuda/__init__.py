@@ -17,6 +17,7 @@ from . import (
     norm_grad,
     pool,
     pool_grad,
+    prelu,
     roi_pool,
     softmax,
     sums,
@@ -39,6 +40,7 @@ class Backend(_backend.Backend):
     norm_grad = norm_grad
     pool = pool
     pool_grad = pool_grad
+    prelu = prelu
     roi_pool = roi_pool
     softmax = softmax
 

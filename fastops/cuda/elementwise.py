@@ -1,11 +1,12 @@
-"""relu, sigmoid, dropout and their gradients on CUDA.
+"""The activations, clamp, dropout and their gradients on CUDA.
 
 A thread owns four neighbouring elements, one access of 128 bits in float32: memory is what these operators wait for.
 """
 
 import numpy as np
 
-from ..cpu.elementwise import logistic, logistic_gradient, philox, rectified, rectified_gradient
+from ..cpu import activation
+from ..cpu.elementwise import philox
 from ._launch import cuda, device, kernel
 from .vectors import load4, quads, store4, wide
 
@@ -38,6 +39,23 @@ def _map(name, value):
     return kernel(each)
 
 
+def _map_numbers(name, value):
+    """The same for a formula of two numbers beside the element."""
+
+    def each(out, x, a, b, wide):
+        i = 4 * cuda.grid(1)
+        if wide and i + 4 <= x.size:
+            x0, x1, x2, x3 = load4(x, i)
+            store4(out, i, value(x0, a, b), value(x1, a, b), value(x2, a, b), value(x3, a, b))
+        else:
+            for j in range(i, i + 4):
+                if j < x.size:
+                    out[j] = value(x[j], a, b)
+
+    each.__name__ = each.__qualname__ = name
+    return kernel(each)
+
+
 def _map_gradient(name, value):
     """The kernel that takes ``value`` of each gradient and element."""
 
@@ -56,10 +74,44 @@ def _map_gradient(name, value):
     return kernel(each)
 
 
-_relu = _map("_relu", rectified)
-_sigmoid = _map("_sigmoid", logistic)
-_relu_grad = _map_gradient("_relu_grad", rectified_gradient)
-_sigmoid_grad = _map_gradient("_sigmoid_grad", logistic_gradient)
+def _map_gradient_numbers(name, value):
+    """The same for a formula of two numbers beside them."""
+
+    def each(out, gradient, x, a, b, wide):
+        i = 4 * cuda.grid(1)
+        if wide and i + 4 <= x.size:
+            g0, g1, g2, g3 = load4(gradient, i)
+            x0, x1, x2, x3 = load4(x, i)
+            store4(out, i, value(g0, x0, a, b), value(g1, x1, a, b), value(g2, x2, a, b), value(g3, x3, a, b))
+        else:
+            for j in range(i, i + 4):
+                if j < x.size:
+                    out[j] = value(gradient[j], x[j], a, b)
+
+    each.__name__ = each.__qualname__ = name
+    return kernel(each)
+
+
+_relu = _map("_relu", activation.relu)
+_sigmoid = _map("_sigmoid", activation.sigmoid)
+_silu = _map("_silu", activation.silu)
+_hardsigmoid = _map("_hardsigmoid", activation.hardsigmoid)
+_hardswish = _map("_hardswish", activation.hardswish)
+_gelu = _map("_gelu", activation.gelu)
+_gelu_tanh = _map("_gelu_tanh", activation.gelu_tanh)
+_clamp = _map_numbers("_clamp", activation.clamp)
+_leaky_relu = _map_numbers("_leaky_relu", activation.sloped)
+
+_relu_grad = _map_gradient("_relu_grad", activation.relu_gradient)
+_relu6_grad = _map_gradient("_relu6_grad", activation.relu6_gradient)
+_sigmoid_grad = _map_gradient("_sigmoid_grad", activation.sigmoid_gradient)
+_silu_grad = _map_gradient("_silu_grad", activation.silu_gradient)
+_hardsigmoid_grad = _map_gradient("_hardsigmoid_grad", activation.hardsigmoid_gradient)
+_hardswish_grad = _map_gradient("_hardswish_grad", activation.hardswish_gradient)
+_gelu_grad = _map_gradient("_gelu_grad", activation.gelu_gradient)
+_gelu_tanh_grad = _map_gradient("_gelu_tanh_grad", activation.gelu_tanh_gradient)
+_clamp_grad = _map_gradient_numbers("_clamp_grad", activation.clamp_gradient)
+_leaky_relu_grad = _map_gradient_numbers("_leaky_relu_grad", activation.sloped_gradient)
 
 
 @kernel
@@ -86,20 +138,90 @@ def _dropout(out, x, threshold, scale, key0, key1, wide):
 # ------------------------------------------------------------------------------------------------- entries
 
 
+def _each(kernel, out, input):
+    kernel.threads(input.place, quads(input), *wide(input.place, out, input))
+
+
+def _each_gradient(kernel, out, grad_output, input):
+    kernel.threads(input.place, quads(input), *wide(input.place, out, grad_output, input))
+
+
+def _numbers(input, *numbers):
+    """Numbers of the input's type, which may be infinite there."""
+    with np.errstate(over="ignore"):
+        return [input.dtype.type(number) for number in numbers]
+
+
 def relu(out, input):
-    _relu.threads(input.place, quads(input), *wide(input.place, out, input))
+    _each(_relu, out, input)
 
 
 def sigmoid(out, input):
-    _sigmoid.threads(input.place, quads(input), *wide(input.place, out, input))
+    _each(_sigmoid, out, input)
+
+
+def silu(out, input):
+    _each(_silu, out, input)
+
+
+def hardsigmoid(out, input):
+    _each(_hardsigmoid, out, input)
+
+
+def hardswish(out, input):
+    _each(_hardswish, out, input)
+
+
+def gelu(out, input, tanh):
+    _each(_gelu_tanh if tanh else _gelu, out, input)
+
+
+def clamp(out, input, low, high):
+    *arrays, by_four = wide(input.place, out, input)
+    _clamp.threads(input.place, quads(input), *arrays, *_numbers(input, low, high), by_four)
+
+
+def leaky_relu(out, input, negative_slope):
+    *arrays, by_four = wide(input.place, out, input)
+    _leaky_relu.threads(input.place, quads(input), *arrays, *_numbers(input, negative_slope, 1), by_four)
 
 
 def relu_backward(out, grad_output, input):
-    _relu_grad.threads(input.place, quads(input), *wide(input.place, out, grad_output, input))
+    _each_gradient(_relu_grad, out, grad_output, input)
+
+
+def relu6_backward(out, grad_output, input):
+    _each_gradient(_relu6_grad, out, grad_output, input)
 
 
 def sigmoid_backward(out, grad_output, output):
-    _sigmoid_grad.threads(output.place, quads(output), *wide(output.place, out, grad_output, output))
+    _each_gradient(_sigmoid_grad, out, grad_output, output)
+
+
+def silu_backward(out, grad_output, input):
+    _each_gradient(_silu_grad, out, grad_output, input)
+
+
+def hardsigmoid_backward(out, grad_output, input):
+    _each_gradient(_hardsigmoid_grad, out, grad_output, input)
+
+
+def hardswish_backward(out, grad_output, input):
+    _each_gradient(_hardswish_grad, out, grad_output, input)
+
+
+def gelu_backward(out, grad_output, input, tanh):
+    _each_gradient(_gelu_tanh_grad if tanh else _gelu_grad, out, grad_output, input)
+
+
+def clamp_backward(out, grad_output, input, low, high):
+    *arrays, by_four = wide(input.place, out, grad_output, input)
+    _clamp_grad.threads(input.place, quads(input), *arrays, *_numbers(input, low, high), by_four)
+
+
+def leaky_relu_backward(out, grad_output, input, negative_slope):
+    *arrays, by_four = wide(input.place, out, grad_output, input)
+    _leaky_relu_grad.threads(input.place, quads(input), *arrays, *_numbers(input, negative_slope, 1), by_four)
 
 
 def dropout(out, input, p, key):

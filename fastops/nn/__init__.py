@@ -15,7 +15,7 @@ A layer is called with arrays, and its ``backward`` turns the gradient of its ou
 each ``backward`` adds its own until ``zero_grad``.  Running statistics and a `state_dict` are plain arrays.
 """
 
-from .activation import ReLU, Sigmoid, Softmax
+from .activation import GELU, Hardsigmoid, Hardswish, Hardtanh, LeakyReLU, PReLU, ReLU, ReLU6, Sigmoid, SiLU, Softmax
 from .container import Sequential
 from .conv import Conv2d, ConvTranspose2d
 from .dropout import Dropout
@@ -35,14 +35,22 @@ __all__ = [
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",
+    "GELU",
+    "Hardsigmoid",
+    "Hardswish",
+    "Hardtanh",
+    "LeakyReLU",
     "Linear",
     "MSELoss",
     "MaxPool2d",
     "Module",
+    "PReLU",
     "Parameter",
     "ReLU",
+    "ReLU6",
     "RoIPool",
     "Sequential",
+    "SiLU",
     "Sigmoid",
     "Softmax",
     "SoftmaxCrossEntropyWithLogits",

@@ -79,6 +79,11 @@ def statistics(x: Array) -> tuple[Array, ...]:
     return x, *rng.uniform(0.5, 1.5, (4, x.shape[1])).astype(x.dtype)
 
 
+def slopes(x: Array) -> tuple[Array, ...]:
+    """The batch, and prelu's slope for each channel."""
+    return x, np.random.default_rng(4).uniform(0.1, 0.4, x.shape[1]).astype(x.dtype)
+
+
 def neighbours(x: Array) -> tuple[Array, ...]:
     """The batch, and the batch moved by one pixel: what mse_loss compares."""
     return x, np.roll(x, 1, axis=-1)
@@ -204,6 +209,8 @@ OTHERS = [
         lambda ops, x, mean, var, w, b: (ops.batch_norm(x, mean, var, w, b, training=True), mean, var),
     ),
     Case("batch_norm", "eval", statistics, lambda ops, x, mean, var, w, b: ops.batch_norm(x, mean, var, w, b)),
+    Case("prelu", "channels", slopes, lambda ops, x, weight: ops.prelu(x, weight)),
+    Case("clamp", "-1 to 1", alone, lambda ops, x: ops.clamp(x, -1, 1), torch=lambda ops, x: x.clamp(-1, 1)),
     Case(
         "dropout",
         "p=0.5",

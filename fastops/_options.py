@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Sequence
+from math import inf
 from typing import Any
 
 Pair = int | Sequence[int]
@@ -87,6 +88,49 @@ def choice(op: str, name: str, value: Any, choices: tuple[str, ...]) -> str:
     if isinstance(value, str) and value in choices:
         return value
     raise ValueError(f"{op}: {name} expects {_either(choices)}, got {told(value)}")
+
+
+Activation = str | tuple[Any, ...]
+"""The name of an activation, or (name, numbers...)."""
+
+_PLAIN = ("relu", "sigmoid", "silu", "hardsigmoid", "hardswish")
+ACTIVATIONS = (*_PLAIN, "relu6", "leaky_relu", "gelu", "clamp")
+
+
+def activation(op: str, value: Any) -> tuple[Any, ...] | None:
+    """What a backend's element-wise entries have for an activation: (entry, numbers...).
+
+    ``value`` is a name of ACTIVATIONS, or a tuple of a name and the numbers that the function of that name takes.
+    """
+    if value is None:
+        return None
+    name, *numbers = value if isinstance(value, tuple) and value else (value,)
+    if not isinstance(name, str) or name not in ACTIVATIONS:
+        raise ValueError(
+            f"{op}: activation expects {_either(ACTIVATIONS)}, or a tuple of one and numbers, got {told(value)}"
+        )
+    least, most = {"leaky_relu": (0, 1), "gelu": (0, 1), "clamp": (1, 2)}.get(name, (0, 0))
+    if not least <= len(numbers) <= most:
+        counts = " or ".join(map(str, range(least, most + 1)))
+        raise ValueError(f"{op}: activation expects {counts} numbers after {name!r}, got {len(numbers)}")
+    if name == "relu6":
+        return "clamp", 0.0, 6.0
+    if name == "leaky_relu":
+        return name, number(op, "activation's negative_slope", numbers[0]) if numbers else 0.01
+    if name == "gelu":
+        form = choice(op, "activation's approximate", numbers[0], ("none", "tanh")) if numbers else "none"
+        return name, form == "tanh"
+    if name == "clamp":
+        low, high = (*numbers, None)[:2]
+        return name, *bounds(op, low, high)
+    return (name,)
+
+
+def bounds(op: str, min: Any, max: Any) -> tuple[float, float]:
+    """clamp's bounds as floats; None is none, but not both."""
+    if min is None and max is None:
+        raise ValueError(f"{op}: min and max expect a number for at least one of them, got None for both")
+    return -inf if min is None else number(op, "min", min), inf if max is None else number(op, "max", max)
 
 
 def dimension(op: str, name: str, value: Any, ndim: int) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 from . import _arrays, _options, _shapes
 from ._arrays import AnyArray, Array, ArrayT, OtherT
 from ._backend import Backend
-from ._options import Padding, Pair
+from ._options import Activation, Padding, Pair
 
 Kept = dict[Any, Array] | None
 
@@ -21,6 +21,8 @@ def conv2d(
     *,
     out: ArrayT | None = None,
     precision: str = "exact",
+    add: AnyArray | None = None,
+    activation: Activation | None = None,
 ) -> ArrayT:
     """Two-dimensional convolution (cross-correlation) of images with a set of kernels.
 
@@ -46,6 +48,11 @@ def conv2d(
     precision : {'exact', 'fast'}
         'exact' keeps the error within 4 times that of a float32 convolution summed directly; 'fast' allows 30 times
         where that is faster.
+    add : array, optional
+        Of the result's shape and dtype: added to it, after the bias.
+    activation : str or tuple, optional
+        Applied to the sum: 'relu', 'relu6', 'sigmoid', 'silu', 'hardsigmoid', 'hardswish', 'leaky_relu', 'gelu', or a
+        name and numbers: ('leaky_relu', 0.1), ('gelu', 'tanh'), ('clamp', 0, 6).
 
     Returns
     -------
@@ -66,6 +73,9 @@ def conv2d(
     no further than the window does.  The working memory is the padded copy of one image, or up to 4 MiB of copies, and
     with Winograd the transformed weights, 16 / 9 of the weights' size (36 / 9 if 'fast').
 
+    ``add`` and ``activation`` give the bits of the separate calls, while the sums are at hand; gradients go through the
+    separate calls.
+
     References
     ----------
     Lavin and Gray, Fast algorithms for convolutional neural networks, arXiv 1509.09308;
@@ -81,7 +91,7 @@ def conv2d(
     array([[[[19., 25.],
              [37., 43.]]]])
     """
-    return _conv2d(None, input, weight, bias, stride, padding, dilation, groups, out, precision)
+    return _conv2d(None, input, weight, bias, stride, padding, dilation, groups, out, precision, add, activation)
 
 
 def conv_transpose2d(
@@ -96,6 +106,8 @@ def conv_transpose2d(
     *,
     out: ArrayT | None = None,
     precision: str = "exact",
+    add: AnyArray | None = None,
+    activation: Activation | None = None,
 ) -> ArrayT:
     """Transposed two-dimensional convolution: the gradient of conv2d with respect to its input.
 
@@ -120,6 +132,8 @@ def conv_transpose2d(
     out : array, optional
         A writable C-contiguous array of the result's shape and dtype to fill and return.
     precision : {'exact', 'fast'}
+        As in conv2d.
+    add, activation : optional
         As in conv2d.
 
     Returns
@@ -153,7 +167,7 @@ def conv_transpose2d(
              [ 4., 12.,  9.]]]])
     """
     return _conv_transpose2d(
-        None, input, weight, bias, stride, padding, output_padding, groups, dilation, out, precision
+        None, input, weight, bias, stride, padding, output_padding, groups, dilation, out, precision, add, activation
     )  # fmt: skip
 
 
@@ -284,22 +298,23 @@ def conv_transpose2d_backward(
 
 def _conv2d(
     kept: Kept, input: Array, weight: Array, bias: Array | None, stride: Pair, padding: Padding | str, dilation: Pair,
-    groups: int, out: Array | None, precision: str,
+    groups: int, out: Array | None, precision: str, add: Array | None = None, activation: Any = None,
 ) -> Array:  # fmt: skip
     """conv2d; ``kept``, if given, holds transformed weights from one call of a layer to the next."""
     op = "conv2d"
     on, x, w, b = _arrays.enter(op, ("bias",), input=input, weight=weight, bias=bias)
     _options.choice(op, "precision", precision, ("exact", "fast"))
     g = _shapes.conv2d(op, x.shape, w.shape, None if b is None else b.shape, stride, padding, dilation, groups)
-    out = _arrays.output(op, on, out, g.output, x, input, weight, bias)
+    more, ends = _end(op, on, x, g.output, add, activation)
+    out = _arrays.output(op, on, out, g.output, x, input, weight, bias, add)
     if out.size:
-        on.conv.conv2d(out, x, w, b, g, precision == "fast", kept)
+        on.conv.conv2d(out, x, w, b, g, precision == "fast", kept, more, ends)
     return out
 
 
 def _conv_transpose2d(
     kept: Kept, input: Array, weight: Array, bias: Array | None, stride: Pair, padding: Pair, output_padding: Pair,
-    groups: int, dilation: Pair, out: Array | None, precision: str,
+    groups: int, dilation: Pair, out: Array | None, precision: str, add: Array | None = None, activation: Any = None,
 ) -> Array:  # fmt: skip
     """conv_transpose2d; ``kept`` as in _conv2d."""
     op = "conv_transpose2d"
@@ -308,10 +323,21 @@ def _conv_transpose2d(
     g = _shapes.conv_transpose2d(
         op, x.shape, w.shape, None if b is None else b.shape, stride, padding, output_padding, groups, dilation
     )
-    out = _arrays.output(op, on, out, g.output, x, input, weight, bias)
+    more, ends = _end(op, on, x, g.output, add, activation)
+    out = _arrays.output(op, on, out, g.output, x, input, weight, bias, add)
     if out.size:
-        on.conv.conv_transpose2d(out, x, w, b, g, precision == "fast", kept)
+        on.conv.conv_transpose2d(out, x, w, b, g, precision == "fast", kept, more, ends)
     return out
+
+
+def _end(
+    op: str, on: Backend, x: Array, shape: tuple[int, ...], add: Array | None, activation: Any
+) -> tuple[Array | None, tuple[Any, ...] | None]:
+    """What is added, and the activation, as a backend takes them."""
+    if add is not None:
+        add = _arrays.enter_like(op, "add", add, on, x)
+        _shapes.same(op, "add", add.shape, shape)
+    return add, _options.activation(op, activation)
 
 
 def _parameter_gradients(

@@ -1,7 +1,6 @@
 """relu6, leaky_relu, prelu, clamp and their gradients: what is promised."""
 
-from math import inf, prod
-from typing import Any
+from math import prod
 
 from . import _arrays, _options, _shapes
 from ._arrays import AnyArray, ArrayT, OtherT
@@ -188,7 +187,7 @@ def clamp(input: ArrayT, min: float | None = None, max: float | None = None, *, 
     array([-2.,  0.,  0.])
     """
     on, x = _arrays.enter_one("clamp", "input", input)
-    low, high = _bounds("clamp", min, max)
+    low, high = _options.bounds("clamp", min, max)
     if out is None:
         out = on.empty(x.shape, x.dtype)
     else:
@@ -362,17 +361,10 @@ def clamp_backward(grad_output: ArrayT, input: AnyArray, min: float | None = Non
     op = "clamp_backward"
     on, go, x = _arrays.enter(op, grad_output=grad_output, input=input)
     _shapes.same(op, "grad_output", go.shape, x.shape)
-    low, high = _bounds(op, min, max)
+    low, high = _options.bounds(op, min, max)
     grad_input = on.empty(x.shape, x.dtype)
     on.elementwise.clamp_backward(grad_input, go, x, low, high)
     return grad_input
-
-
-def _bounds(op: str, min: Any, max: Any) -> tuple[float, float]:
-    if min is None and max is None:
-        raise ValueError(f"{op}: min and max expect a number for at least one of them, got None for both")
-    low = -inf if min is None else _options.number(op, "min", min)
-    return low, inf if max is None else _options.number(op, "max", max)
 
 
 def _inner(op: str, shape: tuple[int, ...], weight: tuple[int, ...]) -> int:

@@ -42,7 +42,8 @@ def arguments(op: str, /, *args, **options) -> dict[str, Any]:
     """A copy of every argument of fastops.<op>, defaults too, by its name."""
     bound = inspect.signature(getattr(fastops, op)).bind(*args, **options)
     bound.apply_defaults()
-    return {name: copy.deepcopy(value) for name, value in bound.arguments.items() if name not in ("out", "precision")}
+    ours = ("out", "precision", "add", "activation")
+    return {name: copy.deepcopy(value) for name, value in bound.arguments.items() if name not in ours}
 
 
 def random_gradient(backend, rng, op: str, /, *args, **options) -> np.ndarray:

@@ -46,6 +46,13 @@ def _product(out, a, b):
 
 
 @kernel
+def _add(out, a):
+    i = cuda.grid(1)
+    if i < out.size:
+        out[i] = out[i] + a[i]
+
+
+@kernel
 def _quotient(out, a, b):
     out[0] = a[0] / b[0]
 
@@ -94,6 +101,11 @@ def product(a, b):
     out = a.place.lend(a.place.empty(a.shape, a.dtype))
     _product.threads(a.place, a.size, out, a, b)
     return out
+
+
+def add(out, a):
+    """Add ``a`` to the array."""
+    _add.threads(out.place, out.size, out, a)
 
 
 def quotient(place, a, b):

@@ -18,6 +18,7 @@ from numba import carray, prange, types
 from numba.extending import intrinsic
 
 from ..._jit import VECTOR_BYTES, index, kernel, routine, thread_count
+from ..activation import clamp
 from ..simd.emit import (
     array_data,
     interleaved,
@@ -35,6 +36,7 @@ from .blocked_plan import SUMS_BYTES, Phase, blocked_plan, chunks_of
 from .copy import copy_channel
 from .direct import BUFFER_BYTES, fill
 from .exact import not_finite
+from .finish import Finish, finished, in_vectors, part_of
 from .micro_kernel import PIXEL_HEIGHTS, PIXEL_VECTORS, PIXELS, add_pixels
 from .outcome import Outcome
 from .plan import LONGEST_SUM, Layout, copy_parts, sides
@@ -72,26 +74,31 @@ def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
 def _block_writer(step: int) -> Any:
     """The intrinsic that writes a square of sums, pixels by channels, to rows of pixels, every ``step``-th (1 or 2).
 
-    out[to + c * plane + q * step] = sums[at + q * pitch + c] + bias[oc + c] for c < channels, q < pixels.
+    out[to + c * plane + q * step] = sums[at + q * pitch + c] + bias[oc + c] for c < channels, q < pixels, and finished;
+    with a step of 2 nothing is added.
     """
 
     @intrinsic
-    def write_block(typing_context, out, to, plane, sums, at, pitch, bias, oc, channels, pixels):
-        return types.void(out, to, plane, sums, at, pitch, bias, oc, channels, pixels), generate
+    def write_block(typing_context, out, to, plane, sums, at, pitch, bias, oc, channels, pixels, add, adds, low, high):
+        arguments = (out, to, plane, sums, at, pitch, bias, oc, channels, pixels, add, adds, low, high)
+        return types.void(*arguments), generate
 
     def generate(context, builder, signature, arguments):
-        out, to, plane, sums, at, pitch, bias, oc, channels, pixels = arguments
-        out, sums, bias = (array_data(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 6))
+        out, to, plane, sums, at, pitch, bias, oc, channels, pixels, add, *finish = arguments
+        out, sums, bias, add = (array_data(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 6, 10))
         i64, (vector, _, _) = ir.IntType(64), vector_of(context, builder, signature.args[0].dtype)
         count = vector.count
-        out, sums, bias = builder.gep(out, [to]), builder.gep(sums, [at]), builder.gep(bias, [oc])
+        finish = in_vectors(context, builder, vector, add, signature.args[11:], finish)
+        sums, bias = builder.gep(sums, [at]), builder.gep(bias, [oc])
         rows = [load(builder, vector, builder.gep(sums, [builder.mul(pitch, i64(q))])) for q in range(count)]
         columns = _transposed(builder, rows)
-        targets = [builder.gep(out, [builder.mul(plane, i64(c))]) for c in range(count)]
+        places = [builder.add(to, builder.mul(plane, i64(c))) for c in range(count)]
+        targets = [builder.gep(out, [place]) for place in places]
 
         def values(c):
             more = builder.load(builder.gep(bias, [i64(c)]))
             value = builder.fadd(columns[c], repeated(builder, vector, more))
+            value = finished(builder, value, places[c], mask, finish)
             return [value] if step == 1 else interleaved(builder, [value, value])
 
         full = builder.icmp_signed(">=", builder.select(builder.icmp_signed("<", channels, pixels), channels, pixels),
@@ -121,22 +128,25 @@ _write_block, _write_block_of_step_2 = _block_writer(1), _block_writer(2)
 
 
 @routine
-def _write(out, to, plane, sums, at, pitch, bias, oc, channels, pixels, step):
+def _write(out, to, plane, sums, at, pitch, bias, oc, channels, pixels, step, add, adds, low, high):
     """The same for any step and any number of channels and pixels."""
     lane_count = lanes(out.itemsize)
     if VECTOR_BYTES > 16 and step <= 2:  # without AVX masks are branches
         for q in range(0, pixels, lane_count):
             for c in range(0, channels, lane_count):
+                place, source = to + c * plane + q * step, at + q * pitch + c
                 if step == 1:
-                    _write_block(out, to + c * plane + q, plane, sums, at + q * pitch + c, pitch, bias, oc + c,
-                                 channels - c, pixels - q)  # fmt: skip
+                    _write_block(out, place, plane, sums, source, pitch, bias, oc + c, channels - c, pixels - q, add,
+                                 adds, low, high)  # fmt: skip
                 else:
-                    _write_block_of_step_2(out, to + c * plane + 2 * q, plane, sums, at + q * pitch + c, pitch, bias,
-                                           oc + c, channels - c, pixels - q)  # fmt: skip
+                    _write_block_of_step_2(out, place, plane, sums, source, pitch, bias, oc + c, channels - c,
+                                           pixels - q, add, False, low, high)  # fmt: skip
     else:
         for c in range(channels):
             for q in range(pixels):
-                out[index(to + c * plane + q * step)] = sums[index(at + q * pitch + c)] + bias[oc + c]
+                place, value = to + c * plane + q * step, sums[index(at + q * pitch + c)] + bias[oc + c]
+                value = value + add[index(place)] if adds else value
+                out[index(place)] = clamp(value, out.dtype.type(low), out.dtype.type(high))
 
 
 # ------------------------------------------------------------------------------------------------- kernels
@@ -168,7 +178,7 @@ def _pack(packed, w, places, step, edges, groups, filters):
 
 @kernel
 def _convolve_blocked(out, x, source, w, bias, offsets, phases, chunks, edges, layout, shifts, copies, images, groups,
-                      height, width):  # fmt: skip
+                      height, width, add, adds, low, high):  # fmt: skip
     # An iteration owns the pixels of a chunk for a block of output channels of a group.
     # Returns how many came out infinite or NaN.  The source is the padded copy, to be made, or x once more: as one
     # variable that is either, numba took it in the parallel build for an array of x's size (seen here).
@@ -220,7 +230,7 @@ def _convolve_blocked(out, x, source, w, bias, offsets, phases, chunks, edges, l
             oy, ox = i // columns, i % columns
             run = min(p1 - p, area - i if whole else columns - ox)
             _write(out, (n * out_channels + oc) * plane + to + oy * out_y + ox * out_x, plane, sums, (p - p0) * wide,
-                   wide, bias, oc, kept, run, out_x)  # fmt: skip
+                   wide, bias, oc, kept, run, out_x, add, adds, low, high)  # fmt: skip
             p += run
     return bad
 
@@ -246,7 +256,7 @@ def parts(g, transposed, itemsize, kept):
     return found if kept else found | {"pack": vectors * lane_count * plan.offsets.size}
 
 
-def convolve(out, input, weight, bias, g, transposed, kept):
+def convolve(out, input, weight, bias, g, transposed, kept, finish):
     """As __init__.py says."""
     plan, side = blocked_plan(g, transposed, out.itemsize), sides(g, transposed)
     packed = kept.get("blocked") if kept else None
@@ -263,6 +273,7 @@ def convolve(out, input, weight, bias, g, transposed, kept):
         image_size = side.channels * plan.y.size * plan.x.size
         together = max(1, min(g.batch, BUFFER_BYTES // max(1, image_size * out.itemsize)))
     buffer = np.empty(together * image_size, out.dtype) if plan.copies else None
+    ends = plan.covered and not (finish.adds and transposed and g.stride_w > 1)
     bad, per_input, per_output = 0, input.size // g.batch, out.size // g.batch
     work = plan.products * int(plan.edges[-1]) * g.groups * lanes(out.itemsize) // 8
     for n in range(0, g.batch, together):
@@ -272,8 +283,9 @@ def convolve(out, input, weight, bias, g, transposed, kept):
         bad += _convolve_blocked(count * work)(
             y, x, buffer if plan.copies else x, packed, bias, plan.offsets, plan.phases, chunks, plan.edges,
             plan.layout, plan.y.shifts, plan.copies, count, g.groups, side.height, side.width,
+            *part_of(finish if ends else Finish(bias), n * per_output, count * per_output),
         )  # fmt: skip
-    return Outcome(plan.pads, bad == 0)
+    return Outcome(plan.pads, bad == 0, ended=ends)
 
 
 def _packed_weights(weight, plan, groups, filters):

@@ -26,6 +26,7 @@ from ..simd.emit import (
     store,
     vector_of,
 )
+from .finish import finished, in_vectors
 from .outcome import Outcome
 from .plan import sides
 
@@ -36,18 +37,22 @@ def _tile(rows: int, size: int, stride: int, clipped: bool) -> Any:
     """The intrinsic for ``rows`` rows by one vector of outputs of a size x size kernel.
 
     The image is at x[at], height x width; the window of the first output starts at (y, left) in it; outputs are
-    written to out[to + r * out_width + j], j < count.  Only a ``clipped`` tile may reach above or below the image.
+    finished and written to out[to + r * out_width + j], j < count.  Only a ``clipped`` tile may reach above or below
+    the image.
     """
 
     @intrinsic
-    def tile(typing_context, out, to, out_width, count, x, at, height, width, y, left, w, w_at, bias):
-        return types.void(out, to, out_width, count, x, at, height, width, y, left, w, w_at, bias), generate
+    def tile(typing_context, out, to, out_width, count, x, at, height, width, y, left, w, w_at, bias, add, adds, low,
+             high):  # fmt: skip
+        arguments = (out, to, out_width, count, x, at, height, width, y, left, w, w_at, bias, add, adds, low, high)
+        return types.void(*arguments), generate
 
     def generate(context, builder, signature, arguments):
-        out, to, out_width, count, x, at, height, width, y, left, w, w_at, bias = arguments
-        out, x, w = (array_data(context, builder, signature.args[i], arguments[i]) for i in (0, 4, 10))
+        out, to, out_width, count, x, at, height, width, y, left, w, w_at, bias, add, *finish = arguments
+        out, x, w, add = (array_data(context, builder, signature.args[i], arguments[i]) for i in (0, 4, 10, 13))
         i64, dtype = ir.IntType(64), signature.args[4].dtype
         vector, zero, _ = vector_of(context, builder, dtype)
+        finish = in_vectors(context, builder, vector, add, signature.args[14:], finish)
         lane_count = vector.count
         columns = []  # for each column of the kernel: the masks of the pixels that it sees
         for kx in range(size):
@@ -72,13 +77,15 @@ def _tile(rows: int, size: int, stride: int, clipped: bool) -> Any:
                     ky = row - r * stride
                     if 0 <= ky < size:
                         sums[r] = multiply_add(builder, weights[ky * size + kx], value, sums[r])
-        targets = [builder.gep(out, [builder.add(to, builder.mul(out_width, i64(r)))]) for r in range(rows)]
+        places = [builder.add(to, builder.mul(out_width, i64(r))) for r in range(rows)]
+        (kept,) = masks_between(builder, lane_count, 1, i64(0), count)
+        sums = [finished(builder, value, place, kept, finish) for value, place in zip(sums, places, strict=True)]
+        targets = [builder.gep(out, [place]) for place in places]
         with builder.if_else(builder.icmp_signed(">=", count, i64(lane_count))) as (whole, part):
             with whole:
                 for value, target in zip(sums, targets, strict=True):
                     store(builder, value, target)
             with part:
-                (kept,) = masks_between(builder, lane_count, 1, i64(0), count)
                 for value, target in zip(sums, targets, strict=True):
                     masked_store(builder, value, target, kept)
         return context.get_dummy_value()
@@ -91,7 +98,8 @@ def _plane_of(size: int, stride: int) -> Any:
     many, clipped = _tile(ROWS, size, stride, False), _tile(ROWS, size, stride, True)
     one = _tile(1, size, stride, True)
 
-    def convolve_plane(out, to, out_height, out_width, x, at, height, width, top, left, weights, w_at, bias):
+    def convolve_plane(out, to, out_height, out_width, x, at, height, width, top, left, weights, w_at, bias, add, adds,
+                       low, high):  # fmt: skip
         lane_count, first = lanes(x.itemsize), 0
         while first < out_width:  # a column of tiles: their masks are made once
             ox = max(0, min(first, out_width - lane_count))  # the last vector moves back to be a whole one
@@ -100,11 +108,14 @@ def _plane_of(size: int, stride: int) -> Any:
                 oy = row if out_height < ROWS else min(row, out_height - ROWS)  # and the last tile up
                 y, place = oy * stride - top, to + oy * out_width + ox
                 if out_height < ROWS:
-                    one(out, place, out_width, count, x, at, height, width, y, ix, weights, w_at, bias)
+                    one(out, place, out_width, count, x, at, height, width, y, ix, weights, w_at, bias, add,
+                        adds, low, high)  # fmt: skip
                 elif y >= 0 and y + (ROWS - 1) * stride + size <= height:
-                    many(out, place, out_width, count, x, at, height, width, y, ix, weights, w_at, bias)
+                    many(out, place, out_width, count, x, at, height, width, y, ix, weights, w_at, bias, add,
+                        adds, low, high)  # fmt: skip
                 else:
-                    clipped(out, place, out_width, count, x, at, height, width, y, ix, weights, w_at, bias)
+                    clipped(out, place, out_width, count, x, at, height, width, y, ix, weights, w_at, bias, add,
+                        adds, low, high)  # fmt: skip
                 row += 1 if out_height < ROWS else ROWS
             first += lane_count
 
@@ -120,13 +131,13 @@ def _kernel_of(size: int, stride: int) -> Any:
     convolve_plane = _plane_of(size, stride)
     taps = size * size
 
-    def convolve(out, x, w, bias, channels, height, width, out_height, out_width, top, left):
+    def convolve(out, x, w, bias, channels, height, width, out_height, out_width, top, left, add, adds, low, high):
         # An iteration owns one plane of outputs.
         for plane in prange(out.size // (out_height * out_width)):
             oc, image = plane % bias.size, plane // bias.size
             at = (image * channels + oc // (bias.size // channels)) * height * width
             convolve_plane(out, plane * out_height * out_width, out_height, out_width, x, at, height, width, top, left,
-                           w, oc * taps, bias[oc])  # fmt: skip
+                           w, oc * taps, bias[oc], add, adds, low, high)  # fmt: skip
 
     convolve.__name__ = convolve.__qualname__ = f"_convolve_depthwise_{size}x{size}_stride_{stride}"
     return kernel(convolve)
@@ -150,7 +161,7 @@ def suits(g, transposed):
     return plain and g.groups == g.image_channels
 
 
-def convolve(out, input, weight, bias, g, transposed, kept):
+def convolve(out, input, weight, bias, g, transposed, kept, finish):
     """As __init__.py says."""
     side, top, left = sides(g, transposed), g.pad_top, g.pad_left
     if transposed:
@@ -159,6 +170,6 @@ def convolve(out, input, weight, bias, g, transposed, kept):
     work = out.size * g.kernel_height * g.kernel_width // 4
     _KERNELS[g.kernel_height, g.stride_h](work)(
         out.reshape(-1), input.reshape(-1), weight.reshape(-1), bias, side.channels, side.height, side.width,
-        side.out_height, side.out_width, top, left,
+        side.out_height, side.out_width, top, left, *finish,
     )  # fmt: skip
-    return Outcome()
+    return Outcome(ended=True)

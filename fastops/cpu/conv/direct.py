@@ -21,6 +21,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..._jit import VECTOR_BYTES, index, kernel, routine
+from ..activation import clamp
 from ..simd.emit import (
     array_data,
     interleaved,
@@ -35,6 +36,7 @@ from ..simd.emit import (
 from ..simd.values import fields
 from .copy import copy_channel, padded_copy
 from .exact import not_finite
+from .finish import Finish, finished, in_vectors, part_of
 from .micro_kernel import ROWS, VECTORS, add_products
 from .outcome import Outcome
 from .plan import LONGEST_SUM, Layout, Phase, Tile, Writing, copy_parts, plan_of, sides
@@ -53,32 +55,36 @@ _sums_of_a_tile = stack_memory(CHANNELS * VECTORS * VECTOR_BYTES)
 def _run_writer(step: int) -> Any:
     """The intrinsic that writes a run of pixels of some channels, every ``step``-th (1 or 2) of a row of the output.
 
-    out[to + r * plane + j * step] = sums[at + r * pitch + j] + bias[oc + r] for r < count, j < kept, up to VECTORS.
+    out[to + r * plane + j * step] = sums[at + r * pitch + j] + bias[oc + r] for r < count, j < kept, up to VECTORS, and
+    finished; with a step of 2 nothing is added.
     """
 
     @intrinsic
-    def write_run(typing_context, out, to, plane, sums, at, pitch, bias, oc, count, kept):
-        return types.void(out, to, plane, sums, at, pitch, bias, oc, count, kept), generate
+    def write_run(typing_context, out, to, plane, sums, at, pitch, bias, oc, count, kept, add, adds, low, high):
+        arguments = (out, to, plane, sums, at, pitch, bias, oc, count, kept, add, adds, low, high)
+        return types.void(*arguments), generate
 
     def generate(context, builder, signature, arguments):
-        out, to, plane, sums, at, pitch, bias, oc, count, kept = arguments
-        out, sums, bias = (array_data(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 6))
+        out, to, plane, sums, at, pitch, bias, oc, count, kept, add, *finish = arguments
+        out, sums, bias, add = (array_data(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 6, 10))
         i64, (vector, zero, _) = ir.IntType(64), vector_of(context, builder, signature.args[0].dtype)
+        finish = in_vectors(context, builder, vector, add, signature.args[11:], finish)
         masks = masks_between(builder, vector.count, VECTORS, i64(0), kept)
         with cgutils.for_range(builder, count) as loop:
             more = repeated(builder, vector, builder.load(builder.gep(bias, [builder.add(oc, loop.index)])))
             source = builder.gep(sums, [builder.add(at, builder.mul(loop.index, pitch))])
-            target = builder.gep(out, [builder.add(to, builder.mul(loop.index, plane))])
+            first = builder.add(to, builder.mul(loop.index, plane))
             for part, mask in enumerate(masks):
                 pixels = builder.gep(source, [i64(part * vector.count)])
                 value, written = builder.fadd(masked_load(builder, pixels, mask, zero), more), [mask]
+                value = finished(builder, value, builder.add(first, i64(part * vector.count)), mask, finish)
                 values = [value]
                 if step == 2:
                     values = interleaved(builder, [value, value])
                     written = interleaved(builder, [mask, ir.Constant(mask.type, None)])
                 for half, (each, lanes_of_it) in enumerate(zip(values, written, strict=True)):
-                    place = builder.gep(target, [i64((part * step + half) * vector.count)])
-                    masked_store(builder, each, place, lanes_of_it)
+                    place = builder.add(first, i64((part * step + half) * vector.count))
+                    masked_store(builder, each, builder.gep(out, [place]), lanes_of_it)
         return context.get_dummy_value()
 
     return write_run
@@ -88,16 +94,18 @@ _write_run, _write_run_of_step_2 = _run_writer(1), _run_writer(2)
 
 
 @routine
-def _write(out, to, plane, sums, at, pitch, bias, oc, count, kept, step):
+def _write(out, to, plane, sums, at, pitch, bias, oc, count, kept, step, add, adds, low, high):
     """The same for any step.  Runs are short: plain loops took twice as long as masked vectors."""
     if VECTOR_BYTES > 16 and step == 1:
-        _write_run(out, to, plane, sums, at, pitch, bias, oc, count, kept)
+        _write_run(out, to, plane, sums, at, pitch, bias, oc, count, kept, add, adds, low, high)
     elif VECTOR_BYTES > 16 and step == 2:
-        _write_run_of_step_2(out, to, plane, sums, at, pitch, bias, oc, count, kept)
+        _write_run_of_step_2(out, to, plane, sums, at, pitch, bias, oc, count, kept, add, False, low, high)
     else:
         for r in range(count):
             for j in range(kept):
-                out[index(to + r * plane + j * step)] = sums[index(at + r * pitch + j)] + bias[oc + r]
+                place, value = to + r * plane + j * step, sums[index(at + r * pitch + j)] + bias[oc + r]
+                value = value + add[index(place)] if adds else value
+                out[index(place)] = clamp(value, out.dtype.type(low), out.dtype.type(high))
 
 
 @routine
@@ -151,7 +159,7 @@ def _transpose_weights(out, w, places, groups, inputs, outputs, size):
 
 @kernel
 def _convolve(out, x, source, w, bias, offsets, tiles, phases, numbers, shifts_y, shifts_x, copies, images, groups,
-              height, width):  # fmt: skip
+              height, width, add, adds, low, high):  # fmt: skip
     # An iteration owns one tile of pixels for up to CHANNELS output channels of one group of one image.
     # Within it ``block`` kernel elements at a time pass all those channels, while the inputs they read stay in L1.
     # Returns how many tiles came out infinite or NaN.  The source is the padded copy, to be made, or x once more; not
@@ -180,11 +188,11 @@ def _convolve(out, x, source, w, bias, offsets, tiles, phases, numbers, shifts_y
         base = image * image_size + group * (image_size // groups) + origin + start
         wide = vectors * lanes(out.itemsize)
         sums = carray(_sums_of_a_tile(), (count * wide,), out.dtype)
-        adds = False
-        while k0 < k_last or not adds:
+        begun = False
+        while k0 < k_last or not begun:
             k1 = min(k0 + block, k_last)
-            add_products(count, vectors, sums, wide, w, oc0 * taps, taps, source, base, offsets, k0, k1, adds)
-            k0, adds = k1, True
+            add_products(count, vectors, sums, wide, w, oc0 * taps, taps, source, base, offsets, k0, k1, begun)
+            k0, begun = k1, True
         bad += not_finite(sums) != 0
         i, whole = 0, step_y == 1 and step_x == 1 and kept == pitch and out_width == pitch
         while i < pixels:  # a row of the output at a time; columns beyond its width are dropped
@@ -192,7 +200,8 @@ def _convolve(out, x, source, w, bias, offsets, tiles, phases, numbers, shifts_y
             run = pixels if whole else min(pixels - i, pitch - ox)
             written = run if whole else min(run, kept - ox)
             to = (image * out_channels + oc0) * plane + (to_y + oy * step_y) * out_width + to_x + ox * step_x
-            _write(out, to, plane, sums, first - start + i, wide, bias, oc0, count, written, step_x)
+            _write(out, to, plane, sums, first - start + i, wide, bias, oc0, count, written, step_x, add, adds, low,
+                   high)  # fmt: skip
             i += run
     return bad
 
@@ -240,7 +249,7 @@ def parts(g, transposed, itemsize, kept):
     return found | {"turn": side.out_channels * plan.offsets.size} if transposed and not kept else found
 
 
-def convolve(out, input, weight, bias, g, transposed, kept):
+def convolve(out, input, weight, bias, g, transposed, kept, finish):
     """As __init__.py says."""
     plan, weight = plan_of(g, transposed, out.itemsize), weight.reshape(-1)
     if transposed:
@@ -251,12 +260,12 @@ def convolve(out, input, weight, bias, g, transposed, kept):
             if kept is not None:
                 kept[order] = turned
         weight = turned
-    finite = run(out.reshape(-1), input.reshape(-1), weight, bias, plan, g, transposed)
-    return Outcome(plan.pads, finite)
+    finite, ended = run(out.reshape(-1), input.reshape(-1), weight, bias, plan, g, transposed, finish)
+    return Outcome(plan.pads, finite, ended=ended)
 
 
-def run(out, input, weights, bias, plan, g, transposed):
-    """Convolve by plan, all arrays flat; whether every value is finite (else perhaps not)."""
+def run(out, input, weights, bias, plan, g, transposed, finish):
+    """Convolve by plan, all arrays flat; whether every value is finite (else perhaps not), and finished."""
     side = sides(g, transposed)
     if not plan.covered:
         fill(out, bias, side.out_height * side.out_width)
@@ -268,14 +277,19 @@ def run(out, input, weights, bias, plan, g, transposed):
     buffer = np.empty(together * image_size + VECTORS * lanes(out.itemsize), out.dtype) if plan.copies else None
     # One row of weights cannot use the micro-kernel's registers (3 times slower); long sums need its partial sums.
     one = side.out_channels == g.groups and plan.offsets.size <= LONGEST_SUM
+    ends = not one and plan.covered and not (finish.adds and transposed and g.stride_w > 1)
     finite, per_input, per_output = True, input.size // g.batch, out.size // g.batch
     for n in range(0, g.batch, together):
         count = min(together, g.batch - n)
-        x, y = input, out
+        x, y, end = input, out, finish if ends else Finish(bias)
         if count < g.batch:
             x, y = input[n * per_input : (n + count) * per_input], out[n * per_output : (n + count) * per_output]
-        finite &= (_single if one else _tiles)(y, x, buffer, weights, bias, plan, g.groups, count, side)
-    return finite
+            end = part_of(end, n * per_output, count * per_output)
+        if one:
+            finite = _single(y, x, buffer, weights, bias, plan, g.groups, count, side)
+        else:
+            finite &= _tiles(y, x, buffer, weights, bias, plan, g.groups, count, side, end)
+    return finite, ends
 
 
 def fill(out, bias, plane):
@@ -283,10 +297,10 @@ def fill(out, bias, plane):
     _fill(out.size)(out, bias, plane)
 
 
-def _tiles(out, input, buffer, weights, bias, plan, groups, images, side):
+def _tiles(out, input, buffer, weights, bias, plan, groups, images, side, finish):
     bad = _convolve(images * bias.size * plan.work // 8)(
         out, input, buffer if plan.copies else input, weights, bias, plan.offsets, plan.tiles, plan.phases,
-        plan.numbers, plan.y.shifts, plan.x.shifts, plan.copies, images, groups, side.height, side.width,
+        plan.numbers, plan.y.shifts, plan.x.shifts, plan.copies, images, groups, side.height, side.width, *finish,
     )  # fmt: skip
     return bad == 0
 

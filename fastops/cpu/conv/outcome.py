@@ -9,3 +9,4 @@ class Outcome(NamedTuple):
     pads: bool = True  # zeros around the image may have been multiplied, which makes NaN of an infinite weight
     finite: bool = False  # every output is known to be finite
     spread: bool = False  # an infinity or NaN has spread to outputs whose windows do not see it
+    ended: bool = False  # what finish.py says has been done

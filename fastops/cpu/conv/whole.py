@@ -11,6 +11,7 @@ from numba import prange
 from ..._jit import kernel
 from ..simd.emit import lanes
 from . import direct
+from .finish import Finish
 from .micro_kernel import add_dots
 from .outcome import Outcome
 from .plan import conv2d_plan, window
@@ -54,7 +55,7 @@ def suits(g):
     return one and size == (g.image_height, g.image_width) and (dilation == (1, 1) or size == (1, 1)) and g.batch > 0
 
 
-def convolve(out, input, weight, bias, g, transposed, kept):
+def convolve(out, input, weight, bias, g, transposed, kept, finish):
     """As __init__.py says; no zeros are multiplied."""
     if transposed:
         _image_from_map(out, input, weight, bias, g)
@@ -92,5 +93,5 @@ def _multiply(out, a, b, rows, g):
     product = g._replace(batch=1, image_channels=inner, image_height=1, image_width=pixels, map_channels=rows,
                          map_height=1, map_width=pixels, kernel_height=1, kernel_width=1, stride_h=1, stride_w=1,
                          dilation_h=1, dilation_w=1)  # fmt: skip
-    direct.run(out.reshape(-1), b.reshape(-1), a, np.zeros(rows, out.dtype), conv2d_plan(product, out.itemsize),
-               product, False)  # fmt: skip
+    direct.run(out.reshape(-1), b.reshape(-1), a, (nothing := np.zeros(rows, out.dtype)),
+               conv2d_plan(product, out.itemsize), product, False, Finish(nothing))  # fmt: skip

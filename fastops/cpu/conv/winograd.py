@@ -19,6 +19,7 @@ from ..._jit import VECTOR_BYTES, kernel, routine, thread_count
 from ..simd.emit import lanes
 from ..simd.values import fields
 from .copy import padded_copy
+from .finish import part_of
 from .micro_kernel import VECTORS, add_products
 from .outcome import Outcome
 from .plan import LONGEST_SUM, Integers, Plan, Two, sides, windows_plan
@@ -35,7 +36,8 @@ def _block_of(transform: Transform, name: str) -> Any:
     transform_inputs, transform_outputs = input_tile(transform), output_tile(transform)
     elements = len(transform.input) ** 2
 
-    def convolve_block(out, plane, out_width, x, channel_step, u, bias, places, offsets, first, count, runs, starts):
+    def convolve_block(out, plane, out_width, x, channel_step, u, bias, places, offsets, first, count, runs, starts,
+                       add, adds, low, high):  # fmt: skip
         channels, out_channels, lane_count = offsets.size, bias.size, lanes(x.itemsize)
         wide = VECTORS * lane_count
         # powers of two would share cache sets
@@ -59,7 +61,20 @@ def _block_of(transform: Transform, name: str) -> Any:
                 for r in range(some):
                     place = (oc0 + r) * plane
                     bad |= transform_outputs(
-                        out, place, out_width, m, r * wide + i * lane_count, m_pitch, bias[oc0 + r], runs, s0, s1
+                        out,
+                        place,
+                        out_width,
+                        m,
+                        r * wide + i * lane_count,
+                        m_pitch,
+                        bias[oc0 + r],
+                        runs,
+                        s0,
+                        s1,
+                        add,
+                        adds,
+                        low,
+                        high,
                     )
 
         return bad
@@ -96,12 +111,13 @@ def _kernels_of(transform: Transform) -> tuple[Any, Any]:
         for oc in prange(out_channels):
             weights_of_channel(u, oc * channels, pitch, w, oc * oc_step, ic_step, taps, channels)
 
-    def convolve(bad, out, x, u, bias, places, offsets, channel_step, plane, out_width, blocks, runs, starts):
+    def convolve(bad, out, x, u, bias, places, offsets, channel_step, plane, out_width, blocks, runs, starts, add, adds,
+                 low, high):  # fmt: skip
         # An iteration owns one block of tiles and notes whether it has an infinity or NaN.
         for i in prange(blocks.shape[0]):
             first, count = _block(blocks, i)
             bad[i] = convolve_block(out, plane, out_width, x, channel_step, u, bias, places, offsets, first, count,
-                                    runs, starts)  # fmt: skip
+                                    runs, starts, add, adds, low, high)  # fmt: skip
 
     transform_weights.__name__ = transform_weights.__qualname__ = f"_winograd_weights_{name}"
     convolve.__name__ = convolve.__qualname__ = f"_convolve_winograd_{name}"
@@ -176,7 +192,7 @@ def parts(m, g, transposed, itemsize, kept):
     }
 
 
-def _convolve(m, out, input, weight, bias, g, transposed, kept):
+def _convolve(m, out, input, weight, bias, g, transposed, kept, finish):
     """As __init__.py says, in tiles of m x m."""
     side, dtype, lane_count = sides(g, transposed), out.dtype, lanes(out.itemsize)
     channels, out_channels, size = side.channels, side.out_channels, (side.out_height, side.out_width)
@@ -207,10 +223,11 @@ def _convolve(m, out, input, weight, bias, g, transposed, kept):
         convolve(some.size * channels)(
             bad, some.reshape(-1), buffer, u, bias, tiles.places, offsets, tiles.channel_step, size[0] * size[1],
             size[1], tiles.blocks, tiles.runs, tiles.starts,
+            *part_of(finish, n * out[0].size, some.size),
         )  # fmt: skip
         if bad.any():
             return Outcome(spread=True)
-    return Outcome(finite=True)
+    return Outcome(finite=True, ended=True)
 
 
 CONVOLVE = {m: partial(_convolve, m) for m in _KERNELS}

@@ -23,6 +23,7 @@ from ..simd.emit import (
     store,
     vector_of,
 )
+from .finish import finished, in_vectors
 
 Matrix = tuple[tuple[Fraction, ...], ...]
 
@@ -112,7 +113,7 @@ def input_tile(transform: Transform) -> Any:
 
 
 def output_tile(transform: Transform) -> Any:
-    """The intrinsic for one vector of tiles: A' M A + bias, M[e] = m[at + e * pitch], written in runs of pixels.
+    """The intrinsic for one vector of tiles: A' M A + bias, M[e] = m[at + e * pitch], finished, in runs of pixels.
 
     Run i in [s0, s1) is a row of tiles: (place in the plane of the vector's first pixel, first and last pixel of the
     vector to write, how many rows of pixels).  Returns whether a pixel, written or not, is infinite or NaN.
@@ -120,18 +121,20 @@ def output_tile(transform: Transform) -> Any:
     size, rows = len(transform.input), len(transform.output)
 
     @intrinsic
-    def tile(typing_context, out, to, out_width, m, at, pitch, bias, runs, s0, s1):
-        return types.boolean(out, to, out_width, m, at, pitch, bias, runs, s0, s1), generate
+    def tile(typing_context, out, to, out_width, m, at, pitch, bias, runs, s0, s1, add, adds, low, high):
+        arguments = (out, to, out_width, m, at, pitch, bias, runs, s0, s1, add, adds, low, high)
+        return types.boolean(*arguments), generate
 
     def generate(context, builder, signature, arguments):
-        out, to, out_width, m, at, pitch, bias, runs, s0, s1 = arguments
-        out, m, runs = (array_data(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 7))
+        out, to, out_width, m, at, pitch, bias, runs, s0, s1, add, *finish = arguments
+        out, m, runs, add = (array_data(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 7, 10))
         i64, (vector, zero, load) = ir.IntType(64), vector_of(context, builder, signature.args[3].dtype)
         square = [
             [load(builder.gep(m, [builder.add(at, builder.mul(pitch, i64(r * size + c)))])) for c in range(size)]
             for r in range(size)
         ]
         bias = repeated(builder, vector, bias)
+        finish = in_vectors(context, builder, vector, add, signature.args[11:], finish)
         results = _both_sides(builder, transform.output, square)
         pixels = [interleaved(builder, [builder.fadd(value, bias) for value in row]) for row in results]
         nothing = zero  # 0 where all is finite, else NaN
@@ -146,11 +149,10 @@ def output_tile(transform: Transform) -> Any:
             for row in range(rows):
                 with builder.if_then(builder.icmp_signed(">", height, i64(row))):
                     start = builder.add(builder.add(to, base), builder.mul(out_width, i64(row)))
-                    target = builder.gep(out, [start])
                     for part, mask in enumerate(masks):
-                        masked_store(
-                            builder, pixels[row][part], builder.gep(target, [i64(part * vector.count)]), mask
-                        )  # fmt: skip
+                        place = builder.add(start, i64(part * vector.count))
+                        value = finished(builder, pixels[row][part], place, mask, finish)
+                        masked_store(builder, value, builder.gep(out, [place]), mask)
         return bad
 
     return tile

@@ -4,6 +4,7 @@ Every algorithm is a function ``convolve(out, input, weight, bias, c)`` that fil
 window.py sees it, the same for conv2d and its transpose.
 """
 
+from .. import arithmetic, elementwise
 from . import depthwise, tiles
 from .weight import grad_bias, grad_weight
 from .window import seen
@@ -25,15 +26,20 @@ def choose(c):
 # ------------------------------------------------------------------------------------------------- entries
 
 
-def conv2d(out, input, weight, bias, g, fast=False, kept=None):
+def conv2d(out, input, weight, bias, g, fast=False, kept=None, add=None, activation=None):
     """Map from image; ``fast`` changes nothing."""
-    _convolve(out, input, weight, bias, seen(g, transposed=False))
+    _convolve(out, input, weight, bias, seen(g, transposed=False), add, activation)
 
 
-def conv_transpose2d(out, input, weight, bias, g, fast=False, kept=None):
+def conv_transpose2d(out, input, weight, bias, g, fast=False, kept=None, add=None, activation=None):
     """Image from map; ``fast`` changes nothing."""
-    _convolve(out, input, weight, bias, seen(g, transposed=True))
+    _convolve(out, input, weight, bias, seen(g, transposed=True), add, activation)
 
 
-def _convolve(out, input, weight, bias, c):
+def _convolve(out, input, weight, bias, c, add, activation):
     choose(c)(out, input, weight, bias, c)
+    if add is not None:
+        arithmetic.add(input.place.lend(out), add)
+    if activation is not None:
+        name, *numbers = activation
+        getattr(elementwise, name)(out, input.place.lend(out), *numbers)

@@ -1,0 +1,94 @@
+"""What is done to an output when its sum is complete: the residual is added, then comes the activation.
+
+    activation(sum + bias + add)
+
+Algorithms that write vectors from registers add there and keep within [low, high] there, which is relu, relu6 and
+clamp; what else there is to do is done in a pass over the output, by the kernels of the separate calls.  The bits are
+those of the separate calls.
+"""
+
+from math import inf
+from typing import Any, NamedTuple
+
+from llvmlite import ir
+from numba import prange, types
+
+from ..._jit import kernel
+from .. import elementwise
+from ..activation import clamp
+from ..simd.emit import Value, masked_load, repeated
+
+Activation = tuple[Any, ...]
+"""A function of elementwise.py, and the numbers that it takes."""
+
+
+class Finish(NamedTuple):
+    """The end of an output as kernels take it; where nothing is added, ``add`` is any array of the output's dtype."""
+
+    add: Any
+    adds: bool = False
+    low: float = -inf
+    high: float = inf
+
+
+def finish_of(bias: Any, add: Any, activation: Activation | None) -> tuple[Finish, Activation | None]:
+    """(what can be done in registers, the activation that is left)."""
+    name, *numbers = activation or ("",)
+    bounds = (0.0, inf) if name == "relu" else tuple(numbers) if name == "clamp" else (-inf, inf)
+    if bounds[0] != bounds[0] or bounds[1] != bounds[1]:  # NaN: makes NaN of all
+        bounds = -inf, inf
+    elif name in ("relu", "clamp"):
+        activation = None
+    return Finish(*((bias, False) if add is None else (add.reshape(-1), True)), *bounds), activation
+
+
+def part_of(finish: Finish, first: int, count: int) -> Finish:
+    """The end of some of the outputs."""
+    return finish._replace(add=finish.add[first : first + count]) if finish.adds else finish
+
+
+def finished(builder: Any, value: Value, place: Value, mask: Value, finish: tuple[Value, ...]) -> Value:
+    """Emit the end of a vector of outputs, which come to ``place`` of the output, in the lanes of the mask.
+
+    ``finish`` are (pointer to what is added, whether it is, lowest, highest), the last two in vectors.
+    """
+    (add, adds, low, high), vector = finish, value.type
+    here = builder.select(adds, mask, ir.Constant(mask.type, None))
+    more = masked_load(builder, builder.gep(add, [place]), here, ir.Constant(vector, [0.0] * vector.count))
+    value = builder.select(adds, builder.fadd(value, more), value)
+    value = builder.select(builder.fcmp_unordered(">=", value, low), value, low)
+    return builder.select(builder.fcmp_unordered("<=", value, high), value, high)
+
+
+def in_vectors(context: Any, builder: Any, vector: Any, add: Value, kinds: Any, values: Any) -> tuple[Value, ...]:
+    """What `finished` takes, from the arguments adds, low and high of an intrinsic and their types."""
+    dtype = types.float64 if isinstance(vector.element, ir.DoubleType) else types.float32
+    adds, *bounds = values
+    bounds = [context.cast(builder, each, kind, dtype) for each, kind in zip(bounds, kinds[1:], strict=True)]
+    return add, adds, *(repeated(builder, vector, bound) for bound in bounds)
+
+
+# --------------------------------------------------------------------------------------------- a pass of its own
+
+
+@kernel
+def _finish(out, add, adds, low, high):
+    low, high = out.dtype.type(low), out.dtype.type(high)
+    if adds:
+        for i in prange(out.size):
+            out[i] = clamp(out[i] + add[i], low, high)
+    else:
+        for i in prange(out.size):
+            out[i] = clamp(out[i], low, high)
+
+
+def finish_all(out, finish):
+    """Do to all of an output what no algorithm has done."""
+    if finish.adds or (finish.low, finish.high) != (-inf, inf):
+        _finish(out.size)(out.reshape(-1), *finish)
+
+
+def activate(out, activation):
+    """Replace an output by its activation."""
+    name, *numbers = activation
+    getattr(elementwise, name)(out, out, *numbers)

@@ -221,7 +221,8 @@ def relu6(input):
 
 def leaky_relu(input, negative_slope: float = 0.01):
     x = input.astype(float)
-    return np.where(x > 0, x, negative_slope * x)
+    with np.errstate(invalid="ignore"):
+        return np.where(x > 0, x, negative_slope * x)
 
 
 def prelu(input, weight):
@@ -248,8 +249,8 @@ def gelu(input, approximate="none"):
     x = np.where(input == -np.inf, -100, input.astype(float))
     if approximate == "none":
         return x * np.vectorize(lambda one: math.erfc(-one / math.sqrt(2)) / 2, otypes=[float])(x)
-    with np.errstate(over="ignore"):
-        return x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))) / 2
+    with np.errstate(over="ignore"):  # (1 + tanh u) / 2 = 1 / (1 + exp(-2 u)), which keeps the digits of the left tail
+        return x / (1 + np.exp(-2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 
 
 def flatten(input, start_dim: int = 0, end_dim: int = -1):

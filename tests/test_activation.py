@@ -32,10 +32,17 @@ def test_hard_values(agrees, dtype, op, options, repeats):
     agrees(op, np.repeat(np.array([*HARD, *limits]).astype(dtype), repeats), **options)
 
 
+def scale_of(op, grad_output):
+    """torch's hardsigmoid multiplies by a sixth in float32, 3e-8 off it, in float64 too."""
+    largest = np.abs(grad_output[np.isfinite(grad_output)]).max(initial=0)
+    return 100 * largest if op == "hardsigmoid" and grad_output.dtype == np.float64 else None
+
+
 @EVERY
 @pytest.mark.parametrize("shape", [*SHAPES, (100_003,)], ids=str)
 def test_gradients(backend, rng, normal, op, options, shape):
-    check(backend, rng, op, np.asarray(normal(*shape) * 3, normal().dtype), **options)
+    x, grad_output = np.asarray(normal(*shape) * 3, normal().dtype), normal(*shape)
+    check(backend, rng, op, x, grad_output=grad_output, scale=scale_of(op, grad_output), **options)
 
 
 @EVERY
@@ -43,10 +50,11 @@ def test_gradients(backend, rng, normal, op, options, shape):
 def test_gradients_of_what_is_not_finite(backend, rng, normal, op, options, value):
     x, grad_output = normal(5, 40), normal(5, 40)
     grad_output[rng.random(x.shape) < 0.3] = value
-    check(backend, rng, op, x, grad_output=grad_output, **options)
+    check(backend, rng, op, x, grad_output=grad_output, scale=scale_of(op, grad_output), **options)
     if not (op == "gelu" and np.isinf(value)) and not (op in ("hardsigmoid", "hardswish") and np.isnan(value)):
         x[rng.random(x.shape) < 0.3] = value
-        check(backend, rng, op, x, grad_output=normal(5, 40), **options)
+        grad_output = normal(5, 40)
+        check(backend, rng, op, x, grad_output=grad_output, scale=scale_of(op, grad_output), **options)
 
 
 @pytest.mark.parametrize("approximate", ["none", "tanh"])
@@ -139,7 +147,8 @@ def test_errors_of_gradients_are_at_most_four_times_torchs(backend, rng, op, opt
 
     exact = by_torch(np.float64)
     mine = np.abs(backend(f"{op}_backward", np.ones_like(x), x, **options) - exact)
-    assert mine.max() <= max(4 * np.abs(by_torch(np.float32) - exact).max(), 1.5 * np.spacing(np.abs(exact).max()))
+    their = np.abs(by_torch(np.float32) - exact)
+    assert mine.max() <= max(4 * their.max(), 1.5 * np.spacing(np.abs(exact).max()), 1e-18)  # where float64 ends, too
 
 
 # ------------------------------------------------------------------------------ the normal distribution

@@ -9,7 +9,7 @@ from agreement import assert_close
 from calls import arrays_in, each
 
 import fastops
-from fastops.yardstick.examples import normal
+from fastops.yardstick.examples import example, normal
 from fastops.yardstick.operators import OPERATORS, TABLE
 
 # Same values, another layout
@@ -66,7 +66,7 @@ def has_out(op):
 
 LAYOUTS = [fortran, reversed_strides, sliced, transposed, unaligned, read_only, repeated, subclass]
 INTO_OUT = [call for call in calls.CALLS if has_out(call.op) and not call.options.get("return_indices")]
-IN_PLACE = [(each.name, each.examples[0].options) for each in TABLE if each.in_place]
+IN_PLACE = [(each.name, each.rows(1)[0]) for each in TABLE if each.in_place]  # arrays beside the input have one value
 STATISTICS = ("running_mean", "running_var")
 
 
@@ -166,12 +166,12 @@ def test_out_may_not_overlap_an_input(call, dtype):
         assert_close(inside, array, exact=True)
 
 
-@pytest.mark.parametrize("op, options", IN_PLACE)
+@pytest.mark.parametrize("op, example", IN_PLACE, ids=str)
 @pytest.mark.parametrize("shape", [(), (7,), (5, 40)], ids=str)
-def test_out_may_be_the_input(op, options, shape, dtype):
-    input = normal(*shape)(np.random.default_rng(1), dtype)
-    expected = getattr(fastops, op)(input.copy(), **options)
-    assert getattr(fastops, op)(input, **options, out=input) is input
+def test_out_may_be_the_input(rng, op, example, shape, dtype):
+    input, *others = (make(rng, dtype) for make in (normal(*shape), *example.makers[1:]))
+    expected = getattr(fastops, op)(input.copy(), *others, **example.options)
+    assert getattr(fastops, op)(input, *others, **example.options, out=input) is input
     assert_close(input, expected, exact=True)
 
 
@@ -184,12 +184,12 @@ def test_out_of_dropout_where_nothing_is_random(options, dtype):
         assert_close(out, expected, exact=True)
 
 
-@pytest.mark.parametrize("op, options", [*IN_PLACE, ("softmax", dict(dim=0))])
-def test_out_may_not_be_the_input_in_another_order(op, options, dtype):
-    memory = np.ones((4, 4), dtype)
+@pytest.mark.parametrize("op, example", [*IN_PLACE, ("softmax", example(normal(1), dim=0))], ids=str)
+def test_out_may_not_be_the_input_in_another_order(rng, op, example, dtype):
+    memory, *others = (make(rng, dtype) for make in (normal(4, 4), *example.makers[1:]))
     for input in (memory.T, memory[::-1], np.broadcast_to(memory[0], (4, 4))):
         with pytest.raises(ValueError, match="overlap"):
-            getattr(fastops, op)(input, **options, out=memory)
+            getattr(fastops, op)(input, *others, **example.options, out=memory)
 
 
 def test_out_may_not_be_the_input_where_values_are_read_twice(dtype):

@@ -27,7 +27,7 @@ from agreement import EXACT, assert_close
 
 import fastops
 from fastops import _jit
-from fastops.yardstick.calls import Call, call
+from fastops.yardstick.calls import Call, call, calls_of
 from fastops.yardstick.examples import boxes, labels, normal, positive, statistics
 from fastops.yardstick.operators import TABLE
 
@@ -51,7 +51,9 @@ LARGER = [
     call("avg_pool2d", normal(2, 16, 100, 101), kernel_size=3, stride=2, padding=1),
     call("roi_pool", normal(2, 32, 60, 61), boxes(2, 300), output_size=7, spatial_scale=4.0),
     call("batch_norm", normal(100_001, 7), *statistics(7), training=True),
-    *(call(each.name, normal(200_003), **each.examples[0].options) for each in TABLE if each.in_place),
+    *(made for each in TABLE if each.in_place for made in calls_of(each.name, each.rows(200_003))),
+    call("prelu", normal(40_001, 5), normal(5)),
+    call("prelu", normal(3, 5, 100, 101), normal(5)),
     call("flatten", normal(200, 3, 401), start_dim=1),
     call("log_softmax", normal(70, 5003), dim=1),
     call("log_softmax", normal(3, 70, 1001), dim=1),

@@ -131,6 +131,18 @@ def alone(kind: str, x: Array) -> Node:
     return kind, {}, ()
 
 
+def clamp(x: Array, min: float, max: float) -> Node:
+    return "Clip", {}, (np.array(min, x.dtype), np.array(max, x.dtype))
+
+
+def hardsigmoid(x: Array) -> Node:
+    return "HardSigmoid", {"alpha": 1 / 6, "beta": 0.5}, ()
+
+
+def prelu(x: Array, weight: Array) -> Node:
+    return "PRelu", {}, (weight.reshape(-1, 1, 1),)
+
+
 def flatten(x: Array, start_dim: int) -> Node | None:
     return ("Flatten", {"axis": 1}, ()) if start_dim == 1 else None
 
@@ -142,7 +154,13 @@ NODES: dict[str, Callable[..., Node | None]] = {
     "avg_pool2d": partial(pool, "AveragePool"),
     "batch_norm": batch_norm,
     "relu": partial(alone, "Relu"),
+    "relu6": lambda x: clamp(x, 0, 6),
+    "leaky_relu": partial(alone, "LeakyRelu"),
+    "prelu": prelu,
+    "clamp": clamp,
     "sigmoid": partial(alone, "Sigmoid"),
+    "hardsigmoid": hardsigmoid,
+    "hardswish": partial(alone, "HardSwish"),
     "flatten": flatten,
     "softmax": partial(along, "Softmax"),
     "log_softmax": partial(along, "LogSoftmax"),

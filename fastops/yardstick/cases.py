@@ -81,7 +81,8 @@ def statistics(x: Array) -> tuple[Array, ...]:
 
 def slopes(x: Array) -> tuple[Array, ...]:
     """The batch, and prelu's slope for each channel."""
-    return x, np.random.default_rng(4).uniform(0.1, 0.4, x.shape[1]).astype(x.dtype)
+    rng = np.random.default_rng(4)
+    return x, rng.uniform(0.1, 0.4, (x.shape[1],)).astype(x.dtype)
 
 
 def neighbours(x: Array) -> tuple[Array, ...]:

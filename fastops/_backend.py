@@ -28,7 +28,21 @@ class Backend(Protocol):
 
     # The entries that operators call, as on.conv.conv2d(...).  Here are the CPU's; every backend has modules of these
     # names, in them these functions with these parameters.
-    from .cpu import check, conv, elementwise, loss, loss_grad, norm, norm_grad, pool, pool_grad, roi_pool, softmax
+    from .cpu import (
+        check,
+        conv,
+        elementwise,
+        linear,
+        loss,
+        loss_grad,
+        norm,
+        norm_grad,
+        pool,
+        pool_grad,
+        resize,
+        roi_pool,
+        softmax,
+    )
 
     kind: str
     """What an error says that it expected or got: "a NumPy array".  Arrays of one kind may meet in a call."""

@@ -14,7 +14,9 @@ import fastops
 from fastops import _jit
 
 PACKAGE = Path(fastops.__file__).parent
-FAMILIES = {"conv", "elementwise", "loss", "mse_loss", "norm", "pool", "reshape", "roi_pool", "softmax"}
+FAMILIES = {
+    "conv", "elementwise", "linear", "loss", "mse_loss", "norm", "pool", "reshape", "resize", "roi_pool", "softmax",
+}  # fmt: skip
 SECTIONS = ["Parameters", "Returns", "Raises", "References", "Examples"]
 OPTIONAL = {"torch", "skimage", "rich", "matplotlib", "jinja2"}  # the extra `compare`
 

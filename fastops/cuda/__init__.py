@@ -11,12 +11,14 @@ from . import (
     check,
     conv,
     elementwise,
+    linear,
     loss,
     loss_grad,
     norm,
     norm_grad,
     pool,
     pool_grad,
+    resize,
     roi_pool,
     softmax,
     sums,
@@ -33,12 +35,14 @@ class Backend(_backend.Backend):
     check = check
     conv = conv
     elementwise = elementwise
+    linear = linear
     loss = loss
     loss_grad = loss_grad
     norm = norm
     norm_grad = norm_grad
     pool = pool
     pool_grad = pool_grad
+    resize = resize
     roi_pool = roi_pool
     softmax = softmax
 

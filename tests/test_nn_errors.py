@@ -35,6 +35,11 @@ BAD_LAYERS = [
     (lambda: nn.CrossEntropyLoss(reduction="max"), ValueError, "CrossEntropyLoss: reduction expects 'none', 'mean' or"),
     (lambda: nn.CrossEntropyLoss([1.0]), TypeError, "CrossEntropyLoss: weight expects a NumPy or CUDA array, got list"),
     (lambda: nn.MSELoss("max"), ValueError, "MSELoss: reduction expects 'none', 'mean' or 'sum', got 'max'"),
+    (
+        lambda: nn.Upsample(scale_factor=0),
+        ValueError,
+        "Upsample: scale_factor expects numbers greater than 0 and finite",
+    ),
     (lambda: nn.Sequential(nn.ReLU(), np.tanh), TypeError, "Sequential: layer 1 expects a Module, got ufunc"),
     (lambda: nn.Sequential({"a.b": nn.ReLU()}), KeyError, "Sequential: the name of a layer expects a new word"),
     (lambda: nn.Sequential({"train": nn.ReLU()}), KeyError, "Sequential: the name of a layer expects a new word"),

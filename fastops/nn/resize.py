@@ -1,5 +1,8 @@
 """Upsample."""
 
+from collections.abc import Sequence
+
+from .. import _options
 from .._arrays import Array
 from .._options import Factors, Pair
 from ..resize import interpolate, interpolate_backward
@@ -32,7 +35,11 @@ class Upsample(Module):
         self, size: Pair | None = None, scale_factor: Factors | None = None, mode: str = "nearest",
         align_corners: bool | None = None,
     ) -> None:  # fmt: skip
-        self.size, self.scale_factor, self.mode, self.align_corners = size, scale_factor, mode, align_corners
+        self.size, self.mode, self.align_corners = size, mode, align_corners
+        self.scale_factor: Factors | None = None
+        if scale_factor is not None:  # floats, as torch keeps them
+            both = _options.factors("Upsample", "scale_factor", scale_factor)
+            self.scale_factor = both if isinstance(scale_factor, Sequence) else both[0]
 
     def _options(self) -> tuple[Pair | None, Factors | None, str, bool | None]:
         return self.size, self.scale_factor, self.mode, self.align_corners

@@ -25,6 +25,10 @@ from .elementwise import (
     sigmoid,
     sigmoid_backward,
 )
+from .linear import (
+    linear,
+    linear_backward,
+)
 from .loss import (
     cross_entropy,
     cross_entropy_backward,
@@ -59,6 +63,12 @@ from .reshape import (
     flatten,
     flatten_backward,
 )
+from .resize import (
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_backward,
+    interpolate,
+    interpolate_backward,
+)
 from .roi_pool import (
     roi_pool,
     roi_pool_backward,
@@ -73,6 +83,8 @@ from .softmax import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_backward",
     "avg_pool2d",
     "avg_pool2d_backward",
     "batch_norm",
@@ -95,8 +107,12 @@ __all__ = [
     "hardsigmoid_backward",
     "hardswish",
     "hardswish_backward",
+    "interpolate",
+    "interpolate_backward",
     "leaky_relu",
     "leaky_relu_backward",
+    "linear",
+    "linear_backward",
     "log_softmax",
     "log_softmax_backward",
     "max_pool2d",

@@ -32,6 +32,7 @@ class Backend(Protocol):
         check,
         conv,
         elementwise,
+        linear,
         loss,
         loss_grad,
         norm,
@@ -39,6 +40,7 @@ class Backend(Protocol):
         pool,
         pool_grad,
         prelu,
+        resize,
         roi_pool,
         softmax,
     )

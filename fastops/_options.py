@@ -11,6 +11,9 @@ Pair = int | Sequence[int]
 Padding = int | Sequence[int] | Sequence[Sequence[int]]
 """An argument for the rows and columns around an image: as a Pair, or ((top, bottom), (left, right))."""
 
+Factors = float | Sequence[float]
+"""An argument for what height and width are multiplied by: a number for both, or two numbers."""
+
 Sides = tuple[tuple[int, int], tuple[int, int]]
 """((top, bottom), (left, right))."""
 
@@ -81,6 +84,17 @@ def number(op: str, name: str, value: Any) -> float:
         return float(value)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{op}: {name} expects a number, got {told(value)}") from None
+
+
+def factors(op: str, name: str, value: Any) -> tuple[float, float]:
+    """(of the height, of the width) from a number or a sequence of two, greater than 0."""
+    both = value if _listed(value) else (value, value)
+    if len(both) != 2:
+        raise ValueError(f"{op}: {name} expects a number or two numbers, got {len(both)} values: {told(value)}")
+    down, across = (number(op, name, each) for each in both)
+    if not (0 < down < float("inf") and 0 < across < float("inf")):
+        raise ValueError(f"{op}: {name} expects numbers greater than 0 and finite, got {told(value)}")
+    return down, across
 
 
 def choice(op: str, name: str, value: Any, choices: tuple[str, ...]) -> str:

@@ -8,17 +8,15 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any, NamedTuple
 
-from ._options import LARGEST, REDUCTIONS, Sides, choice, dimension, flag, integer, pair
+from ._options import REDUCTIONS, Sides, choice, dimension, factors, flag, integer, pair, told
 from ._options import padding as sides
 
 Shape = tuple[int, ...]
 
 
 def _remembered(law: Any) -> Any:
-    """A size law that remembers its answers to ints, strings, None, tuples of ints and tuples of such tuples.
-
-    They take 2 us each time.
-    """
+    """A size law that remembers its answers to plain numbers, strings, None and tuples of ints: they take 2 us each."""
+    plain = (int, bool, float, str, type(None))
     remembering = functools.lru_cache(maxsize=1024, typed=True)(law)  # typed: 1, 1.0 and True are equal
 
     @functools.wraps(law)
@@ -29,7 +27,7 @@ def _remembered(law: Any) -> Any:
                 for each in value:
                     if type(each) is not int and not (type(each) is tuple and all(type(i) is int for i in each)):
                         return law(op, input, *options)  # typed does not look into tuples
-            elif kind is not int and kind is not bool and kind is not str and value is not None:
+            elif kind not in plain:
                 return law(op, input, *options)
         return remembering(op, input, *options)
 
@@ -42,7 +40,7 @@ def same(op: str, name: str, got: Shape, expected: Shape) -> None:
         raise ValueError(f"{op}: {name} expects shape {expected}, got {got}")
 
 
-def _images(op: str, input: Shape, channels_too: bool) -> Shape:
+def images(op: str, input: Shape, channels_too: bool) -> Shape:
     """(N, C, H, W) of images that may lack N; only N (and C of a convolution's) may be 0."""
     if len(input) not in (3, 4):
         raise ValueError(f"{op}: input expects shape (N, C, H, W) or (C, H, W), got {input}")
@@ -96,7 +94,7 @@ def conv2d(
     'same' puts the odd pixel of padding at the bottom and right.  With a stride it is TensorFlow's and MindSpore's
     rule (https://www.tensorflow.org/api_docs/python/tf/nn#notes_on_padding_2), with stride 1 also torch's.
     """
-    n, c, h, w = _images(op, input, channels_too=False)
+    n, c, h, w = images(op, input, channels_too=False)
     groups = integer(op, "groups", groups, 1)
     o, kh, kw = _weight(op, weight, "(out_channels, channels / groups, height, width)")
     (sh, sw), (dh, dw) = pair(op, "stride", stride, 1), pair(op, "dilation", dilation, 1)
@@ -113,7 +111,7 @@ def conv2d(
         if choice(op, "padding", padding, ("valid", "same")) == "valid":
             pads: Sides = (0, 0), (0, 0)
         else:
-            pads = _same_padding(h, kh, sh, dh), _same_padding(w, kw, sw, dw)
+            pads = same_padding(h, kh, sh, dh), same_padding(w, kw, sw, dw)
     else:
         pads = sides(op, padding)
     oh = (h + sum(pads[0]) - (kh - 1) * dh - 1) // sh + 1
@@ -132,7 +130,7 @@ def conv_transpose2d(
     groups: Any, dilation: Any,
 ) -> Conv2d:  # fmt: skip
     """Output size (H - 1) * stride - 2 * padding + dilation * (k - 1) + output_padding + 1."""
-    n, c, h, w = _images(op, input, channels_too=False)
+    n, c, h, w = images(op, input, channels_too=False)
     groups = integer(op, "groups", groups, 1)
     per_group, kh, kw = _weight(op, (weight[1], weight[0], *weight[2:]) if len(weight) == 4 else weight,
                                 "(channels, out_channels / groups, height, width)")  # fmt: skip
@@ -163,7 +161,7 @@ def _weight(op: str, weight: Shape, spelled: str) -> tuple[int, int, int]:
     return weight[0], weight[2], weight[3]
 
 
-def _same_padding(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
+def same_padding(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
     total = max(0, (-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size)
     return total // 2, total - total // 2
 
@@ -201,7 +199,7 @@ def pool2d(op: str, input: Shape, kernel_size: Any, stride: Any, padding: Any, d
 
     Source: torch's ATen/native/Pool.h, pooling_output_shape.
     """
-    n, c, h, w = _images(op, input, channels_too=True)
+    n, c, h, w = images(op, input, channels_too=True)
     kh, kw = pair(op, "kernel_size", kernel_size, 1)
     sh, sw = (kh, kw) if stride is None else pair(op, "stride", stride, 1)
     pads, (dh, dw) = sides(op, padding), pair(op, "dilation", dilation, 1)
@@ -248,6 +246,91 @@ def roi_pool(op: str, input: Shape, boxes: Shape, output_size: Any) -> RoIPool:
     oh, ow = pair(op, "output_size", output_size, 1)
     n, c, h, w = input
     return RoIPool(_fits(op, (boxes[0], c, oh, ow)), n, c, h, w, boxes[0], oh, ow)
+
+
+# ------------------------------------------------------------------------------------------ resizing and products
+
+
+class AdaptiveAvgPool2d(NamedTuple):
+    """The geometry of adaptive_avg_pool2d: output i is the mean of inputs floor(i * H / oH) to ceil((i + 1) * H / oH).
+
+    ``windows`` is the avg_pool2d that is the same, where the windows are of one size and do not overlap.
+    """
+
+    output: Shape
+    planes: int
+    out_height: int
+    out_width: int
+    height: int
+    width: int
+    windows: Pool2d | None
+
+
+@_remembered
+def adaptive_avg_pool2d(op: str, input: Shape, output_size: Any) -> AdaptiveAvgPool2d:
+    """(N, C, output height, output width); None inside output_size keeps a size."""
+    n, c, h, w = images(op, input, channels_too=True)
+    if isinstance(output_size, Sequence) and len(output_size) == 2:
+        output_size = [size if given is None else given for given, size in zip(output_size, (h, w), strict=True)]
+    oh, ow = pair(op, "output_size", output_size, 1)
+    output, windows = _fits(op, (n, c, oh, ow))[4 - len(input) :], None
+    if h % oh == 0 and w % ow == 0:
+        kernel = h // oh, w // ow
+        windows = Pool2d(output, n * c, oh, ow, h, w, *kernel, *kernel, 0, 0, 1, 1, 0, 0)
+    return AdaptiveAvgPool2d(output, n * c, oh, ow, h, w, windows)
+
+
+class Resize(NamedTuple):
+    """The geometry of interpolate: output i lies at step * (i + 1/2) - 1/2 in the input.
+
+    With corners at step * i; 'nearest' takes the one at floor(step * i).
+    """
+
+    output: Shape
+    planes: int
+    out_height: int
+    out_width: int
+    height: int
+    width: int
+    step_h: float
+    step_w: float
+
+
+@_remembered
+def interpolate(op: str, input: Shape, size: Any, scale_factor: Any, corners: bool) -> Resize:
+    """Output size ``size`` or floor(H * scale); step 1 / scale, or H / size, with corners (H - 1) / (size - 1).
+
+    Source: torch's ATen/native/UpSample.h (area_pixel_compute_scale) and UpSample.cpp (compute_output_size).
+    """
+    if len(input) != 4:
+        raise ValueError(f"{op}: input expects shape (N, C, H, W), got {input}")
+    n, c, *inside = images(op, input, channels_too=True)
+    if (size is None) == (scale_factor is None):
+        got = "neither" if size is None else f"size={told(size)} and scale_factor={told(scale_factor)}"
+        raise ValueError(f"{op}: size expects a value where scale_factor has none, and the reverse, got {got}")
+    outside, steps = list(pair(op, "size", size, 1)) if size is not None else [], []
+    for i, scale in enumerate(factors(op, "scale_factor", scale_factor) if size is None else ()):
+        outside.append(int(min(inside[i] * scale, 2.0**62)))
+        if outside[i] < 1:
+            got = told(scale_factor)
+            raise ValueError(f"{op}: scale_factor expects an output of at least 1 x 1 (input is {inside}), got {got}")
+        steps.append(1 / scale)
+    if corners:
+        steps = [(a - 1) / (b - 1) if b > 1 else 0.0 for a, b in zip(inside, outside, strict=True)]
+    elif not steps:
+        steps = [a / b for a, b in zip(inside, outside, strict=True)]
+    return Resize(_fits(op, (n, c, *outside)), n * c, *outside, *inside, *steps)
+
+
+def linear(op: str, input: Shape, weight: Shape, bias: Shape | None) -> Shape:
+    """(..., out_features)."""
+    if len(weight) != 2 or 0 in weight:
+        raise ValueError(f"{op}: weight expects shape (out_features, in_features) without a 0, got {weight}")
+    if input[-1:] != weight[1:]:
+        raise ValueError(f"{op}: input expects shape (..., {weight[1]}), got {input}")
+    if bias is not None:
+        same(op, "bias", bias, weight[:1])
+    return _fits(op, (*input[:-1], weight[0]))
 
 
 # --------------------------------------------------------------------------------- channels and class dimensions
@@ -355,61 +438,3 @@ def broadcast(op: str, input: Shape, target: Shape) -> Shape:
             raise ValueError(f"{op}: target expects a shape that broadcasts with input's {input}, got {target}")
         common.append(b if a == 1 else a)
     return tuple(reversed(common))
-
-
-# ------------------------------------------------------------------------------------------------ layers
-
-
-class Padding(NamedTuple):
-    """A margin made of an image's own rows and columns: where each row and column of the padded image comes from."""
-
-    size: tuple[int, int]  # of the image
-    top: int
-    left: int
-    rows: list[int]
-    columns: list[int]
-
-
-def padding_indices(
-    op: str, input: Shape, kernel_size: tuple[int, int], stride: tuple[int, int], padding: Any,
-    dilation: tuple[int, int], mode: str,
-) -> Padding:  # fmt: skip
-    """The margin of a convolution in mode 'reflect', 'replicate' or 'circular'; ``padding`` as conv2d has it."""
-    _, _, *size = _images(op, input, channels_too=False)
-    tops, indices = [], []
-    for axis, length in enumerate(size):
-        if padding == "same":
-            before, after = _same_padding(length, kernel_size[axis], stride[axis], dilation[axis])
-        else:
-            before, after = (0, 0) if isinstance(padding, str) else sides(op, padding)[axis]
-        tops.append(before)
-        indices.append(_margin(op, length, before, after, mode))
-    return Padding((size[0], size[1]), tops[0], tops[1], indices[0], indices[1])
-
-
-def _margin(op: str, size: int, before: int, after: int, mode: str) -> list[int]:
-    most = {"reflect": size - 1, "replicate": LARGEST, "circular": size}[mode]
-    if max(before, after) > most:
-        got = max(before, after)
-        raise ValueError(f"{op}: padding expects at most {most} with {mode!r} and size {size}, got {got}")
-    places = range(-before, size + after)
-    if mode == "replicate":
-        return [min(max(i, 0), size - 1) for i in places]
-    if mode == "circular":
-        return [i % size for i in places]
-    return [size - 1 - abs(size - 1 - abs(i)) for i in places]
-
-
-def output_padding(
-    op: str, input: Shape, output_size: Any, kernel_size: tuple[int, int], stride: tuple[int, int],
-    padding: tuple[int, int], dilation: tuple[int, int],
-) -> tuple[int, int]:  # fmt: skip
-    """The output_padding that makes conv_transpose2d's output (height, width) ``output_size``."""
-    size = _images(op, input, channels_too=False)[2:]
-    wanted = pair(op, "output_size", output_size[-2:] if isinstance(output_size, Sequence) else output_size, 1)
-    least = [(size[i] - 1) * stride[i] - 2 * padding[i] + dilation[i] * (kernel_size[i] - 1) + 1 for i in (0, 1)]
-    extra = wanted[0] - least[0], wanted[1] - least[1]
-    if not (0 <= extra[0] < stride[0] and 0 <= extra[1] < stride[1]):
-        most = [least[i] + stride[i] - 1 for i in (0, 1)]
-        raise ValueError(f"{op}: output_size expects a size from {tuple(least)} to {tuple(most)}, got {wanted}")
-    return extra

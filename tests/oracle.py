@@ -146,6 +146,80 @@ def avg_pool2d(
     return out
 
 
+def adaptive_avg_pool2d(input, output_size):
+    """The mean of the rows floor(i·H / oH) to ceil((i + 1)·H / oH) - 1, and such columns."""
+    given = output_size if isinstance(output_size, (tuple, list)) else (output_size, output_size)
+    size = [n if o is None else o for o, n in zip(given, input.shape[-2:], strict=True)]
+    out = np.empty((*input.shape[:-2], *size))
+    for place in np.ndindex(*size):
+        windows = [
+            slice(i * n // o, -(-(i + 1) * n // o)) for i, n, o in zip(place, input.shape[-2:], size, strict=True)
+        ]
+        out[..., *place] = input[..., *windows].astype(float).mean((-2, -1))
+    return out
+
+
+# Resizing
+
+
+def resized(input, size, scale_factor) -> tuple[list[int], list[float]]:
+    """(output size, step from output to output in the input's pixels) of height and width."""
+    sizes = input.shape[-2:]
+    if size is not None:
+        return list(pair(size)), [n / o for n, o in zip(sizes, pair(size), strict=True)]
+    factors = scale_factor if isinstance(scale_factor, (tuple, list)) else (scale_factor, scale_factor)
+    return [int(n * f) for n, f in zip(sizes, factors, strict=True)], [1 / f for f in factors]
+
+
+def interpolate(input, size=None, scale_factor=None, mode="nearest", align_corners=None):
+    """The product with a matrix along the columns, and with one along the rows."""
+    outputs, steps = resized(input, size, scale_factor)
+    if mode == "nearest":
+        rows, columns = (nearest(*axis) for axis in zip(input.shape[-2:], outputs, steps, strict=True))
+        return input[..., rows, :][..., columns]
+    rows, columns = (
+        blends(*axis, bool(align_corners), input.dtype) for axis in zip(input.shape[-2:], outputs, steps, strict=True)
+    )
+    with np.errstate(invalid="ignore"):
+        return mixed(mixed(input.astype(float), rows, -2), columns, -1)
+
+
+def nearest(size: int, count: int, step: float) -> np.ndarray:
+    """Which pixel each output copies: floor(i · step) in float32, and just that of 1 : 1 and 1 : 2."""
+    i = np.arange(count)
+    if count in (size, 2 * size):
+        return i * size // count
+    return np.minimum(np.floor(i.astype(np.float32) * np.float32(step)).astype(int), size - 1)
+
+
+def blends(size: int, count: int, step: float, corners: bool, dtype):
+    """(neighbours, their shares) of each output: [first, second], [1 - share, share]."""
+    i, last = np.arange(count), size - 1
+    if count == size:
+        return [i, i], [np.ones(count), np.zeros(count)]
+    if corners:
+        step = last / (count - 1) if count > 1 else 0.0
+    step = float(dtype.type(step))
+    place = dtype.type(step) * i.astype(dtype) if corners else (step * (i + 0.5) - 0.5).astype(dtype)
+    place = np.maximum(place, 0)
+    first = np.minimum(np.floor(place.astype(np.float32)).astype(int), last)
+    share = np.clip(place - first.astype(dtype), 0, 1).astype(float)
+    return [first, np.minimum(first + 1, last)], [1 - share, share]
+
+
+def mixed(values, blend, axis: int):
+    (first, second), (near, far) = blend
+    shape = (-1, 1) if axis == -2 else (-1,)
+    return values.take(first, axis) * near.reshape(shape) + values.take(second, axis) * far.reshape(shape)
+
+
+def linear(input, weight, bias=None):
+    """out[..., o] = bias[o] + Σ input[..., i] · weight[o, i]."""
+    with np.errstate(invalid="ignore"):
+        out = (input[..., None, :].astype(float) * weight.astype(float)).sum(-1)
+    return out if bias is None else out + bias.astype(float)
+
+
 def roi_pool(input, boxes, output_size: Pair, spatial_scale=1.0):
     """The largest number in each of rows x cols bins of each box (Girshick 2015), placed as torchvision places them."""
     out = np.zeros((box_count(boxes), input.shape[1], *pair(output_size)), input.dtype)

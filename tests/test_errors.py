@@ -186,6 +186,33 @@ CALLS = [
     ("avg_pool2d", (X, 2), dict(divisor_override=BEYOND), "divisor_override"),
     ("avg_pool2d", (X, 2), dict(count_include_pad=2), "count_include_pad 2"),
     ("max_pool2d", (X, 2), dict(return_indices="yes"), "return_indices 'yes'"),
+    # adaptive_avg_pool2d, interpolate and linear
+    ("adaptive_avg_pool2d", (ones(8, 8), 2), {}, "input (8, 8)"),
+    ("adaptive_avg_pool2d", (ones(1, 2, 0, 8), 2), {}, "input (1, 2, 0, 8)"),
+    *(
+        ("adaptive_avg_pool2d", (X, bad), {}, "output_size")
+        for bad in (None, (1, 2, 3), (None,), (0, None), (None, -1), 1.5)
+    ),
+    ("interpolate", (ones(4, 8, 8), 2), {}, "input (4, 8, 8)"),
+    ("interpolate", (ones(1, 0, 8, 8), 2), {}, "input (1, 0, 8, 8)"),
+    ("interpolate", (X,), {}, "size scale_factor neither"),
+    ("interpolate", (X, 2, 2), {}, "size=2 scale_factor=2"),
+    *(("interpolate", (X, bad), {}, "size") for bad in (0, -1, (2, 2, 2), 1.5, "2", True, (2, None), HUGE)),
+    *(
+        ("interpolate", (X,), dict(scale_factor=bad), "scale_factor")
+        for bad in (0, -1.0, NAN, INF, "2", (2, 2, 2), (2, None), True, 0.01, (1, 0.1), {2: 2})
+    ),
+    *(("interpolate", (X, 4), dict(mode=bad), "mode") for bad in ("bicubic", "area", "", None, 1)),
+    ("interpolate", (X,), dict(scale_factor=1e30), "output memory"),
+    ("interpolate", (X, 4), dict(align_corners=False), "align_corners None 'nearest' False"),
+    *(("interpolate", (X, 4, None, "bilinear", bad), {}, "align_corners") for bad in (1, "yes", 0.0)),
+    ("linear", (ROWS, ones(4, 2)), {}, "input 2 (5, 3)"),
+    ("linear", (ROWS, ones(3)), {}, "weight (3,)"),
+    ("linear", (ROWS, ones(4, 3, 1)), {}, "weight (4, 3, 1)"),
+    ("linear", (ones(5, 0), ones(4, 0)), {}, "weight (4, 0)"),
+    ("linear", (ROWS, ones(0, 3)), {}, "weight (0, 3)"),
+    ("linear", (ROWS, ones(4, 3), ones(3)), {}, "bias (4,) (3,)"),
+    ("linear", (ones(), ones(4, 3)), {}, "input ()"),
     # roi_pool
     ("roi_pool", (ones(4, 8, 8), BOXES, 2), {}, "input (4, 8, 8)"),
     ("roi_pool", (X, ones(2, 4), 2), {}, "boxes (2, 4)"),
@@ -305,6 +332,7 @@ TAKE_PAIRS = {
     "max_pool2d": (X,),
     "avg_pool2d": (X,),
     "roi_pool": (X, BOXES),
+    "adaptive_avg_pool2d": (X,),
 }
 PAIRS = [
     (op, name)

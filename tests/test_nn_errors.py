@@ -44,6 +44,11 @@ BAD_LAYERS = [
     (lambda: nn.CrossEntropyLoss(reduction="max"), ValueError, "CrossEntropyLoss: reduction expects 'none', 'mean' or"),
     (lambda: nn.CrossEntropyLoss([1.0]), TypeError, "CrossEntropyLoss: weight expects a NumPy or CUDA array, got list"),
     (lambda: nn.MSELoss("max"), ValueError, "MSELoss: reduction expects 'none', 'mean' or 'sum', got 'max'"),
+    (
+        lambda: nn.Upsample(scale_factor=0),
+        ValueError,
+        "Upsample: scale_factor expects numbers greater than 0 and finite",
+    ),
     (lambda: nn.Sequential(nn.ReLU(), np.tanh), TypeError, "Sequential: layer 1 expects a Module, got ufunc"),
     (lambda: nn.Sequential({"a.b": nn.ReLU()}), KeyError, "Sequential: the name of a layer expects a new word"),
     (lambda: nn.Sequential({"train": nn.ReLU()}), KeyError, "Sequential: the name of a layer expects a new word"),
@@ -70,12 +75,12 @@ BAD_CALLS = [
     (lambda: nn.BatchNorm2d(3)(IMAGE), ValueError, "BatchNorm2d: input expects shape (N, 3, H, W), got (2, 4, 8, 8)"),
     (lambda: nn.BatchNorm1d(3)(IMAGE), ValueError, "BatchNorm1d: input expects shape (N, 3) or (N, 3, L), got"),
     (lambda: nn.BatchNorm2d(4)([1.0]), TypeError, "batch_norm: input expects a NumPy or CUDA array, got list"),
-    (lambda: nn.Linear(7, 3)(IMAGE), ValueError, "Linear: input expects shape (..., 7), got (2, 4, 8, 8)"),
-    (lambda: nn.Linear(7, 3)(np.float32(1)), TypeError, "Linear: input expects a NumPy or CUDA array, got numpy."),
-    (lambda: nn.Linear(8, 3)(IMAGE.astype(float)), TypeError, "Linear: weight expects dtype float64, as input has"),
     (lambda: nn.PReLU(3)(IMAGE), ValueError, "prelu: weight expects 1 or 4 values, as input (2, 4, 8, 8) has channels"),
     (lambda: nn.PReLU()(IMAGE.astype(float)), TypeError, "prelu: weight expects dtype float64, as input has"),
-    (lambda: nn.Linear(8, 3)(IMAGE.astype(int)), TypeError, "Linear: input expects dtype float32 or float64"),
+    (lambda: nn.Linear(7, 3)(IMAGE), ValueError, "linear: input expects shape (..., 7), got (2, 4, 8, 8)"),
+    (lambda: nn.Linear(7, 3)(np.float32(1)), TypeError, "linear: input expects a NumPy or CUDA array, got numpy."),
+    (lambda: nn.Linear(8, 3)(IMAGE.astype(float)), TypeError, "linear: weight expects dtype float64, as input has"),
+    (lambda: nn.Linear(8, 3)(IMAGE.astype(int)), TypeError, "linear: input expects dtype float32 or float64"),
 ]  # fmt: skip
 
 
@@ -94,6 +99,8 @@ EACH_LAYER = [
     (nn.ConvTranspose2d(4, 6, 3), IMAGE),
     (nn.MaxPool2d(2), IMAGE),
     (nn.AvgPool2d(2), IMAGE),
+    (nn.AdaptiveAvgPool2d(3), IMAGE),
+    (nn.Upsample(5), IMAGE),
     (nn.BatchNorm2d(4), IMAGE),
     (nn.BatchNorm1d(8), IMAGE[0, 0]),
     (nn.ReLU(), IMAGE),

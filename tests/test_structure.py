@@ -15,8 +15,8 @@ from fastops import _jit
 
 PACKAGE = Path(fastops.__file__).parent
 FAMILIES = {
-    "activation", "conv", "elementwise", "loss", "mse_loss", "norm", "pool", "rectifier", "reshape", "roi_pool",
-    "softmax",
+    "activation", "conv", "elementwise", "linear", "loss", "mse_loss", "norm", "pool", "rectifier", "reshape", "resize",
+    "roi_pool", "softmax",
 }  # fmt: skip
 SECTIONS = ["Parameters", "Returns", "Raises", "References", "Examples"]
 OPTIONAL = {"torch", "skimage", "rich", "matplotlib", "jinja2"}  # the extra `compare`

@@ -36,6 +36,11 @@ def numpy(x: NDArray[np.float32], w: NDArray[np.float32], labels: NDArray[np.int
     reveal_type(fastops.max_pool2d(x, 2, return_indices=True))  # tuple[ndarray
     reveal_type(fastops.batch_norm(x, None, None, training=True))  # ndarray
     reveal_type(fastops.softmax(x, dim=1))  # ndarray
+    reveal_type(fastops.max_pool2d(x, 3, padding=((0, 1), (1, 0))))  # ndarray
+    reveal_type(fastops.conv2d(x, w, padding=[[0, 1], [1, 0]]))  # ndarray
+    reveal_type(fastops.adaptive_avg_pool2d(x, (None, 2)))  # ndarray
+    reveal_type(fastops.interpolate(x, scale_factor=(2, 1.5), mode="bilinear"))  # ndarray
+    reveal_type(fastops.linear_backward(x, x, w))  # tuple[ndarray, ndarray
     reveal_type(fastops.conv2d_backward(x, x, w))  # tuple[ndarray, ndarray
     reveal_type(fastops.cross_entropy_backward(1.0, x, labels))  # ndarray
     reveal_type(fastops.relu(np.zeros((1, 3, 8, 8))).reshape(-1))  # ndarray[tuple[

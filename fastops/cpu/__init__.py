@@ -1,6 +1,21 @@
 """The CPU backend: kernels on NumPy arrays.  This module is the ``on`` that operators get for them."""
 
-from . import check, conv, elementwise, loss, loss_grad, norm, norm_grad, pool, pool_grad, prelu, roi_pool, softmax
+from . import (
+    check,
+    conv,
+    elementwise,
+    linear,
+    loss,
+    loss_grad,
+    norm,
+    norm_grad,
+    pool,
+    pool_grad,
+    prelu,
+    resize,
+    roi_pool,
+    softmax,
+)
 from .arrays import (
     broadcast,
     copyto,
@@ -35,6 +50,7 @@ __all__ = [
     "full",
     "integers",
     "kind",
+    "linear",
     "loss",
     "loss_grad",
     "norm",
@@ -47,6 +63,7 @@ __all__ = [
     "product",
     "quotient",
     "reshaped",
+    "resize",
     "roi_pool",
     "softmax",
     "sum",

@@ -11,6 +11,7 @@ from . import (
     check,
     conv,
     elementwise,
+    linear,
     loss,
     loss_grad,
     norm,
@@ -18,6 +19,7 @@ from . import (
     pool,
     pool_grad,
     prelu,
+    resize,
     roi_pool,
     softmax,
     sums,
@@ -34,6 +36,7 @@ class Backend(_backend.Backend):
     check = check
     conv = conv
     elementwise = elementwise
+    linear = linear
     loss = loss
     loss_grad = loss_grad
     norm = norm
@@ -41,6 +44,7 @@ class Backend(_backend.Backend):
     pool = pool
     pool_grad = pool_grad
     prelu = prelu
+    resize = resize
     roi_pool = roi_pool
     softmax = softmax
 

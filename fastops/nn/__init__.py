@@ -23,10 +23,12 @@ from .linear import Linear
 from .loss import CrossEntropyLoss, MSELoss, SoftmaxCrossEntropyWithLogits
 from .module import Module, Parameter
 from .norm import BatchNorm1d, BatchNorm2d
-from .pool import AvgPool2d, MaxPool2d, RoIPool
+from .pool import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d, RoIPool
 from .reshape import Flatten
+from .resize import Upsample
 
 __all__ = [
+    "AdaptiveAvgPool2d",
     "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",
@@ -54,4 +56,5 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "SoftmaxCrossEntropyWithLogits",
+    "Upsample",
 ]

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import _options, _shapes
+from .. import _options
 from .._arrays import Array
 from .._options import Padding, Pair, Sides
 from ..conv import _conv2d, _conv_transpose2d, conv2d_backward, conv_transpose2d_backward
+from . import sizes
 from .init import float_dtype, generator, uniform
 from .module import Module, Parameter
 from .pad import pad, pad_backward
@@ -234,7 +235,7 @@ class ConvTranspose2d(_Conv):
         """The output; ``output_size`` (H, W) takes the place of output_padding, for one of the sizes that fit."""
         extra = self.output_padding
         if output_size is not None:
-            extra = _shapes.output_padding(
+            extra = sizes.output_padding(
                 "ConvTranspose2d", np.shape(input), output_size, self.kernel_size, self.stride, self.padding,
                 self.dilation,
             )  # fmt: skip

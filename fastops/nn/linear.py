@@ -4,14 +4,15 @@ from typing import Any
 
 import numpy as np
 
-from .. import _arrays, _options, _shapes
+from .. import _options
 from .._arrays import Array
+from ..linear import linear, linear_backward
 from .init import float_dtype, generator, uniform
 from .module import Module, Parameter
 
 
 class Linear(Module):
-    """x @ weight.T + bias.
+    """x @ weight.T + bias, as `fastops.linear`.
 
     Parameters
     ----------
@@ -35,7 +36,7 @@ class Linear(Module):
 
     Notes
     -----
-    The products are NumPy's (or CuPy's): they run in its BLAS, whose number of threads may change the last bits.
+    On the CPU the products are NumPy's: they run in its BLAS, whose number of threads may change the last bits.
 
     Examples
     --------
@@ -59,29 +60,20 @@ class Linear(Module):
         if device is not None:
             self.to(device=device)
 
+    def _arrays(self) -> tuple[Array, Array | None]:
+        return self.weight.peek(), None if self.bias is None else self.bias.peek()
+
     def forward(self, input: Array) -> Array:
-        _, *entered = _arrays.enter("Linear", input=input, weight=self.weight.peek())
-        x, weight = map(_arrays.native, entered)
-        if x.shape[-1:] != (self.in_features,):
-            raise ValueError(f"Linear: input expects shape (..., {self.in_features}), got {x.shape}")
-        with np.errstate(all="ignore"):  # infinities and NaN go through in silence, as they do everywhere else
-            out = x @ weight.T
-            if self.bias is not None:
-                out += self.bias.peek()
-        self._saved = (x,)
+        out = linear(input, *self._arrays())
+        self._saved = (input,)
         return out
 
     def backward(self, grad_output: Array) -> Array:
-        (x,) = self._remembered()
-        _, *entered = _arrays.enter("Linear", weight=self.weight.peek(), grad_output=grad_output)
-        weight, grad = map(_arrays.native, entered)
-        _shapes.same("Linear", "grad_output", grad.shape, (*x.shape[:-1], self.out_features))
-        rows = grad.reshape(-1, self.out_features)
-        with np.errstate(all="ignore"):
-            grad_input = grad @ weight
-            self.weight.accumulate(rows.T @ x.reshape(-1, self.in_features))
-            if self.bias is not None:
-                self.bias.accumulate(rows.sum(0, dtype="float64").astype(grad.dtype))
+        (input,) = self._remembered()
+        grad_input, grad_weight, grad_bias = linear_backward(grad_output, input, *self._arrays())
+        self.weight.accumulate(grad_weight)
+        if self.bias is not None:
+            self.bias.accumulate(grad_bias)
         return grad_input
 
     def extra_repr(self) -> str:

@@ -1,10 +1,11 @@
-"""MaxPool2d, AvgPool2d and RoIPool."""
+"""MaxPool2d, AvgPool2d, AdaptiveAvgPool2d and RoIPool."""
 
 from collections.abc import Sequence
 
 from .._arrays import Array
 from .._options import Padding, Pair
 from ..pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from ..resize import adaptive_avg_pool2d, adaptive_avg_pool2d_backward
 from ..roi_pool import roi_pool, roi_pool_backward
 from .module import Module
 
@@ -113,6 +114,38 @@ class AvgPool2d(Module):
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class AdaptiveAvgPool2d(Module):
+    """The means of a grid of windows that share an image among them, as `fastops.adaptive_avg_pool2d`.
+
+    Parameters
+    ----------
+    output_size : int or two ints
+        Height and width of the grid; None in the place of one keeps the input's.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastops import nn
+    >>> nn.AdaptiveAvgPool2d((1, None))(np.ones((2, 3, 4, 5))).shape
+    (2, 3, 1, 5)
+    """
+
+    def __init__(self, output_size: int | Sequence[int | None]) -> None:
+        self.output_size = output_size
+
+    def forward(self, input: Array) -> Array:
+        out = adaptive_avg_pool2d(input, self.output_size)
+        self._saved = (input,)
+        return out
+
+    def backward(self, grad_output: Array) -> Array:
+        (input,) = self._remembered()
+        return adaptive_avg_pool2d_backward(grad_output, input, self.output_size)
+
+    def extra_repr(self) -> str:
+        return f"output_size={self.output_size}"
 
 
 class RoIPool(Module):

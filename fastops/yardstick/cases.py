@@ -60,6 +60,18 @@ def filters(
     return inputs
 
 
+def matrix(features: int) -> Inputs:
+    """The pixels' channels as rows, a matrix that keeps their variance, and a bias."""
+
+    def inputs(x: Array) -> tuple[Array, ...]:
+        rng = np.random.default_rng(4)
+        rows = np.ascontiguousarray(np.moveaxis(x, 1, -1)).reshape(-1, x.shape[1]) if x.ndim == 4 else x
+        weight = rng.normal(size=(features, rows.shape[1])) / np.sqrt(rows.shape[1])
+        return rows, weight.astype(x.dtype), rng.normal(size=features).astype(x.dtype)
+
+    return inputs
+
+
 def boxes(count: int) -> Inputs:
     """The batch and boxes (image number, x1, y1, x2, y2) anywhere on it."""
 
@@ -195,6 +207,7 @@ OTHERS = [
         lambda ops, x: ops.max_pool2d(x, 2, return_indices=True),
         has_gradient=False,
     ),
+    Case("linear", "to 64", matrix(64), lambda ops, x, w, b: ops.linear(x, w, b)),
     Case(
         "roi_pool",
         "7x7",

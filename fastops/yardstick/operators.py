@@ -163,6 +163,68 @@ TABLE = (
         },
     ),
     Operator(
+        "adaptive_avg_pool2d",
+        "resize",
+        ("input",),
+        shape_alone=True,
+        examples=(
+            example(normal(2, 4, 8, 8), output_size=2),
+            example(normal(3, 9, 10), output_size=(4, 7)),
+            example(normal(2, 3, 5, 6), output_size=(None, 8)),
+            example(normal(2, 3, 9, 10), output_size=1),
+        ),
+        rows=lambda width: (
+            example(normal(1, 2, 5, width), output_size=(2, 3)),
+            example(normal(1, 2, 3, 5), output_size=(2, width)),
+        ),
+        timed={
+            "to 1x1": lambda ops, x: ops.adaptive_avg_pool2d(x, 1),
+            "to 7x7": lambda ops, x: ops.adaptive_avg_pool2d(x, 7),
+        },
+    ),
+    Operator(
+        "interpolate",
+        "resize",
+        ("input",),
+        shape_alone=True,
+        examples=(
+            example(normal(2, 4, 8, 8), size=(5, 19), mode="bilinear"),
+            example(normal(2, 3, 5, 7), scale_factor=2),
+            example(normal(2, 3, 5, 7), size=(7, 7)),
+            example(normal(2, 3, 9, 10), scale_factor=(0.6, 1.7)),
+            example(normal(2, 3, 9, 10), scale_factor=2, mode="bilinear"),
+            example(normal(2, 3, 9, 10), size=(13, 4), mode="bilinear", align_corners=True),
+        ),
+        rows=lambda width: (
+            example(normal(1, 2, 3, width), scale_factor=2, mode="bilinear"),
+            example(normal(1, 2, 3, width), scale_factor=2),
+            example(normal(1, 2, 3, width), size=(2, width)),
+            example(normal(1, 2, 3, 5), size=(4, width), mode="bilinear", align_corners=True),
+        ),
+        timed={
+            "nearest 2x": lambda ops, x: ops.interpolate(x, scale_factor=2),
+            "bilinear 2x": lambda ops, x: ops.interpolate(x, scale_factor=2, mode="bilinear"),
+            "bilinear to 40x40, corners": lambda ops, x: ops.interpolate(
+                x, (40, 40), mode="bilinear", align_corners=True
+            ),
+        },
+    ),
+    Operator(
+        "linear",
+        "linear",
+        ("input", "weight", "bias"),
+        differentiated=("input", "weight", "bias"),
+        examples=(
+            example(normal(2, 3, 8), normal(5, 8), normal(5)),
+            example(normal(7), normal(3, 7)),
+            example(normal(40, 50), normal(30, 50), normal(30)),
+        ),
+        rows=lambda width: (
+            example(normal(3, width), normal(4, width), normal(4)),
+            example(normal(3, 4), normal(width, 4)),
+        ),
+    ),
+    Operator(
         "roi_pool",
         "pool",
         ("input", "boxes"),

@@ -19,6 +19,7 @@ from .activation import GELU, Hardsigmoid, Hardswish, Hardtanh, LeakyReLU, PReLU
 from .container import Sequential
 from .conv import Conv2d, ConvTranspose2d
 from .dropout import Dropout
+from .fuse import fuse
 from .linear import Linear
 from .loss import CrossEntropyLoss, MSELoss, SoftmaxCrossEntropyWithLogits
 from .module import Module, Parameter
@@ -57,4 +58,5 @@ __all__ = [
     "Softmax",
     "SoftmaxCrossEntropyWithLogits",
     "Upsample",
+    "fuse",
 ]

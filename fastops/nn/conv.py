@@ -22,6 +22,7 @@ class _Conv(Module):
     """What the two convolutions share: options, weights and how they look."""
 
     output_padding: tuple[int, int]
+    activation: Any = None  # that `fuse` has it end with, as fastops.conv2d spells it
     _kept: tuple[Parameter, int, dict[Any, Array]] | None = None
 
     def __init__(
@@ -74,6 +75,13 @@ class _Conv(Module):
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in super().__getstate__().items() if name != "_kept"}
 
+    def _refuse_gradient(self) -> None:
+        if self.activation is not None:
+            name = type(self).__name__
+            raise RuntimeError(
+                f"{name}: backward expects a layer of its own, got one that fuse has given an activation"
+            )
+
     def _accumulate(self, grad_weight: Array, grad_bias: Array | None) -> None:
         self.weight.accumulate(grad_weight)
         if self.bias is not None:
@@ -87,6 +95,8 @@ class _Conv(Module):
                 text += f", {name}={value}"
         if self.bias is None:
             text += ", bias=False"
+        if self.activation is not None:
+            text += f", activation={self.activation}"
         return text if self.padding_mode == "zeros" else f"{text}, padding_mode={self.padding_mode}"
 
 
@@ -161,12 +171,13 @@ class Conv2d(_Conv):
         padding = self.padding if step is None else 0
         out = _conv2d(
             self._prepared(), input, *self._arrays(), self.stride, padding, self.dilation, self.groups, None,
-            self.precision,
+            self.precision, activation=self.activation,
         )  # fmt: skip
         self._saved = input, step, padding
         return out
 
     def backward(self, grad_output: Array) -> Array:
+        self._refuse_gradient()
         input, step, padding = self._remembered()
         grad_input, *grads = conv2d_backward(
             grad_output, input, *self._arrays(), self.stride, padding, self.dilation, self.groups,
@@ -241,12 +252,13 @@ class ConvTranspose2d(_Conv):
             )  # fmt: skip
         out = _conv_transpose2d(
             self._prepared(), input, *self._arrays(), self.stride, self.padding, extra, self.groups, self.dilation,
-            None, self.precision,
+            None, self.precision, activation=self.activation,
         )  # fmt: skip
         self._saved = input, extra
         return out
 
     def backward(self, grad_output: Array) -> Array:
+        self._refuse_gradient()
         input, extra = self._remembered()
         grad_input, *grads = conv_transpose2d_backward(
             grad_output, input, *self._arrays(), self.stride, self.padding, extra, self.groups, self.dilation,

@@ -162,7 +162,7 @@ def gelu(input: ArrayT, approximate: str = "none", *, out: ArrayT | None = None)
 
     Notes
     -----
-    Within 6 ulp (float64 below -8: 14), as long as that is a normal number: torch's left tail has no right digit from
+    'none' is within 6 ulp (float64 below -8: 14), as long as that is a normal number: torch's left tail has no right digit from
     -5.5 on. The infinities have their limits, -0.0 and infinity, where torch has NaN.
 
     References

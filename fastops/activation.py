@@ -162,8 +162,8 @@ def gelu(input: ArrayT, approximate: str = "none", *, out: ArrayT | None = None)
 
     Notes
     -----
-    Within 6 ulp (float64 below -8: 14), as long as that is a normal number: torch's left tail has no right digit from
-    -5.5 on. The infinities have their limits, -0.0 and infinity, where torch has NaN.
+    'none' is within 6 ulp (float64 below -8: 14), as long as that is a normal number; torch's float32 has no right
+    digit below -5.5. The infinities have their limits, -0.0 and infinity, where torch has NaN.
 
     References
     ----------

@@ -142,10 +142,16 @@ def gelu_tanh(x):
 
 @scalar
 def gelu_tanh_gradient(gradient, x):
-    """The gradient times s (1 + x (1 - s) u'), where gelu_tanh is x s and s is sigmoid(u)."""
+    """The gradient times s + x s (1 - s) u', where gelu_tanh is x s and s is sigmoid(u).
+
+    s (1 - s) without the difference, of which x u' would multiply the error: exp(-|u|) / (1 + exp(-|u|))^2.
+    """
     number = type(x)
     x = finite(x)
     square = x * x
-    s = sigmoid(x * (number(1.5957691216057308) + number(0.07135481627260025) * square))
+    u = x * (number(1.5957691216057308) + number(0.07135481627260025) * square)
     slope = number(1.5957691216057308) + number(0.21406444881780076) * square
-    return gradient * (s + x * slope * s * (number(1) - s))
+    e = exp(-abs(u))
+    larger = number(1) / (number(1) + e)
+    s = larger if u >= 0 else e * larger
+    return gradient * (s + x * slope * (e * larger * larger))

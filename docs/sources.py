@@ -15,7 +15,19 @@ HEADER = ("operator", "promise", "kernels on the CPU", "kernels on CUDA", "bench
 
 GUESTS = {"roi_pool": "pool", "mse_loss": "loss"}  # whose tests and benchmarks stand in the files of another family
 
-FAMILIES = ("conv", "pool", "resize", "linear", "roi_pool", "norm", "elementwise", "softmax", "loss", "mse_loss", "reshape")
+FAMILIES = (
+    "conv",
+    "pool",
+    "resize",
+    "linear",
+    "roi_pool",
+    "norm",
+    "elementwise",
+    "softmax",
+    "loss",
+    "mse_loss",
+    "reshape",
+)
 
 
 def tree(path: Path) -> ast.Module:

@@ -16,8 +16,8 @@ HEADER = ("operator", "promise", "kernels on the CPU", "kernels on CUDA", "bench
 GUESTS = {"roi_pool": "pool", "mse_loss": "loss"}  # whose tests and benchmarks stand in the files of another family
 
 FAMILIES = (
-    "conv", "pool", "roi_pool", "norm", "elementwise", "rectifier", "activation", "softmax", "loss", "mse_loss",
-    "reshape",
+    "conv", "pool", "resize", "linear", "roi_pool", "norm", "elementwise", "rectifier", "activation", "softmax", "loss",
+    "mse_loss", "reshape",
 )  # fmt: skip
 
 
@@ -95,6 +95,8 @@ def tests(family: str) -> str:
     """The test files of a family."""
     family = GUESTS.get(family, family)
     own = f"test_gradients_{family}"
+    if family in ("linear", "resize"):  # which have the gradients with the operators
+        return f"test_{family}"
     return f"test_{family}, {own if (ROOT / 'tests' / f'{own}.py').is_file() else 'test_gradients'}"
 
 

@@ -43,7 +43,7 @@ def documented(directive: str) -> list[str]:
     return [
         name
         for path in sorted((DOCS / "api").glob("*.rst"))
-        for name in re.findall(rf"^\.\. {directive}:: (\S+)$", path.read_text(), re.MULTILINE)
+        for name in re.findall(rf"^\.\. {directive}:: (fastops\.\S+)$", path.read_text(), re.MULTILINE)
     ]
 
 

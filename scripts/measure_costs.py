@@ -1,7 +1,7 @@
 """Measure what the parts of a convolution cost here: the numbers of fastops/cpu/conv/costs.py.
 
-`python scripts/measure_costs.py` times convolutions of many sizes by each algorithm, on one core, and fits the costs of
-their parts to the times (least squares of the relative error, no cost below 0).  Run it on a quiet machine.
+`python scripts/measure_costs.py` times convolutions of many sizes by each algorithm, on all cores, and fits the costs of
+their parts to the times of the cores (least squares of the relative error, no cost below 0).  Run it on a quiet machine.
 """
 
 import argparse
@@ -14,16 +14,18 @@ from typing import Any
 import numpy as np
 
 from fastops import _jit, _shapes
+from fastops._jit import thread_count
 from fastops.cpu.conv import blocked, direct, winograd
+from fastops.cpu.conv.finish import Finish
 
 Parts = dict[str, float]
 
 SIZES = [  # channels, height and width, output channels, kernel, stride, dilation
     (channels, size, filters, kernel, stride, dilation)
     for channels, size, filters in [
-        (3, 6, 6), (3, 32, 64), (16, 14, 16), (3, 112, 32), (3, 160, 64), (16, 56, 32), (24, 56, 48), (64, 28, 64),
-        (64, 56, 64), (128, 14, 128), (96, 28, 24), (256, 7, 256), (256, 14, 64), (512, 7, 128), (32, 112, 16),
-        (512, 14, 48), (20, 20, 200),
+        (3, 6, 6), (3, 32, 64), (16, 56, 32), (3, 112, 32), (3, 224, 32), (3, 224, 64), (64, 28, 64), (64, 56, 64),
+        (256, 56, 64), (128, 14, 128), (128, 28, 128), (256, 28, 128), (256, 7, 256), (256, 14, 64), (512, 7, 128),
+        (256, 14, 256), (20, 20, 200),
     ]
     for kernel, stride, dilation in [(1, 1, 1), (1, 2, 1), (3, 1, 1), (3, 1, 2), (3, 2, 1), (5, 1, 1), (7, 2, 1)]
     if channels * filters * kernel**2 < 3_000_000
@@ -58,8 +60,9 @@ def samples(convolve: Any, parts: Callable[..., Parts], least: float, suits: Any
                 continue
             out, x = (image, map) if transposed else (map, image)
             for kept in (False, True):
-                run = partial(convolve, out, x, w, np.zeros(out.shape[1], np.float32), g, transposed)
-                yield parts(g, transposed, 4, kept), 1e9 * seconds(partial(run, {} if kept else None), least)
+                bias, memory = np.zeros(out.shape[1], np.float32), {} if kept else None
+                run = partial(convolve, out, x, w, bias, g, transposed, memory, Finish(bias))
+                yield parts(g, transposed, 4, kept), 1e9 * thread_count() * seconds(run, least)
 
 
 def fit(found: list[tuple[Parts, float]]) -> tuple[dict[str, float], float]:
@@ -82,7 +85,7 @@ def main() -> None:
         ("BLOCKED", blocked.convolve, blocked.parts, lambda *g: True),
         *((f"WINOGRAD[{m}]", run, partial(winograd.parts, m), winograd.suits) for m, run in winograd.CONVOLVE.items()),
     ]
-    with _jit.only("serial"):
+    with _jit.only("parallel"):
         for name, convolve, parts, suits in algorithms:
             costs, error = fit(list(samples(convolve, parts, least, suits)))
             print(f"{name}: times within {error:.0%} on the mean")

@@ -14,6 +14,9 @@ class Example(NamedTuple):
     makers: tuple[Maker, ...]  # of the operator's arrays, in their order; those that are left out stay at the default
     options: dict[str, Any]
 
+    def __str__(self) -> str:
+        return f"{' '.join(map(str, self.makers))} {self.options or ''}".strip()
+
 
 def example(*makers: Maker, **options: Any) -> Example:
     """example(normal(2, 3), dim=1)."""

@@ -132,8 +132,8 @@ def _write(out, to, plane, sums, at, pitch, bias, oc, channels, pixels, step, ad
     """The same for any step and any number of channels and pixels."""
     lane_count = lanes(out.itemsize)
     if VECTOR_BYTES > 16 and step <= 2:  # without AVX masks are branches
-        for q in range(0, pixels, lane_count):
-            for c in range(0, channels, lane_count):
+        for c in range(0, channels, lane_count):  # outside: the next pixels of a row share a line of the cache
+            for q in range(0, pixels, lane_count):
                 place, source = to + c * plane + q * step, at + q * pitch + c
                 if step == 1:
                     _write_block(out, place, plane, sums, source, pitch, bias, oc + c, channels - c, pixels - q, add,

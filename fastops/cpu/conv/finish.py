@@ -52,12 +52,16 @@ def finished(builder: Any, value: Value, place: Value, mask: Value, finish: tupl
 
     ``finish`` are (pointer to what is added, whether it is, lowest, highest), the last two in vectors.
     """
-    (add, adds, low, high), vector = finish, value.type
-    here = builder.select(adds, mask, ir.Constant(mask.type, None))
-    more = masked_load(builder, builder.gep(add, [place]), here, ir.Constant(vector, [0.0] * vector.count))
-    value = builder.select(adds, builder.fadd(value, more), value)
-    value = builder.select(builder.fcmp_unordered(">=", value, low), value, low)
-    return builder.select(builder.fcmp_unordered("<=", value, high), value, high)
+    (add, adds, low, high), vector, before = finish, value.type, builder.block
+    with builder.if_then(adds):
+        more = masked_load(builder, builder.gep(add, [place]), mask, ir.Constant(vector, [0.0] * vector.count))
+        added, after = builder.fadd(value, more), builder.block
+    total = builder.phi(vector)
+    total.add_incoming(value, before)
+    total.add_incoming(added, after)
+    # one instruction each, and NaN goes through: max(low, x) and min(high, x) give x where they cannot compare
+    total = builder.select(builder.fcmp_ordered(">", low, total), low, total)
+    return builder.select(builder.fcmp_ordered("<", high, total), high, total)
 
 
 def in_vectors(context: Any, builder: Any, vector: Any, add: Value, kinds: Any, values: Any) -> tuple[Value, ...]:

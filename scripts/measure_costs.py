@@ -1,7 +1,8 @@
 """Measure what the parts of a convolution cost here: the numbers of fastops/cpu/conv/costs.py.
 
-`python scripts/measure_costs.py` times convolutions of many sizes by each algorithm, on all cores, and fits the costs of
-their parts to the times of the cores (least squares of the relative error, no cost below 0).  Run it on a quiet machine.
+`python scripts/measure_costs.py` times convolutions of many sizes by each algorithm, on all cores, and fits the costs
+of their parts to the times of the cores (least squares of the relative error, no cost below 0).  Run it on a quiet
+machine.
 """
 
 import argparse

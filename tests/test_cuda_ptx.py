@@ -31,6 +31,8 @@ def launches() -> list[ptx.Launch]:
         for dtype in (np.float32, np.float64):  # what no call of the list does
             x, apart = ptx.Dry(np.ones((4, 3), dtype)), ptx.Dry(np.ones(6, dtype)[::2])
             fastops.mse_loss_backward(x, x, x, "none", x)
+            image = ptx.Dry(np.ones((1, 1, 2, 2), dtype))
+            fastops.conv2d(image, ptx.Dry(np.ones((1, 1, 1, 1), dtype)), add=image, activation="relu")
             fastops.batch_norm(x, apart, apart, training=True)
             fastops.cross_entropy(x, ptx.Dry(np.zeros(4, np.uint64)))
     return list({str(launch): launch for launch in found}.values())

@@ -10,12 +10,11 @@ those of the separate calls.
 from math import inf
 from typing import Any, NamedTuple
 
+import numpy as np
 from llvmlite import ir
-from numba import prange, types
+from numba import types
 
-from ..._jit import kernel
 from .. import elementwise
-from ..activation import clamp
 from ..simd.emit import Value, masked_load, repeated
 
 Activation = tuple[Any, ...]
@@ -75,21 +74,13 @@ def in_vectors(context: Any, builder: Any, vector: Any, add: Value, kinds: Any, 
 # --------------------------------------------------------------------------------------------- a pass of its own
 
 
-@kernel
-def _finish(out, add, adds, low, high):
-    low, high = out.dtype.type(low), out.dtype.type(high)
-    if adds:
-        for i in prange(out.size):
-            out[i] = clamp(out[i] + add[i], low, high)
-    else:
-        for i in prange(out.size):
-            out[i] = clamp(out[i], low, high)
-
-
 def finish_all(out, finish):
     """Do to all of an output what no algorithm has done."""
-    if finish.adds or (finish.low, finish.high) != (-inf, inf):
-        _finish(out.size)(out.reshape(-1), *finish)
+    if finish.adds:
+        with np.errstate(all="ignore"):
+            np.add(out, finish.add.reshape(out.shape), out=out)
+    if (finish.low, finish.high) != (-inf, inf):
+        elementwise.clamp(out, out, finish.low, finish.high)
 
 
 def activate(out, activation):

@@ -416,15 +416,22 @@ def _cross_entropy(
 _cross_entropy_plain = functools.lru_cache(maxsize=1024)(_cross_entropy)
 
 
-@_remembered
 def flatten(op: str, input: Shape, start_dim: Any, end_dim: Any) -> Shape:
     """The shape with dimensions start_dim..end_dim made one."""
+    plain = type(start_dim) is int and type(end_dim) is int
+    return (_flatten_plain if plain else _flatten)(op, input, start_dim, end_dim)
+
+
+def _flatten(op: str, input: Shape, start_dim: Any, end_dim: Any) -> Shape:
     start, end = dimension(op, "start_dim", start_dim, len(input)), dimension(op, "end_dim", end_dim, len(input))
     if not input:
         return (1,)
     if start > end:
         raise ValueError(f"{op}: start_dim expects a dimension up to end_dim {end}, got {start}")
     return input[:start] + (prod(input[start : end + 1]),) + input[end + 1 :]
+
+
+_flatten_plain = functools.lru_cache(maxsize=1024)(_flatten)
 
 
 def broadcast(op: str, input: Shape, target: Shape) -> Shape:

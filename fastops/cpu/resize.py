@@ -12,7 +12,8 @@ import numpy as np
 from numba import prange
 
 from .._jit import inlined, kernel, routine, scalar
-from .pool import BUFFER, store_left, whole_vectors
+from .pool import BUFFER, avg_of_blocks, store_left, whole_vectors
+from .pool_grad import avg_of_blocks_backward
 from .simd.values import (
     first_lanes,
     interleaved_high,
@@ -25,6 +26,7 @@ from .simd.values import (
     repeated,
     store,
 )  # fmt: skip
+from .sums import total
 
 POOL, POOL_GRAD, NEAREST_GRAD, BILINEAR_GRAD, CORNERS_GRAD = range(5)
 """What _weighted_sums makes."""
@@ -277,16 +279,51 @@ def _weighted_sums(out, x, oh, ow, h, w, step_h, step_w, kind):
         keep(sum_buffer)
 
 
+@kernel
+def _plane_means(out, x):
+    # An iteration owns a plane.
+    size = x.size // max(1, out.size)
+    for plane in prange(out.size):
+        out[plane] = total(x[plane * size : (plane + 1) * size]) / size
+
+
+@kernel
+def _plane_shares(out, gradient):
+    # An iteration owns a plane.
+    size = out.size // max(1, gradient.size)
+    for plane in prange(gradient.size):
+        pixels, share = out[plane * size : (plane + 1) * size], gradient[plane] / out.dtype.type(size)
+        for i in range(size):
+            pixels[i] = share
+
+
 # ------------------------------------------------------------------------------------------------- entries
 
 
+def _divides(g):
+    """Whether the windows of an adaptive pool are blocks of one size, side by side."""
+    return g.height % g.out_height == 0 and g.width % g.out_width == 0
+
+
 def adaptive_avg_pool2d(out, input, g):
+    if g.out_height == g.out_width == 1:
+        _plane_means(input.size)(out.ravel(), input.ravel())
+        return
+    if _divides(g):
+        avg_of_blocks(out, input, g.out_height, g.out_width, g.height, g.width)
+        return
     _weighted_sums(input.size + out.size)(
         out.ravel(), input.ravel(), g.out_height, g.out_width, g.height, g.width, 0.0, 0.0, POOL
     )
 
 
 def adaptive_avg_pool2d_backward(out, grad_output, g):
+    if g.out_height == g.out_width == 1:
+        _plane_shares(out.size)(out.ravel(), grad_output.ravel())
+        return
+    if _divides(g):
+        avg_of_blocks_backward(out, grad_output, g.out_height, g.out_width, g.height, g.width)
+        return
     _weighted_sums(grad_output.size + out.size)(
         out.ravel(), grad_output.ravel(), g.height, g.width, g.out_height, g.out_width, 0.0, 0.0, POOL_GRAD
     )

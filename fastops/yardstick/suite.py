@@ -32,17 +32,17 @@ class Family(NamedTuple):
 
 
 FAMILIES = {
-    "conv2d-3x3": Family("3x3, stride 1", Target(1.2, 1.0, 0.9), fast=Target(1.6, 1.0, 1.1)),
-    "conv2d-1x1": Family("1x1", Target(1.1, 1.0, 0.9), fast=Target(1.1, 1.0, 1.1)),
+    "conv2d-3x3": Family("3x3, stride 1", Target(1.7, 1.0, 1.25), fast=Target(1.9, 1.0, 1.45)),
+    "conv2d-1x1": Family("1x1", Target(1.4, 1.0, 1.1), fast=Target(1.4, 1.0, 1.1)),
     "conv2d-others": Family(
-        "first layers, strided, dilated, grouped, 5x5, 1x7, float64", Target(1.3, 1.0, 0.9), fast=Target(1.3, 1.0, 1.1)
+        "first layers, strided, dilated, grouped, 5x5, 1x7, float64", Target(1.5, 1.0, 1.1), fast=Target(1.5, 1.0, 1.1)
     ),
-    "depthwise": Family("a filter for each channel", Target(2, 1.2, 0.9), fast=Target(2, 1.2, 1.1)),
-    "conv_transpose2d": Family("U-Net's and DCGAN's", Target(1.5, 1.0)),
-    "large": Family("up to 12 M elements", Target(4, 1.1, 1.0), recycled=Target(2, 0.9, 1.0)),
-    "small": Family("every operator on (1, 3, 32, 32)", Target(2, 0.9, 1.0)),
-    "middle": Family("every operator on about 50 000 elements", Target(2, 0.9, 1.0)),
-    "backward": Family("the gradients of all of them", Target(1.2, 0.95)),
+    "depthwise": Family("a filter for each channel", Target(2.3, 1.2, 1.15), fast=Target(2.3, 1.2, 1.15)),
+    "conv_transpose2d": Family("U-Net's and DCGAN's", Target(1.6, 1.0)),
+    "large": Family("up to 12 M elements", Target(4.5, 1.1, 1.2), recycled=Target(3.3, 0.95, 1.2)),
+    "small": Family("every operator on (1, 3, 32, 32)", Target(2, 0.95, 1.7)),
+    "middle": Family("every operator on about 50 000 elements", Target(2.3, 0.95, 1.5)),
+    "backward": Family("the gradients of all of them", Target(2, 0.95)),
 }
 LAYERS = ("conv2d-3x3", "conv2d-1x1", "conv2d-others", "depthwise", "conv_transpose2d")  # of well-known networks
 

@@ -27,7 +27,7 @@ from .simd.values import (
     words,
 )  # fmt: skip
 
-BLOCK = 4096  # elements that an iteration of dropout owns
+MASK_BLOCK = 4096  # elements that an iteration of dropout owns
 COUNTERS = VECTOR_BYTES // 8  # of a vector
 
 # ------------------------------------------------------------------------------------------------- scalars
@@ -141,9 +141,14 @@ def _dropout(out, x, threshold, scale, key0, key1):
     # Element i takes word i % 4 of counter i // 4, and stays where that reaches the threshold.  An iteration owns a
     # block.
     scale = out.dtype.type(scale)
-    width = lanes(x)
-    for block in prange(-(-x.size // BLOCK)):
-        to, values, first, end = pointer(out), pointer(x), block * BLOCK, min(block * BLOCK + BLOCK, x.size)
+    lane_count = lanes(x)
+    for block in prange(-(-x.size // MASK_BLOCK)):
+        to, values, first, end = (
+            pointer(out),
+            pointer(x),
+            block * MASK_BLOCK,
+            min(block * MASK_BLOCK + MASK_BLOCK, x.size),
+        )
         for i in range(first, end, 4 * COUNTERS):
             w0, w1, w2, w3 = philox(counters(i // 4), np.uint64(key0), np.uint64(key1))
             even, odd = words(w0, w1), words(w2, w3)
@@ -151,9 +156,9 @@ def _dropout(out, x, threshold, scale, key0, key1):
             j, of_high = i, i + 2 * COUNTERS
             _drop(to, values, j, end, half(low, values, False), scale)
             _drop(to, values, of_high, end, half(high, values, False), scale)
-            if width < 2 * COUNTERS:
-                _drop(to, values, j + width, end, half(low, values, True), scale)
-                _drop(to, values, of_high + width, end, half(high, values, True), scale)
+            if lane_count < 2 * COUNTERS:
+                _drop(to, values, j + lane_count, end, half(low, values, True), scale)
+                _drop(to, values, of_high + lane_count, end, half(high, values, True), scale)
 
 
 # ------------------------------------------------------------------------------------------------- entries

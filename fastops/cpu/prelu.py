@@ -10,7 +10,7 @@ from numba import prange
 from .._jit import kernel, reduction, routine
 from .activation import sloped, sloped_gradient
 
-BLOCK = 4096  # elements that an iteration owns: it reads them twice, the second time from L1
+SLOPE_BLOCK = 4096  # elements that an iteration owns: it reads them twice, the second time from L1
 COLUMNS = 16  # planes shorter than this are treated as columns of a matrix
 
 # ------------------------------------------------------------------------------------------------ routines
@@ -40,11 +40,11 @@ def _slope_sum(gradient, x):
 @kernel
 def _prelu_planes(out, x, weight, inner):
     # x is (n, channels, inner); an iteration owns a block of a plane.
-    blocks, one = -(-inner // BLOCK), x.dtype.type(1)
+    blocks, one = -(-inner // SLOPE_BLOCK), x.dtype.type(1)
     for i in prange(x.size // inner * blocks):
         plane, block = i // blocks, i % blocks
-        slope, first = weight[plane % weight.size], plane * inner + block * BLOCK
-        end = min(first + BLOCK, (plane + 1) * inner)
+        slope, first = weight[plane % weight.size], plane * inner + block * SLOPE_BLOCK
+        end = min(first + SLOPE_BLOCK, (plane + 1) * inner)
         values, results = x[first:end], out[first:end]
         for j in range(end - first):
             results[j] = sloped(values[j], slope, one)
@@ -63,12 +63,12 @@ def _prelu_columns(out, x, slopes):
 @kernel
 def _prelu_grad_planes(out, grad_weight, gradient, x, weight, inner):
     # An iteration owns a block of a plane, then a channel.
-    blocks, channels = -(-inner // BLOCK), weight.size
+    blocks, channels = -(-inner // SLOPE_BLOCK), weight.size
     sums = np.empty(x.size // inner * blocks)
     for i in prange(sums.size):
         plane, block = i // blocks, i % blocks
-        first = plane * inner + block * BLOCK
-        end = min(first + BLOCK, (plane + 1) * inner)
+        first = plane * inner + block * SLOPE_BLOCK
+        end = min(first + SLOPE_BLOCK, (plane + 1) * inner)
         _write_gradient(out[first:end], gradient[first:end], x[first:end], weight[plane % channels])
         sums[i] = _slope_sum(gradient[first:end], x[first:end])
     for c in prange(channels):
@@ -84,7 +84,7 @@ def _prelu_grad_columns(out, grad_weight, gradient, x, slopes, inner):
     # An iteration owns a block of rows, then a channel: ``inner`` columns.
     width, one = slopes.size, x.dtype.type(1)
     n = x.size // width
-    rows = max(1, 4 * BLOCK // width)
+    rows = max(1, 4 * SLOPE_BLOCK // width)
     blocks = -(-n // rows)
     sums = np.empty((blocks, width))
     for block in prange(blocks):

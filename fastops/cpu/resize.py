@@ -89,27 +89,31 @@ def _copy_row(to, at, x, start, count):
 @inlined
 def _double_row(to, at, x, start, w):
     """Each element of a row twice."""
-    width = lanes(x)
-    for q in range(0, w, width):
+    lane_count = lanes(x)
+    for q in range(0, w, lane_count):
         left = w - q
-        value = load(x, start + q) if left >= width else masked_load(x, start + q, first_lanes(x, left), repeated(x, 0))
+        value = (
+            load(x, start + q)
+            if left >= lane_count
+            else masked_load(x, start + q, first_lanes(x, left), repeated(x, 0))
+        )
         store_left(to, at + 2 * q, interleaved_low(value, value), 2 * left)
-        if 2 * left > width:
-            store_left(to, at + 2 * q + width, interleaved_high(value, value), 2 * left - width)
+        if 2 * left > lane_count:
+            store_left(to, at + 2 * q + lane_count, interleaved_high(value, value), 2 * left - lane_count)
 
 
 @inlined
 def _stretch_twice(rows, to, line, x, start, w, zero):
     """A row of twice the width, mixed 1 : 3 and 3 : 1; ``line`` is a buffer."""
-    width = lanes(x)
+    lane_count = lanes(x)
     _copy_row(line, 1, x, start, w)
     line[0], line[w + 1] = line[1], line[w]
     few, most = repeated(x, 0.25), repeated(x, 0.75)
-    for q in range(0, w, width):
+    for q in range(0, w, lane_count):
         middle = load(line, q + 1) * most
         even, odd = load(line, q) * few + middle, middle + load(line, q + 2) * few
         store(rows, to + 2 * q, interleaved_low(even, odd))
-        store(rows, to + 2 * q + width, interleaved_high(even, odd))
+        store(rows, to + 2 * q + lane_count, interleaved_high(even, odd))
     rows[to] = line[1] + line[2] * zero  # the first place is the first pixel's; its neighbour still gives its NaN
 
 
@@ -169,10 +173,10 @@ def _weights(firsts, starts, weights, parts, size, count, step, kind):
 @inlined
 def _add_rows(sums, x, start, w, weights, first, end):
     """sums[ix] = the weighted sum of rows one after the other."""
-    width, zero = lanes(x), repeated(x, 0)
-    for q in range(0, w, width):
+    lane_count, zero = lanes(x), repeated(x, 0)
+    for q in range(0, w, lane_count):
         total, at = zero, start + q
-        if w - q >= width:
+        if w - q >= lane_count:
             for k in range(first, end):
                 total, at = total + load(x, at) * repeated(x, weights[k]), at + w
         else:
@@ -213,9 +217,9 @@ def _interpolate_nearest(out, x, oh, ow, h, w, step_h, step_w):
 @kernel
 def _interpolate_bilinear(out, x, oh, ow, h, w, step_h, step_w, corners):
     # An iteration owns some rows of outputs, and keeps the last two rows of the input that it stretched.
-    width, step_h, step_w = lanes(x), x.dtype.type(step_h), x.dtype.type(step_w)
+    lane_count, step_h, step_w = lanes(x), x.dtype.type(step_h), x.dtype.type(step_w)
     twice = ow == 2 * w and not corners and step_w == x.dtype.type(0.5)
-    pitch = 2 * whole_vectors(w, width) if twice else whole_vectors(ow, width)
+    pitch = 2 * whole_vectors(w, lane_count) if twice else whole_vectors(ow, lane_count)
     firsts, seconds = np.empty(ow, np.int64), np.empty(ow, np.int64)
     nears, shares = np.empty(ow, x.dtype), np.empty(ow, x.dtype)
     zero, one = x.dtype.type(0), x.dtype.type(1)
@@ -224,7 +228,10 @@ def _interpolate_bilinear(out, x, oh, ow, h, w, step_h, step_w, corners):
         nears[ox] = one - shares[ox]
     rows, group = out.size // ow, max(8, BUFFER // ow)
     for owned in prange(-(-rows // group)):
-        line_buffer, row_buffer = np.empty(whole_vectors(w, width) + width + 2, x.dtype), np.empty(2 * pitch, x.dtype)
+        line_buffer, row_buffer = (
+            np.empty(whole_vectors(w, lane_count) + lane_count + 2, x.dtype),
+            np.empty(2 * pitch, x.dtype),
+        )
         to, values, line, stretched = pointer(out), pointer(x), pointer(line_buffer), pointer(row_buffer)
         first, second, near, share = pointer(firsts), pointer(seconds), pointer(nears), pointer(shares)
         above, below, at = -1, -1, 0  # the row that lies at ``at`` in the buffer, and the one in its other half
@@ -243,7 +250,7 @@ def _interpolate_bilinear(out, x, oh, ow, h, w, step_h, step_w, corners):
                 below = iy1
             low = at if iy1 == iy0 else pitch - at
             upper, lower = repeated(x, one - part), repeated(x, part)
-            for ox in range(0, ow, width):
+            for ox in range(0, ow, lane_count):
                 mixed = load(stretched, at + ox) * upper + load(stretched, low + ox) * lower
                 store_left(to, row * ow + ox, mixed, ow - ox)
         keep(line_buffer)
@@ -253,7 +260,7 @@ def _interpolate_bilinear(out, x, oh, ow, h, w, step_h, step_w, corners):
 @kernel
 def _weighted_sums(out, x, oh, ow, h, w, step_h, step_w, kind):
     # An iteration owns some rows of outputs: rows of the input under each are added in vectors, then along that sum.
-    width, step_h, step_w = lanes(x), x.dtype.type(step_h), x.dtype.type(step_w)
+    lane_count, step_h, step_w = lanes(x), x.dtype.type(step_h), x.dtype.type(step_w)
     first_rows, row_starts, down = np.empty(oh, np.int64), np.empty(oh + 1, np.int64), np.empty(oh, x.dtype)
     first_columns, column_starts, across = np.empty(ow, np.int64), np.empty(ow + 1, np.int64), np.empty(ow, x.dtype)
     row_weights, column_weights = np.empty(2 * (h + oh), x.dtype), np.empty(2 * (w + ow), x.dtype)
@@ -261,7 +268,7 @@ def _weighted_sums(out, x, oh, ow, h, w, step_h, step_w, kind):
     _weights(first_columns, column_starts, column_weights, across, w, ow, step_w, kind)
     rows, group = out.size // ow, max(1, BUFFER * out.size // (x.size + out.size) // ow)
     for owned in prange(-(-rows // group)):
-        sum_buffer = np.empty(whole_vectors(w, width), x.dtype)
+        sum_buffer = np.empty(whole_vectors(w, lane_count), x.dtype)
         to, values, sums, weights = pointer(out), pointer(x), pointer(sum_buffer), pointer(row_weights)
         firsts, starts, along, parts = (
             pointer(first_columns), pointer(column_starts), pointer(column_weights), pointer(across),

@@ -74,7 +74,7 @@ class Phase(NamedTuple):
     first: int  # kernel element
     last: int
     origin: int  # the place in a channel of the buffer that pixel 0 begins at
-    width: int  # columns
+    columns: int
     to_y: int  # the output that pixel 0 is
     to_x: int
 
@@ -195,20 +195,20 @@ def windows_plan(
     Kernel columns that stand apart cost copies and save the columns between the output's width and the buffer's; with
     no filters they never do.
     """
-    width = lanes(itemsize)
+    lane_count = lanes(itemsize)
     y, x = (_axis(*axis) for axis in zip(output, kernel, stride, pad, dilation, strict=True))
     apart = _axis(output[1], kernel[1], stride[1], pad[1], dilation[1], apart=True)
-    products = width * kernel[0] * kernel[1] * filters  # of a vector
-    cost = [COPIED * channel_size(y, each) + products * _vectors(*output, each.size, width) for each in (x, apart)]
+    products = lane_count * kernel[0] * kernel[1] * filters  # of a vector
+    cost = [COPIED * channel_size(y, each) + products * _vectors(*output, each.size, lane_count) for each in (x, apart)]
     x = apart if filters and cost[1] < cost[0] else x
     place = _places(y, x).reshape(-1)
     offsets = (np.arange(channels)[:, None] * channel_size(y, x) + place).reshape(-1)
     phases = np.array([Phase(0, offsets.size, 0, output[1], 0, 0)], np.int64)
     as_it_is = _as_it_is(y, size[0]) and _as_it_is(x, size[1])
-    tiles, inside = _tiles(0, *output, x.size, width, as_it_is)
+    tiles, inside = _tiles(0, *output, x.size, lane_count, as_it_is)
     # As many channels at a time as have their inputs for one tile in L1.
-    reach = VECTORS * width + int((place % (y.size * x.size)).max())
-    together = max(1, L1_BYTES // (min(VECTORS * width * place.size, reach) * itemsize))
+    reach = VECTORS * lane_count + int((place % (y.size * x.size)).max())
+    together = max(1, L1_BYTES // (min(VECTORS * lane_count * place.size, reach) * itemsize))
     pads = any(p > 0 or (o - 1) * s - p + (k - 1) * d >= n
                for n, o, k, s, p, d in zip(size, output, kernel, stride, pad, dilation, strict=True))  # fmt: skip
     block = min(together * place.size, LONGEST_SUM)

@@ -110,7 +110,7 @@ def interpolate(
     mode: str = "nearest",
     align_corners: bool | None = None,
 ) -> ArrayT:
-    """Images in another size.
+    """Resampling of images to another size.
 
     Parameters
     ----------

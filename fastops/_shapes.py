@@ -4,7 +4,6 @@ A size law answers with a NamedTuple of ints, the geometry, which serves every b
 """
 
 import functools
-from collections.abc import Sequence
 from math import prod
 from typing import Any, NamedTuple
 
@@ -270,7 +269,7 @@ class AdaptiveAvgPool2d(NamedTuple):
 def adaptive_avg_pool2d(op: str, input: Shape, output_size: Any) -> AdaptiveAvgPool2d:
     """(N, C, output height, output width); None inside output_size keeps a size."""
     n, c, h, w = images(op, input, channels_too=True)
-    if isinstance(output_size, Sequence) and len(output_size) == 2:
+    if isinstance(output_size, (tuple, list)) and len(output_size) == 2:
         output_size = [size if given is None else given for given, size in zip(output_size, (h, w), strict=True)]
     oh, ow = pair(op, "output_size", output_size, 1)
     output, windows = _fits(op, (n, c, oh, ow))[4 - len(input) :], None

@@ -501,7 +501,8 @@ def check_a_share(first: int, step: int) -> dict[str, str]:
     share = list(product(OPS, ("parallel", "serial")))[first::step]
     for op, build in reversed(share) if first > 1 else share:
         for call in calls.CALLS:
-            if call.op == op and "precision" not in call.options:
+            finite = all(np.isfinite(array).all() for array in calls.arrays_in(call.arrays(np.float32)))
+            if call.op == op and "precision" not in call.options and finite:
                 with _jit.only(build):
                     actual = getattr(fastops, op)(**call.arrays(np.float32), **call.options)
                 bits[f"{call} {build}"] = hashlib.sha256(b"".join(map(bytes, calls.arrays_in([actual])))).hexdigest()

@@ -394,14 +394,6 @@ def max_pool2d(out, indices, input, g):
         _max_pool2d_indices(work * 2)(out.ravel(), indices.ravel(), firsts, input.ravel(), *window)
 
 
-def avg_of_blocks(out, input, out_height, out_width, height, width):
-    """The averages of blocks that an image consists of."""
-    block = height // out_height, width // out_width
-    _avg_pool2d(input.size + out.size)(
-        out.ravel(), input.ravel(), out_height, out_width, height, width, *block, *block, 0, 0, 0, 0, False, 0
-    )
-
-
 def avg_pool2d(out, input, g, count_include_pad, divisor):
     _, _, *window, _, _, below, right = g  # which is never dilated
     _avg_pool2d(input.size + out.size)(out.ravel(), input.ravel(), *window, below, right, count_include_pad, divisor)

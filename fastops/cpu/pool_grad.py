@@ -168,14 +168,6 @@ def max_pool2d_backward(out, grad_output, indices, g):
     )
 
 
-def avg_of_blocks_backward(out, grad_output, out_height, out_width, height, width):
-    """The gradient of blocks' averages."""
-    block = height // out_height, width // out_width
-    _avg_pool2d_grad(out.size + grad_output.size)(
-        out.ravel(), grad_output.ravel(), out_height, out_width, height, width, *block, *block, 0, 0, 0, 0, False, 0
-    )
-
-
 def avg_pool2d_backward(out, grad_output, g, count_include_pad, divisor):
     _, _, *window, _, _, below, right = g  # which is never dilated
     _avg_pool2d_grad(out.size + grad_output.size)(

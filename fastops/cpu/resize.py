@@ -12,8 +12,8 @@ import numpy as np
 from numba import prange
 
 from .._jit import inlined, kernel, routine, scalar
-from .pool import BUFFER, avg_of_blocks, store_left, whole_vectors
-from .pool_grad import avg_of_blocks_backward
+from .pool import BUFFER, avg_pool2d, store_left, whole_vectors
+from .pool_grad import avg_pool2d_backward
 from .simd.values import (
     first_lanes,
     interleaved_high,
@@ -307,17 +307,12 @@ def _plane_shares(out, gradient):
 # ------------------------------------------------------------------------------------------------- entries
 
 
-def _divides(g):
-    """Whether the windows of an adaptive pool are blocks of one size, side by side."""
-    return g.height % g.out_height == 0 and g.width % g.out_width == 0
-
-
 def adaptive_avg_pool2d(out, input, g):
     if g.out_height == g.out_width == 1:
         _plane_means(input.size)(out.ravel(), input.ravel())
         return
-    if _divides(g):
-        avg_of_blocks(out, input, g.out_height, g.out_width, g.height, g.width)
+    if g.windows is not None:  # blocks of one size, side by side
+        avg_pool2d(out, input, g.windows, True, 0)
         return
     _weighted_sums(input.size + out.size)(
         out.ravel(), input.ravel(), g.out_height, g.out_width, g.height, g.width, 0.0, 0.0, POOL
@@ -328,8 +323,8 @@ def adaptive_avg_pool2d_backward(out, grad_output, g):
     if g.out_height == g.out_width == 1:
         _plane_shares(out.size)(out.ravel(), grad_output.ravel())
         return
-    if _divides(g):
-        avg_of_blocks_backward(out, grad_output, g.out_height, g.out_width, g.height, g.width)
+    if g.windows is not None:
+        avg_pool2d_backward(out, grad_output, g.windows, True, 0)
         return
     _weighted_sums(grad_output.size + out.size)(
         out.ravel(), grad_output.ravel(), g.height, g.width, g.out_height, g.out_width, 0.0, 0.0, POOL_GRAD

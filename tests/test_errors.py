@@ -350,7 +350,7 @@ NOT_PAIRS = [*NOT_TWO, *NOT_INTEGERS, *NOT_TWO_INTEGERS, *OUT_OF_RANGE]
 @pytest.mark.parametrize("bad", NOT_PAIRS, ids=lambda bad: "10**5000" if bad is OUT_OF_RANGE[-1] else repr(bad)[:24])
 @pytest.mark.parametrize("op, name", PAIRS)
 def test_what_is_no_pair(op, name, bad):
-    if op == "adaptive_avg_pool2d" and repr(bad) == "(1, None)":
+    if op == "adaptive_avg_pool2d" and isinstance(bad, tuple) and bad[1:] == (None,):
         pytest.skip("None keeps a size")
     refused(ValueError, [name], op, *TAKE_PAIRS[op], **{**NEEDED_OPTIONS.get(op, {}), name: bad})
 

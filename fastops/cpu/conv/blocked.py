@@ -10,36 +10,24 @@ read, which layers in evaluation do once; the sums of a task are turned into (ch
 Source of the tile: Georganas et al., arXiv 1808.05567, whose activations are in blocks of channels, too.
 """
 
-from typing import Any
-
 import numpy as np
-from llvmlite import ir
-from numba import carray, prange, types
-from numba.extending import intrinsic
+from numba import carray, prange
 
-from ..._jit import VECTOR_BYTES, index, kernel, routine, thread_count
-from ..activation import clamp
+from ..._jit import VECTOR_BYTES, index, kernel, thread_count
 from ..simd.emit import (
-    array_data,
-    interleaved,
     lanes,
-    load,
-    masked_store,
-    masks_between,
-    repeated,
     stack_memory,
-    store,
-    vector_of,
 )
 from ..simd.values import fields
 from .blocked_plan import SUMS_BYTES, Phase, blocked_plan, chunks_of
 from .copy import copy_channel
 from .direct import BUFFER_BYTES, fill
 from .exact import not_finite
-from .finish import Finish, finished, in_vectors, part_of
+from .finish import Finish, part_of
 from .micro_kernel import PIXEL_HEIGHTS, PIXEL_VECTORS, PIXELS, add_pixels
 from .outcome import Outcome
 from .plan import LONGEST_SUM, Layout, copy_parts, sides
+from .turned import write_turned
 
 PACKED = 16  # products packed at a time: a line of the weights is used whole
 
@@ -58,95 +46,6 @@ _HEIGHT = np.array(
         for count in range(PIXEL_VECTORS + 1)
     ]
 )  # fmt: skip
-
-
-def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
-    """The columns of a square of vectors, in log2 steps: each interleaves the vectors of two halves."""
-    count = len(rows)
-    while count > 1:
-        count //= 2
-        half = len(rows) // 2
-        rows = [part for low, high in zip(rows[:half], rows[half:], strict=True)
-                for part in interleaved(builder, [low, high])]  # fmt: skip
-    return rows
-
-
-def _block_writer(step: int) -> Any:
-    """The intrinsic that writes a square of sums, pixels by channels, to rows of pixels, every ``step``-th (1 or 2).
-
-    out[to + c * plane + q * step] = sums[at + q * pitch + c] + bias[oc + c] for c < channels, q < pixels, and finished;
-    with a step of 2 nothing is added.
-    """
-
-    @intrinsic
-    def write_block(typing_context, out, to, plane, sums, at, pitch, bias, oc, channels, pixels, add, adds, low, high):
-        arguments = (out, to, plane, sums, at, pitch, bias, oc, channels, pixels, add, adds, low, high)
-        return types.void(*arguments), generate
-
-    def generate(context, builder, signature, arguments):
-        out, to, plane, sums, at, pitch, bias, oc, channels, pixels, add, *finish = arguments
-        out, sums, bias, add = (array_data(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 6, 10))
-        i64, (vector, _, _) = ir.IntType(64), vector_of(context, builder, signature.args[0].dtype)
-        count = vector.count
-        finish = in_vectors(context, builder, vector, add, signature.args[11:], finish)
-        sums, bias = builder.gep(sums, [at]), builder.gep(bias, [oc])
-        rows = [load(builder, vector, builder.gep(sums, [builder.mul(pitch, i64(q))])) for q in range(count)]
-        columns = _transposed(builder, rows)
-        places = [builder.add(to, builder.mul(plane, i64(c))) for c in range(count)]
-        targets = [builder.gep(out, [place]) for place in places]
-
-        def values(c):
-            more = builder.load(builder.gep(bias, [i64(c)]))
-            value = builder.fadd(columns[c], repeated(builder, vector, more))
-            value = finished(builder, value, places[c], mask, finish)
-            return [value] if step == 1 else interleaved(builder, [value, value])
-
-        full = builder.icmp_signed(">=", builder.select(builder.icmp_signed("<", channels, pixels), channels, pixels),
-                                   i64(count))  # fmt: skip
-        (mask,) = masks_between(builder, count, 1, i64(0), pixels)
-        nothing = ir.Constant(mask.type, None)
-        masks = [mask] if step == 1 else interleaved(builder, [mask, nothing])
-        with builder.if_else(full) as (whole, part):
-            with whole:
-                for c in range(count):
-                    for i, value in enumerate(values(c)):
-                        if step == 1:
-                            store(builder, value, targets[c])
-                        else:
-                            masked_store(builder, value, builder.gep(targets[c], [i64(i * count)]), masks[i])
-            with part:
-                for c in range(count):
-                    with builder.if_then(builder.icmp_signed("<", i64(c), channels)):
-                        for i, value in enumerate(values(c)):
-                            masked_store(builder, value, builder.gep(targets[c], [i64(i * count)]), masks[i])
-        return context.get_dummy_value()
-
-    return write_block
-
-
-_write_block, _write_block_of_step_2 = _block_writer(1), _block_writer(2)
-
-
-@routine
-def _write(out, to, plane, sums, at, pitch, bias, oc, channels, pixels, step, add, adds, low, high):
-    """The same for any step and any number of channels and pixels."""
-    lane_count = lanes(out.itemsize)
-    if VECTOR_BYTES > 16 and step <= 2:  # without AVX masks are branches
-        for c in range(0, channels, lane_count):  # outside: the next pixels of a row share a line of the cache
-            for q in range(0, pixels, lane_count):
-                place, source = to + c * plane + q * step, at + q * pitch + c
-                if step == 1:
-                    _write_block(out, place, plane, sums, source, pitch, bias, oc + c, channels - c, pixels - q, add,
-                                 adds, low, high)  # fmt: skip
-                else:
-                    _write_block_of_step_2(out, place, plane, sums, source, pitch, bias, oc + c, channels - c,
-                                           pixels - q, add, False, low, high)  # fmt: skip
-    else:
-        for c in range(channels):
-            for q in range(pixels):
-                place, value = to + c * plane + q * step, sums[index(at + q * pitch + c)] + bias[oc + c]
-                value = value + add[index(place)] if adds else value
-                out[index(place)] = clamp(value, out.dtype.type(low), out.dtype.type(high))
 
 
 # ------------------------------------------------------------------------------------------------- kernels
@@ -229,8 +128,9 @@ def _convolve_blocked(out, x, source, w, bias, offsets, phases, chunks, edges, l
             n, i = p // area, p % area
             oy, ox = i // columns, i % columns
             run = min(p1 - p, area - i if whole else columns - ox)
-            _write(out, (n * out_channels + oc) * plane + to + oy * out_y + ox * out_x, plane, sums, (p - p0) * wide,
-                   wide, bias, oc, kept, run, out_x, add, adds, low, high)  # fmt: skip
+            place = (n * out_channels + oc) * plane + to + oy * out_y + ox * out_x
+            write_turned(out, place, plane, sums, (p - p0) * wide, wide, bias, oc, kept, run, out_x, add, adds, low,
+                         high)  # fmt: skip
             p += run
     return bad
 

@@ -26,15 +26,16 @@ from .exact import not_finite
 from .finish import Finish, part_of
 from .micro_kernel import PIXEL_HEIGHTS, PIXEL_VECTORS, PIXELS, add_pixels
 from .outcome import Outcome
-from .plan import LONGEST_SUM, Layout, copy_parts, sides
-from .turned import write_turned
+from .plan import Layout, copy_parts, sides
+from .turned import read_turned, write_turned
 
-PACKED = 16  # products packed at a time: a line of the weights is used whole
+PACKED = 64  # weights of each channel that are packed at a time
 
 # ------------------------------------------------------------------------------------------------ routines
 
 _MOST = SUMS_BYTES // (PIXEL_VECTORS * VECTOR_BYTES)  # pixels of a task
 _sums_of_a_task = stack_memory(SUMS_BYTES + VECTOR_BYTES // 4 * PIXEL_VECTORS * VECTOR_BYTES)
+_weights_turned = stack_memory(PACKED * VECTOR_BYTES)
 _starts_of_a_task = stack_memory((_MOST + max(PIXELS.values())) * 8)
 _layout, _phase, _chunk, _pair = fields(len(Layout._fields)), fields(len(Phase._fields)), fields(3), fields(2)
 
@@ -52,32 +53,34 @@ _HEIGHT = np.array(
 
 
 @kernel
-def _pack(packed, w, places, step, edges, groups, filters):
-    # The weights of a group, from one output channel to the next ``step`` apart, become blocks of vectors of output
-    # channels, (product, channel); channels that fill the last vector up are 0.  An iteration owns a block.
-    lane_count, count, blocks = lanes(w.itemsize), places.size, edges.size - 1
+def _pack(packed, w, firsts, steps, count, runs, run_step, step, edges, groups, filters):
+    # The weights of a group become blocks of vectors of output channels, (product, channel); channels that fill the
+    # last vector up are 0.  Of an output channel, ``step`` from the one before, there are ``runs`` runs of weights;
+    # weight e of run r is product firsts[e] + r * steps[e].  An iteration owns a block.
+    lane_count, length, blocks = lanes(w.itemsize), firsts.size, edges.size - 1
     inputs = w.size // groups
     for task in prange(groups * blocks):
         group, block = task // blocks, task % blocks
         v0, v1 = edges[block], edges[block + 1]
-        wide = (v1 - v0) * lane_count
-        to = (group * edges[blocks] + v0) * lane_count * count
-        for k0 in range(0, count, PACKED):
-            k1 = min(k0 + PACKED, count)
-            for c in range(wide):
-                oc = v0 * lane_count + c
-                if oc < filters:
-                    at = group * inputs + oc * step
-                    for k in range(k0, k1):
-                        packed[index(to + k * wide + c)] = w[index(at + places[k])]
-                else:
-                    for k in range(k0, k1):
-                        packed[index(to + k * wide + c)] = 0
+        wide, to = (v1 - v0) * lane_count, (group * edges[blocks] + v0) * lane_count * count
+        square = carray(_weights_turned(), (PACKED * lane_count,), w.dtype)
+        for v in range(v0, v1):
+            oc, kept = v * lane_count, min(lane_count, filters - v * lane_count)
+            for run in range(runs):
+                at = group * inputs + oc * step + run * run_step
+                for e0 in range(0, length, PACKED):
+                    e1 = min(e0 + PACKED, length)
+                    read_turned(square, 0, lane_count, w, at + e0, step, kept, e1 - e0)
+                    for e in range(e0, e1):
+                        if firsts[e] >= 0:
+                            place = to + (firsts[e] + run * steps[e]) * wide + (v - v0) * lane_count
+                            for c in range(lane_count):
+                                packed[index(place + c)] = square[index((e - e0) * lane_count + c)] if c < kept else 0
 
 
 @kernel
-def _convolve_blocked(out, x, source, w, bias, offsets, phases, chunks, edges, layout, shifts, copies, images, groups,
-                      height, width, add, adds, low, high):  # fmt: skip
+def _convolve_blocked(out, x, source, w, bias, offsets, phases, chunks, edges, layout, shifts, copies, together, images,
+                      groups, height, width, add, adds, low, high):  # fmt: skip
     # An iteration owns the pixels of a chunk for a block of output channels of a group.
     # Returns how many came out infinite or NaN.  The source is the padded copy, to be made, or x once more: as one
     # variable that is either, numba took it in the parallel build for an array of x's size (seen here).
@@ -115,13 +118,13 @@ def _convolve_blocked(out, x, source, w, bias, offsets, phases, chunks, edges, l
             starts[index(q)] = starts[index(p1 - p0 - 1)]
         k0 = first
         while k0 < last or k0 == first:
-            k1 = min(k0 + LONGEST_SUM, last)
+            k1 = min(k0 + together, last)
             q = 0
             while q < p1 - p0:
                 tall = _HEIGHT[count, min(p1 - p0 - q, most)]
                 add_pixels(tall, count, sums, q * wide, w, row, source, starts[q:], offsets, k0, k1, k0 > first)
                 q += tall
-            k0 += LONGEST_SUM
+            k0 += together
         bad += not_finite(sums[: (p1 - p0) * wide]) != 0
         p, whole = p0, out_x == 1 and out_y == columns
         while p < p1:  # an image, or a row of it, at a time
@@ -143,7 +146,7 @@ def parts(g, transposed, itemsize, kept):
     plan, side, lane_count = blocked_plan(g, transposed, itemsize), sides(g, transposed), lanes(itemsize)
     vectors = g.groups * int(plan.edges[-1])
     pixels = plan.products // max(1, plan.offsets.size)
-    rounds = -(-plan.offsets.size // LONGEST_SUM)
+    rounds = -(-plan.offsets.size // plan.together)
     found = {
         "product": plan.products * vectors,
         "tile": pixels / PIXELS[int(np.diff(plan.edges).max())] * g.groups * (plan.edges.size - 1) * rounds,
@@ -182,7 +185,7 @@ def convolve(out, input, weight, bias, g, transposed, kept, finish):
         chunks = chunks_of(g, transposed, out.itemsize, count, thread_count())
         bad += _convolve_blocked(count * work)(
             y, x, buffer if plan.copies else x, packed, bias, plan.offsets, plan.phases, chunks, plan.edges,
-            plan.layout, plan.y.shifts, plan.copies, count, g.groups, side.height, side.width,
+            plan.layout, plan.y.shifts, plan.copies, plan.together, count, g.groups, side.height, side.width,
             *part_of(finish if ends else Finish(bias), n * per_output, count * per_output),
         )  # fmt: skip
     return Outcome(plan.pads, bad == 0, ended=ends)
@@ -190,5 +193,5 @@ def convolve(out, input, weight, bias, g, transposed, kept, finish):
 
 def _packed_weights(weight, plan, groups, filters):
     packed = np.empty(groups * int(plan.edges[-1]) * lanes(weight.itemsize) * plan.offsets.size, weight.dtype)
-    _pack(packed.size)(packed, weight, plan.places, plan.step, plan.edges, groups, filters)
+    _pack(packed.size)(packed, weight, *plan.packing, plan.edges, groups, filters)
     return packed

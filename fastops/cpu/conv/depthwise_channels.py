@@ -18,7 +18,7 @@ from ..simd.emit import array_data, lanes, load, multiply_add, stack_memory, sto
 from .exact import finite, not_finite
 from .micro_kernel import sum_loop, switch
 from .outcome import Outcome
-from .plan import Integers, sides, window
+from .plan import sides, window
 from .turned import read_turned, write_turned
 
 PIXELS = 8  # of a tile, which share the weights that they load
@@ -193,7 +193,7 @@ def _grad_weight_depthwise(totals, map, x, table, images, channels, height, widt
 class Bands(NamedTuple):
     """The rows of outputs that a task makes, and what they see: the same for each, but for where they begin."""
 
-    table: Integers  # for each tap and output of a band, the first lane of the pixel it sees
+    table: Any  # int32: for each tap and output of a band, the first lane of the pixel it sees
     band: int  # rows of outputs,
     rows: int  # and of the source
     step: int  # output row y, the first of its band, sees rows from y * step // divide + first on
@@ -250,7 +250,7 @@ def suits(g, transposed, itemsize):
 def convolve(out, input, weight, bias, g, transposed, kept, finish):
     """As __init__.py says."""
     side, lane_count, taps = sides(g, transposed), lanes(out.itemsize), g.kernel_height * g.kernel_width
-    bands = _bands(g, transposed, lane_count)
+    bands: Any = _bands(g, transposed, lane_count)
     turned = kept.get("depthwise") if kept else None
     if turned is None:
         turned = np.empty(-(-side.channels // lane_count) * lane_count * taps, out.dtype)
@@ -266,7 +266,8 @@ def convolve(out, input, weight, bias, g, transposed, kept, finish):
 
 def grad_weight(out, map, image, g):
     """Fill ``out``; whether it is finite (else an infinity may have met a zero outside an image)."""
-    taps, bands = g.kernel_height * g.kernel_width, _bands(g, False, lanes(out.itemsize))
+    taps = g.kernel_height * g.kernel_width
+    bands: Any = _bands(g, False, lanes(out.itemsize))
     totals = np.zeros((-(-g.batch // IMAGES), out.size))
     _grad_weight_depthwise(map.size * taps // 4)(
         totals.reshape(-1), map.reshape(-1), image.reshape(-1), bands.table, g.batch, g.image_channels,

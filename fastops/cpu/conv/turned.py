@@ -130,7 +130,7 @@ def _read_square(typing_context, buffer, to, pitch, x, at, plane, channels, pixe
         sources = [builder.gep(x, [builder.mul(plane, i64(c))]) for c in range(count)]
         targets = [builder.gep(buffer, [builder.mul(pitch, i64(q))]) for q in range(count)]
         (mask,) = masks_between(builder, count, 1, i64(0), pixels)
-        wide = builder.select(builder.icmp_signed("<=", pitch, i64(count)), i64(count), channels)
+        wide = builder.select(builder.icmp_signed("==", pitch, i64(count)), i64(count), channels)
         (kept,) = masks_between(builder, count, 1, i64(0), wide)
         nothing = ir.Constant(mask.type, None)
         full = builder.icmp_signed(">=", builder.select(builder.icmp_signed("<", channels, pixels), channels, pixels),

@@ -189,18 +189,14 @@ def _moments_columns(found, running_mean, running_var, x, updates, momentum, n, 
                 m2[j] += delta * delta
     if inner == 1:  # an iteration owns COLUMNS channels, which join side by side
         for part in prange(-(-channels // COLUMNS)):
-            first, last = part * COLUMNS, min((part + 1) * COLUMNS, channels)
-            count, m, s = np.float64(min(rows, n)), mean[first:last], var[first:last]
+            first, last, count = part * COLUMNS, min((part + 1) * COLUMNS, channels), 1.0 * min(rows, n)
+            m, s = mean[first:last], var[first:last]
             m[:] = means[0, first:last]
             s[:] = m2s[0, first:last]
             for block in range(1, blocks):
-                size, more, more2 = (
-                    np.float64(min(rows, n - block * rows)),
-                    means[block, first:last],
-                    m2s[block, first:last],
-                )
+                size, m_b, s_b = 1.0 * min(rows, n - block * rows), means[block, first:last], m2s[block, first:last]
                 for c in range(last - first):
-                    _, m[c], s[c] = joined(count, m[c], s[c], size, more[c], more2[c])
+                    _, m[c], s[c] = joined(count, m[c], s[c], size, m_b[c], s_b[c])
                 count += size
             for c in range(last - first):
                 s[c] /= n

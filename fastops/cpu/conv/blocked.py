@@ -64,18 +64,29 @@ def _pack(packed, w, firsts, steps, count, runs, run_step, step, edges, groups, 
         v0, v1 = edges[block], edges[block + 1]
         wide, to = (v1 - v0) * lane_count, (group * edges[blocks] + v0) * lane_count * count
         square = carray(_weights_turned(), (PACKED * lane_count,), w.dtype)
-        for v in range(v0, v1):
-            oc, kept = v * lane_count, min(lane_count, filters - v * lane_count)
-            for run in range(runs):
-                at = group * inputs + oc * step + run * run_step
-                for e0 in range(0, length, PACKED):
-                    e1 = min(e0 + PACKED, length)
-                    read_turned(square, 0, lane_count, w, at + e0, step, kept, e1 - e0)
+        for run in range(runs):
+            for e0 in range(0, length, PACKED):
+                e1 = min(e0 + PACKED, length)
+                for v in range(v0, v1):  # inside: the next channels' weights are next, and so are their places
+                    kept, at = min(lane_count, filters - v * lane_count), group * inputs + run * run_step
+                    at += v * lane_count * step
+                    if length >= lane_count:
+                        read_turned(square, 0, lane_count, w, at + e0, step, kept, e1 - e0)
                     for e in range(e0, e1):
-                        if firsts[e] >= 0:
-                            place = to + (firsts[e] + run * steps[e]) * wide + (v - v0) * lane_count
+                        place = to + (firsts[e] + run * steps[e]) * wide + (v - v0) * lane_count
+                        if firsts[e] < 0:
+                            pass
+                        elif length >= lane_count:
                             for c in range(lane_count):
-                                packed[index(place + c)] = square[index((e - e0) * lane_count + c)] if c < kept else 0
+                                packed[index(place + c)] = square[index((e - e0) * lane_count + c)]
+                        elif step == 1 and kept == lane_count:
+                            for c in range(lane_count):
+                                packed[index(place + c)] = w[index(at + c)]
+                        else:
+                            for c in range(kept):
+                                packed[index(place + c)] = w[index(at + c * step + e)]
+                            for c in range(kept, lane_count):
+                                packed[index(place + c)] = 0
 
 
 @kernel

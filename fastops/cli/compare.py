@@ -119,18 +119,17 @@ def run(arguments: argparse.Namespace) -> int:
         "suite": arguments.suite,
         "picture": picture,
     }
-    onnx = partial(onnx_models.session, threads=report["threads"]) if arguments.suite else None
-    if onnx and (device is not CPU or not onnx_models.installed()):
-        onnx = None
+    beside_onnx = arguments.suite and device is CPU and onnx_models.installed()
+    onnx = onnx_models.OnnxRuntime(report["threads"]) if beside_onnx else None
     effort = EFFORT["suite" if arguments.suite and arguments.size == "full" else arguments.size]
     print(introduction(report))
     print(f"{len(jobs)} cases, each checked and timed beside torch: about {duration(len(jobs) * (effort.case + 0.3))}.")
     if device is CPU and _jit.cache_folder() and (missing := not_compiled(jobs, arguments.precision)):
         print(f"Kernels of {len(missing)} of them are compiled first, in {cores()} processes, this once.", flush=True)
         compile_ahead(missing, jobs, jobs_of, arguments)
-    print(HEAD + ONNX.format("onnx") if arguments.suite else HEAD)
+    print(HEAD + ONNX.format("onnx", "function") if arguments.suite else HEAD)
     rows = []
-    with progress_bar(len(jobs)) as show:
+    with onnx or nullcontext(), progress_bar(len(jobs)) as show:
         for number, job in enumerate(jobs):
             show(number, str(job))
             with torch.inference_mode(not job.backward) if torch else nullcontext():

@@ -13,7 +13,8 @@ from fastops.yardstick.measure import Row
 SCHEMA = 1  # of the files; what older files of this schema lack, the page says so
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 TEXTS, NUMBERS = ("operator", "case", "batch"), ("error", "allowed_share", "fastops_seconds", "torch_seconds", "ratio")
-LATER = ("onnx_seconds", "onnx_ratio", "operations", "bytes_moved")  # numbers that older files lack
+# Numbers that older files lack.
+LATER = ("onnx_seconds", "onnx_ratio", "operations", "bytes_moved", "layer_seconds", "onnx_function_ratio")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

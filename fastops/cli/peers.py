@@ -60,7 +60,7 @@ class Peer:
             kind, answer = pickle.load(process.stdout)
         except (EOFError, BrokenPipeError, pickle.UnpicklingError):
             code = process.wait()
-            self._process = None
+            self.close()
             raise PeerError("Ended", f"the process of {self.library} ended by itself (exit code {code})") from None
         if kind is not None:
             raise PeerError(kind, answer)

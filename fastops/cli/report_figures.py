@@ -2,11 +2,12 @@
 
 import statistics
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeGuard
 
 import fastops
+from fastops.yardstick import whole
 from fastops.yardstick.measure import Row
 from fastops.yardstick.targets import summarise
 
@@ -22,6 +23,7 @@ class Run:
     file: str
     report: dict[str, Any]
     rows: list[Row]
+    networks: Sequence[whole.Row] = ()
 
     @property
     def kind(self) -> str:
@@ -110,7 +112,13 @@ def figures(runs: list[Run]) -> dict[str, Any]:
 def verdict(run: Run) -> str:
     """One sentence."""
     found = summarise(run.rows)
+    if run.networks:
+        wrong = sum(row.problem is not None for row in run.networks)
+        networks = f"{len(run.networks)} whole networks, {wrong or 'none'} wrong"
+        if not run.rows:
+            return f"{networks}."
     counts = f"{found['rows']} results, {found['checked']} checked, {found['wrong'] or 'none'} wrong"
+    counts = f"{networks}; {counts}" if run.networks else counts
     if not found["beside_torch"]:
         return f"{counts}; no times of PyTorch to compare with."
     mean, worst, case = found["geometric_mean_ratio"], found["worst_ratio"], found["worst_case"]
@@ -239,8 +247,12 @@ def percent(value: float | None) -> str:
     return MISSING if value is None else f"{100 * value:.2g} %" if 0 < value < 0.1 else f"{100 * value:.0f} %"
 
 
+def megabytes(value: float | None) -> str:
+    return MISSING if value is None else f"{value / 1e6:.0f}"
+
+
 def error(value: float | None) -> str:
     return MISSING if value is None else "exact" if value == 0 else f"{value:.1e}"
 
 
-FILTERS = {"ratio": ratio, "milliseconds": milliseconds, "percent": percent, "error": error}
+FILTERS = {"ratio": ratio, "milliseconds": milliseconds, "percent": percent, "error": error, "megabytes": megabytes}

@@ -40,8 +40,8 @@ def row_of(found: Any, where: str) -> Row:
         wrong += ["batch"]
     if wrong:
         raise UsageError(f"{where}: {wrong[0]} is {found.get(wrong[0])!r:.60}")
-    numbers = {name: found.get(name) for name in NUMBERS}
-    return Row(**{name: found[name] for name in TEXTS}, shapes=(), problem=found.get("problem"), **numbers)
+    taken: dict[str, Any] = {name: found.get(name) for name in (*TEXTS, *NUMBERS, "problem")}
+    return Row(shapes=(), **taken)
 
 
 def figures(runs: list[Run]) -> dict[str, list[Line]]:

@@ -168,7 +168,7 @@ def test_the_first_node_that_differs(wrong, said):
     pytest.importorskip("onnxruntime")
     x = np.random.default_rng(0).standard_normal((1, 3, 8, 10)).astype(np.float32)
     with Peer("onnxruntime", 1) as peer:
-        told = run_compare.first_difference(wrong, onnx, onnx.parser.parse_model(CONV), [x], peer, "exact")
+        told = run_compare.first_difference(wrong, onnx, onnx.parser.parse_model(CONV), [x], peer, "exact", 1e-4)
     assert told.startswith(said)
     assert ("a fusion differs" in told) == (getattr(wrong, "fused", False))
 

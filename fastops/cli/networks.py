@@ -5,6 +5,7 @@ import importlib.util
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,15 @@ def row_of(timed: Timed, threads: int, effort: Effort, folder: Path) -> Row:
                 return Row(timed.name, timed.group, timed.batch, shapes, None, f"{name}: {error}".splitlines()[0])
             stack.callback(peers[name].close)
             ready[name] = Ready(peers[name], seconds)
-        return measure(timed, shapes, ready, effort, lambda name: peers[name].peak())
+        plain = partial(unoptimised, models["onnxruntime"], inputs, threads) if "onnxruntime" in ready else None
+        return measure(timed, shapes, ready, effort, lambda name: peers[name].peak(), plain)
+
+
+def unoptimised(model: str | bytes, inputs: list[Any], threads: int) -> list[Any]:
+    """What ONNX Runtime gives of the graph as it stands: how far from its other answer tells float32's rounding."""
+    with Peer("onnxruntime", threads) as peer:
+        peer.prepare(model, inputs, optimised=False)
+        return peer.outputs()
 
 
 def prepared(library: str, threads: int, model: str, inputs: list[Any], more: dict[str, str]) -> tuple[Peer, float]:

@@ -63,6 +63,8 @@ def of_onnxruntime(task: Task) -> Callable[[], Call]:
     def load() -> Call:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = task["threads"], 1
+        if not task.get("optimised", True):
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.log_severity_level = 4  # it would warn of every operator that it lacks
         session = onnxruntime.InferenceSession(task["model"], options, providers=["CPUExecutionProvider"])
         names = [each.name for each in session.get_inputs()]

@@ -12,10 +12,10 @@ import numpy as np
 
 from fastops import _jit
 from fastops.cli import UsageError
-from fastops.cli.networks import without_sizes
+from fastops.cli.networks import unoptimised, without_sizes
 from fastops.cli.peers import Peer, PeerError
 from fastops.yardstick.timing import EFFORT, median, timings
-from fastops.yardstick.whole import ALLOWED, largest_error
+from fastops.yardstick.whole import allowed, largest_error
 
 Array = Any
 
@@ -33,17 +33,18 @@ def compared(plug: Any, network: Any, path: Path, inputs: list[Array], outputs: 
             rounds = list(timings((lambda: network(*inputs),), EFFORT["small"], others=[peer.seconds]))
         except PeerError as error:
             raise UsageError(f"ONNX Runtime cannot run {path.name}: {' '.join(str(error).split())}") from None
+        limit = allowed(precision, largest_error(unoptimised(as_bytes(model), inputs, peer.threads), due))
         ours, theirs = zip(*rounds, strict=True)
         print(f"ONNX Runtime takes {1e3 * (median(theirs) or 0):.3g} ms, {times(ours, theirs):.2f} times fastops's")
         parted = False
         for value, got, want in zip(network.outputs, outputs, due, strict=True):
             off = largest_error([got], [want])
-            apart = not off <= ALLOWED[precision]
+            apart = not off <= limit
             parted = parted or apart
             verdict = "DIFFERS" if apart else "agrees"
-            print(f"{value.name} {verdict}: largest difference {off:.1e} of the largest value")
+            print(f"{value.name} {verdict}: largest difference {off:.1e} of the largest value, {limit:.1e} allowed")
         if parted:
-            print(first_difference(plug, onnx, model, inputs, peer, precision))
+            print(first_difference(plug, onnx, model, inputs, peer, precision, limit))
     return int(parted)
 
 
@@ -62,7 +63,9 @@ def as_bytes(model: Any) -> bytes:
 # ------------------------------------------------------------------------------------------------ the first node
 
 
-def first_difference(plug: Any, onnx: Any, model: Any, inputs: list[Array], peer: Peer, precision: str) -> str:
+def first_difference(
+    plug: Any, onnx: Any, model: Any, inputs: list[Array], peer: Peer, precision: str, limit: float
+) -> str:
     """A sentence on the first node, in the order of the file, whose values are not those of ONNX Runtime.
 
     Node by node as they stand in the file; where all of those agree, a fusion is to blame: then the network is cut
@@ -78,13 +81,13 @@ def first_difference(plug: Any, onnx: Any, model: Any, inputs: list[Array], peer
     except (ValueError, NotImplementedError) as error:
         return f"The nodes cannot be compared one by one: {error}"
     alone = dict(zip(names, found if isinstance(found, tuple) else (found,), strict=True))
-    for node, name, off in differences(nodes, alone, due, precision):
+    for node, name, off in differences(nodes, alone, due, limit):
         return f"The first node that differs: {told(node)}, its {name} by {off:.1e} of the largest value."
     for node in nodes:
         kept = [name for name in node.output if name]
         found = plug.load(with_outputs(onnx, model, kept), precision=precision)(*inputs)
         cut = dict(zip(kept, found if isinstance(found, tuple) else (found,), strict=True))
-        for _, name, off in differences([node], cut, due, precision):
+        for _, name, off in differences([node], cut, due, limit):
             text = f"by {off:.1e} of the largest value, though each node agrees by itself: a fusion differs"
             return f"The first node that differs: {told(node)}, its {name} {text}."
     return "No node differs where the network is cut after it: its last steps differ only together."
@@ -99,13 +102,13 @@ def with_outputs(onnx: Any, model: Any, names: Sequence[str]) -> Any:
 
 
 def differences(
-    nodes: Sequence[Any], got: dict[str, Array], due: dict[str, Array], precision: str
+    nodes: Sequence[Any], got: dict[str, Array], due: dict[str, Array], limit: float
 ) -> Iterator[tuple[Any, str, float]]:
     for node in nodes:
         for name in node.output:
             if name:
                 off = largest_error([np.asarray(got[name])], [np.asarray(due[name])])
-                if not off <= ALLOWED[precision]:
+                if not off <= limit:
                     yield node, name, off
 
 

@@ -18,9 +18,11 @@ _COORDINATES = (
     "half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", "tf_crop_and_resize", "half_pixel_symmetric",
     "tf_half_pixel_for_nn",
 )  # fmt: skip
+_TIE = 1e-5
+"""What lies so near to the middle of two pixels, in float32, is taken for the middle."""
 _NEAREST: dict[str, Callable[[Any], Any]] = {
-    "round_prefer_floor": lambda x: np.ceil(x - 0.5),
-    "round_prefer_ceil": lambda x: np.floor(x + 0.5),
+    "round_prefer_floor": lambda x: np.floor(x) + (x - np.floor(x) > 0.5 + _TIE),
+    "round_prefer_ceil": lambda x: np.floor(x) + (x - np.floor(x) >= 0.5 - _TIE),
     "floor": np.floor,
     "ceil": np.ceil,
 }
@@ -133,11 +135,13 @@ def _torchs_nearest(size: int, count: int) -> Any:
 def _coordinates(
     call: Call, size: int, count: int, factor: float, part: tuple[float, float] = (0.0, 1.0)
 ) -> np.ndarray[Any, Any]:
-    """Where each of ``count`` outputs lies on an input of ``size``."""
-    i, mode = np.arange(count, dtype=np.float64), call.attribute("coordinate_transformation_mode", "half_pixel")
+    """Where each of ``count`` outputs lies on an input of ``size``, in float32, as ONNX Runtime has it."""
     real = factor * size  # what the factor makes before it is rounded down
+    real = count if abs(real - count) < 1e-6 * count else real
+    factor = float(np.float32(factor))
+    i, mode = np.arange(count, dtype=np.float32), call.attribute("coordinate_transformation_mode", "half_pixel")
     if mode == "align_corners":
-        return i * 0 if count == 1 else i * ((size - 1) / (real - 1))
+        return i * 0 if count == 1 else i * (size - 1) / (real - 1)
     if mode == "asymmetric":
         return i / factor
     if mode == "tf_crop_and_resize":

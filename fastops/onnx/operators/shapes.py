@@ -99,6 +99,8 @@ def make_constant_of_shape(call: Call) -> Step:
     value, shape, xp = call.attribute("value", np.zeros(1, np.float32)), tuple(call.ints(0)), call.xp
     if min(shape, default=0) < 0:
         raise ValueError(f"expects sizes of at least 0, got {shape}")
+    if prod(shape) * value.itemsize > 2**40:
+        raise ValueError(f"expects a shape that memory can hold, got {shape}")
     return lambda sizes: xp.full(shape, value.reshape(-1)[0], value.dtype)
 
 

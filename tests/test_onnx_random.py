@@ -101,7 +101,7 @@ def grow(draw, built, x):
         return built.add("Resize", [x, "", scales], (n, c, 2 * h, 2 * w), mode=mode, **rest)
     if kind == "split" and c % 2 == 0:
         names = [f"v{len(built.nodes)}", f"v{len(built.nodes)} b"]
-        built.nodes.append(models.node("Split", [x], names, name="split", axis=1))
+        built.nodes.append(models.node("Split", [x], names, name=f"split {len(built.nodes)}", axis=1))
         for name in names:
             built.shapes[name] = (n, c // 2, h, w)
         return names[draw(st.integers(0, 1))]

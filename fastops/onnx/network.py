@@ -176,6 +176,8 @@ class Network:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["graph"], state["precision"])  # type: ignore[misc]
+        for array in self._graph.constants.values():
+            array.flags.writeable = False
 
     # ------------------------------------------------------------------------------------------------- inputs
 

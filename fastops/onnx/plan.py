@@ -17,7 +17,7 @@ from .._backend import Array, Backend
 from .graph import Graph, Node
 from .operators import OPERATORS, Call
 from .operators.table import Step as Function
-from .simplify import evaluated, run
+from .simplify import TROUBLES, evaluated, failed, run
 
 
 @dataclass
@@ -41,6 +41,7 @@ class Step:
 class Plan:
     """Steps, what is in the slots before the first one, and where inputs and outputs are."""
 
+    network: str
     steps: list[Step]
     slots: list[Array | None]
     inputs: tuple[int, ...]
@@ -59,7 +60,10 @@ class Plan:
         with np.errstate(all="ignore"):
             for step in self.steps:
                 given = [slots[i] for i in step.inputs]
-                result = step.run(*given) if timed is None else timed(step, given)
+                try:
+                    result = step.run(*given) if timed is None else timed(step, given)
+                except TROUBLES as trouble:
+                    raise failed(self.network, step.node, given, trouble) from trouble
                 if step.many:
                     for slot, each in zip(step.outputs, result, strict=False):
                         slots[slot] = each
@@ -86,6 +90,8 @@ class Planner:
         self.slots: list[Array | None] = [None]
         self.steps: list[Step] = []
         self.reusable = True
+        self.fresh: set[str] = set()
+        """Values in memory of their own, which nothing but the step that made them has seen."""
 
     def plan(self, arrays: list[Array]) -> tuple[Plan, tuple[Array, ...]]:
         """(the plan, the outputs of this call)."""
@@ -102,10 +108,10 @@ class Planner:
         kept = {slot for slot, array in enumerate(self.slots) if array is not None} | {*inputs, *outputs, 0}
         _free(self.steps, kept)
         copies = tuple(
-            slot in inputs or name in self.constant or slot in outputs[:i] or not _owns(array)
-            for i, (name, slot, array) in enumerate(zip(made, outputs, arrays_out, strict=True))
+            name not in self.fresh or slot in outputs[:i]
+            for i, (name, slot) in enumerate(zip(made, outputs, strict=True))
         )
-        plan = Plan(self.steps, self.slots, inputs, outputs, copies, self.reusable, self.on)
+        plan = Plan(self.graph.name, self.steps, self.slots, inputs, outputs, copies, self.reusable, self.on)
         return plan, plan.taken(arrays_out)
 
     def _add(self, node: Node) -> None:
@@ -136,6 +142,8 @@ class Planner:
         for name, array in zip(node.outputs, results, strict=False):
             if name:
                 self.values[name] = array
+                if _owns(array) and not any(array is each for each in arrays):
+                    self.fresh.add(name)
         self.steps.append(Step(
             node, step, tuple(self._slot(name) for name in node.inputs),
             tuple(self._new_slot(name) for name in node.outputs), tuple(tuple(each.shape) for each in results),

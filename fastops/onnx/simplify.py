@@ -3,6 +3,8 @@
 Each pass takes a graph and gives one; `simplified` runs them in order, and a network is planned from what comes out.
 """
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from .operators import OPERATORS, Call
 
 def simplified(graph: Graph) -> Graph:
     """The graph with constants folded and without what does nothing."""
-    return without_identities(folded(graph))
+    return without_unread(without_identities(folded(graph)))
 
 
 def folded(graph: Graph) -> Graph:
@@ -33,7 +35,10 @@ def folded(graph: Graph) -> Graph:
 def evaluated(network: str, node: Node, arrays: tuple[Array | None, ...]) -> tuple[Array, ...]:
     """The outputs of a node whose inputs are constants, read-only."""
     call = Call(node, cpu, np, arrays, (True,) * len(arrays))
-    outputs = tuple(np.asarray(each) for each in run(network, node, call)[1])
+    try:
+        outputs = tuple(np.asarray(each) for each in run(network, node, call)[1])
+    except MemoryError as trouble:
+        raise ValueError(str(trouble)) from trouble  # nobody's arrays are that large, but what the file says
     for each in outputs:
         each.flags.writeable = False
     return outputs
@@ -47,11 +52,21 @@ def run(network: str, node: Node, call: Call) -> tuple[Any, tuple[Any, ...]]:
             outputs = step(*call.arrays)
     except NotImplementedError as trouble:
         raise NotImplementedError(f"{network}: node {node} {trouble}") from trouble
-    except (ValueError, TypeError, IndexError, AttributeError, ArithmeticError, MemoryError) as trouble:
-        shapes = ", ".join("none" if each is None else str(tuple(each.shape)) for each in call.arrays)
-        line = str(trouble).strip().split("\n")[0] or type(trouble).__name__
-        raise ValueError(f"{network}: node {node} cannot run on shapes {shapes}: {line}") from trouble
+    except TROUBLES as trouble:
+        raise failed(network, node, call.arrays, trouble) from trouble
     return step, outputs if isinstance(outputs, tuple) else (outputs,)
+
+
+TROUBLES = (ValueError, TypeError, IndexError, KeyError, AttributeError, ArithmeticError, MemoryError)
+"""What NumPy and the kernels raise for arrays that a node cannot take."""
+
+
+def failed(network: str, node: Node, arrays: Iterable[Any], trouble: Exception) -> Exception:
+    """The error for a node that cannot run, in one sentence: a MemoryError, or a ValueError."""
+    shapes = ", ".join("none" if each is None else str(tuple(each.shape)) for each in arrays)
+    line = str(trouble).strip().split("\n")[0] or type(trouble).__name__
+    kind = MemoryError if isinstance(trouble, MemoryError) else ValueError
+    return kind(f"{network}: node {node} cannot run on shapes {shapes}: {line}")
 
 
 def without_identities(graph: Graph) -> Graph:
@@ -66,6 +81,18 @@ def without_identities(graph: Graph) -> Graph:
             names[node.outputs[0]] = node.inputs[0]
         else:
             nodes.append(node)
+    return graph.with_nodes(nodes)
+
+
+def without_unread(graph: Graph) -> Graph:
+    """Without the last outputs of nodes that nobody reads, such as the mask of a Dropout; of a Split all count."""
+    read = {name for node in graph.nodes for name in node.inputs} | {value.name for value in graph.outputs}
+    nodes = []
+    for node in graph.nodes:
+        outputs = list(node.outputs)
+        while len(outputs) > 1 and outputs[-1] not in read and node.op_type != "Split":
+            outputs.pop()
+        nodes.append(replace(node, outputs=tuple(outputs)))
     return graph.with_nodes(nodes)
 
 

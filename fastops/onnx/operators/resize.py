@@ -12,15 +12,17 @@ import numpy as np
 
 from ...resize import interpolate
 from ..graph import Constants, Node
-from .table import Call, Step, axis_of, operator
+from .table import Call, Step, axis_of, fits, operator
 
 _COORDINATES = (
     "half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", "tf_crop_and_resize", "half_pixel_symmetric",
     "tf_half_pixel_for_nn",
 )  # fmt: skip
+_TIE = 1e-5
+"""What lies so near to the middle of two pixels, in float32, is taken for the middle."""
 _NEAREST: dict[str, Callable[[Any], Any]] = {
-    "round_prefer_floor": lambda x: np.ceil(x - 0.5),
-    "round_prefer_ceil": lambda x: np.floor(x + 0.5),
+    "round_prefer_floor": lambda x: np.floor(x) + (x - np.floor(x) > 0.5 + _TIE),
+    "round_prefer_ceil": lambda x: np.floor(x) + (x - np.floor(x) >= 0.5 - _TIE),
     "floor": np.floor,
     "ceil": np.ceil,
 }
@@ -59,6 +61,7 @@ def make_resize(call: Call) -> Step:
     out, factors = _sizes(call, shape, axes)
     if min(out, default=1) < 1:
         raise ValueError(f"expects an output of at least 1 in each dimension, got {tuple(out)}")
+    fits(out)
     kernel = _by_kernel(call, shape, out, factors)
     if kernel is not None:
         return kernel
@@ -133,11 +136,13 @@ def _torchs_nearest(size: int, count: int) -> Any:
 def _coordinates(
     call: Call, size: int, count: int, factor: float, part: tuple[float, float] = (0.0, 1.0)
 ) -> np.ndarray[Any, Any]:
-    """Where each of ``count`` outputs lies on an input of ``size``."""
-    i, mode = np.arange(count, dtype=np.float64), call.attribute("coordinate_transformation_mode", "half_pixel")
+    """Where each of ``count`` outputs lies on an input of ``size``, in float32, as ONNX Runtime has it."""
     real = factor * size  # what the factor makes before it is rounded down
+    real = count if abs(real - count) < 1e-6 * count else real
+    factor = float(np.float32(factor))
+    i, mode = np.arange(count, dtype=np.float32), call.attribute("coordinate_transformation_mode", "half_pixel")
     if mode == "align_corners":
-        return i * 0 if count == 1 else i * ((size - 1) / (real - 1))
+        return i * 0 if count == 1 else i * (size - 1) / (real - 1)
     if mode == "asymmetric":
         return i / factor
     if mode == "tf_crop_and_resize":

@@ -224,6 +224,7 @@ def test_networks_are_a_section_of_the_page(tmp_path):
     assert main(["report", str(file), "--output", str(page)]) == 0
     html = page.read_text()
     assert 'id="networks"' in html and 'id="ratios"' not in html
+    assert "Ratios of whole networks" in html and "<title>dcgan, batch 1: 0.90</title>" in html
     assert "missed: mean, worst, memory" in html and "MemoryError: &lt;none left&gt;" in html
 
 

@@ -268,7 +268,8 @@ def test_shapes_of_inputs():
     w = np.ones((1, 2, 3, 3), np.float32)
     network = fastops.onnx.load(models.one_node("Conv", [X, w], constant=(1,))[0])
     told = refuses(ValueError, r"'the Conv' \(Conv\)", network, X[:, :1])
-    assert "network" in told and "(1, 1, 4, 4)" in told
+    assert told.startswith("network: node") and "; x0 expects (?, ?, ?, ?), or what" in told
+    assert told.endswith("got (1, 1, 4, 4)")
     refuses(ValueError, r"'the Conv' \(Conv\).*\(2, 4\)", network, X[:, :, :2])
 
 

@@ -33,7 +33,7 @@ def undeclared(file, shape):
 
 
 def check(file, shape, tolerance, *, scale=1.0):
-    network = fastops.models.onnx.load(file)
+    network = fastops.onnx.load(file)
     x = np.random.default_rng(1).standard_normal(shape).astype(np.float32) * np.float32(scale)
     expected = models.onnx_runtime(undeclared(file, shape), {network.inputs[0].name: x})
     first, second = network(x), network(x)

@@ -1,7 +1,6 @@
 """Trained networks as packages bring them, beside ONNX Runtime: skipped where a package is not installed."""
 
 import numpy as np
-import onnx
 import onnx_models as models
 import pytest
 
@@ -23,7 +22,7 @@ READERS = [
 
 def undeclared(file, shape):
     """The bytes of a model without the sizes that it declares, of which ONNX Runtime makes more than a leftover."""
-    model = onnx.load(file)
+    model = models.onnx.load(file)
     constants = {tensor.name for tensor in model.graph.initializer}
     (image,) = (value for value in model.graph.input if value.name not in constants)
     for size, wanted in zip(image.type.tensor_type.shape.dim, shape, strict=True):

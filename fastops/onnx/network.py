@@ -108,7 +108,7 @@ class Network:
         """(name, dtype, shape or None) of each output, as the file declares it."""
         return self._graph.outputs
 
-    def __call__(self, *arrays: Array, **named: Array) -> Any:
+    def __call__(self, /, *arrays: Array, **named: Array) -> Any:
         """The outputs for input arrays, NumPy's or CuPy's.
 
         Parameters
@@ -133,13 +133,13 @@ class Network:
         key = self._key(on, entered)
         plan = self._plan(key)
         if plan is None:
-            plan, outputs = self._planner(on).plan(entered)
+            plan, outputs = self._planned(on, entered)
             self._keep(key, plan)
         else:
             outputs = plan(entered)
         return outputs[0] if len(outputs) == 1 else outputs
 
-    def profile(self, *arrays: Array, **named: Array) -> Profile:
+    def profile(self, /, *arrays: Array, **named: Array) -> Profile:
         """Where the time of a call goes: an object that prints as a table and draws itself by ``plot(file)``.
 
         Parameters
@@ -154,7 +154,7 @@ class Network:
         """
         self(*arrays, **named)
         on, entered = self._entered(arrays, named)
-        plan = self._plan(self._key(on, entered)) or self._planner(on).plan(entered)[0]
+        plan = self._plan(self._key(on, entered)) or self._planned(on, entered)[0]
         return profiled(self.name, plan, entered)
 
     def __str__(self) -> str:
@@ -241,6 +241,17 @@ class Network:
             self._plans[key] = plan
             while len(self._plans) > PLANS:
                 self._plans.popitem(last=False)
+
+    def _planned(self, on: Backend, arrays: list[Array]) -> tuple[Plan, tuple[Array, ...]]:
+        """(a plan for arrays of these shapes, their outputs), or an error that says what came in."""
+        try:
+            return self._planner(on).plan(arrays)
+        except ValueError as trouble:
+            given = [
+                f"{value.name} expects {_shape(value).strip()}, or what its nodes can take, got {tuple(array.shape)}"
+                for value, array in zip(self.inputs, arrays, strict=True)
+            ]
+            raise ValueError("; ".join([str(trouble), *given])) from trouble
 
     def _planner(self, on: Backend) -> Planner:
         xp = np if on is cpu else sys.modules["cupy"]  # whose arrays came in

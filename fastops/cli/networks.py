@@ -72,19 +72,20 @@ def row_of(timed: Timed, threads: int, effort: Effort, folder: Path) -> Row:
     """A network's figures; what a library raises is the row's problem."""
     models, inputs = files(timed, folder)
     shapes = tuple(each.shape for each in inputs)
+    peers: dict[str, Peer] = {}
+    ready, name = {}, ""
     with ExitStack() as stack:
-        peers, ready = {}, {}
-        for name, (library, more) in LIBRARIES.items():
-            if library not in models or not installed(library):
-                continue
-            try:
-                peers[name], seconds = prepared(library, threads, models[library], inputs, more)
-            except PeerError as error:
-                return Row(timed.name, timed.group, timed.batch, shapes, None, f"{name}: {error}".splitlines()[0])
-            stack.callback(peers[name].close)
-            ready[name] = Ready(peers[name], seconds)
-        plain = partial(unoptimised, models["onnxruntime"], inputs, threads) if "onnxruntime" in ready else None
-        return measure(timed, shapes, ready, effort, lambda name: peers[name].peak(), plain)
+        try:
+            for name, (library, more) in LIBRARIES.items():
+                if library in models and installed(library):
+                    peers[name], seconds = prepared(library, threads, models[library], inputs, more)
+                    stack.callback(peers[name].close)
+                    ready[name] = Ready(peers[name], seconds)
+            plain = partial(unoptimised, models["onnxruntime"], inputs, threads) if "onnxruntime" in ready else None
+            name = "a library"  # which one, the sentence says
+            return measure(timed, shapes, ready, effort, lambda name: peers[name].peak(), plain)
+        except PeerError as error:
+            return Row(timed.name, timed.group, timed.batch, shapes, None, f"{name}: {error}".splitlines()[0])
 
 
 def unoptimised(model: str | bytes, inputs: list[Any], threads: int) -> list[Any]:

@@ -66,7 +66,7 @@ def seconds_per_call(seconds: Clock, effort: Effort) -> float:
     while before + last < effort.untimed:
         before, calls = before + last, 2 * calls
         last = seconds(calls)
-    calls = max(1, round(calls * effort.timed / last))
+    calls = max(1, round(calls * effort.timed / max(last, 1e-9)))  # a coarse clock may say 0
     return seconds(calls) / calls
 
 

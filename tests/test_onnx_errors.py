@@ -227,6 +227,28 @@ def test_data_beside_the_file_is_mapped(external, tmp_path):
     assert not weight.flags.writeable and maps(weight)
 
 
+@pytest.mark.parametrize("shift", range(4))
+def test_weights_inside_the_file_are_mapped_where_they_are_aligned(tmp_path, shift):
+    w = np.arange(4 * 2 * 16 * 16, dtype=np.float32).reshape(4, 2, 16, 16)
+    x = np.ones((1, 2, 16, 16), np.float32)
+    model = models.one_node("Conv", [x, w], constant=(1,))[0]
+    model.doc_string = "x" * shift  # after the graph
+    model.producer_name = "y" * (shift + 1)  # before it
+    file = tmp_path / "model.onnx"
+    file.write_bytes(model.SerializeToString())
+    start = file.read_bytes().index(w.tobytes())
+    for source in (file, file.read_bytes()):
+        network = fastops.onnx.load(source)
+        (weight,) = network._graph.constants.values()
+        np.testing.assert_array_equal(weight, w)
+        assert not weight.flags.writeable and weight.flags.aligned
+        if source is file:
+            assert maps(weight) == (start % 4 == 0)
+        np.testing.assert_array_equal(network(x), fastops.onnx.load(model)(x))
+    model.graph.initializer[0].dims[0] = 3
+    refused(ValueError, "'x1' expects 6144 bytes for shape", model.SerializeToString())
+
+
 @pytest.mark.parametrize(
     "told, error, pattern",
     [

@@ -333,3 +333,32 @@ def test_sizes_that_overflow():
         refused(ValueError, r"'c' \(ConstantOfShape\)", model)
     network = fastops.onnx.load(models.one_node("Expand", [X, np.array([2**40, 2**40, 1, 1])], constant=(1,))[0])
     refuses(ValueError, "Expand", network, X)
+
+
+# ---------------------------------------------------------------------------------------------------- broken bytes
+
+
+def test_bytes_that_are_not_what_they_were():
+    """A model with a few bytes changed: it loads and runs, or is refused in one sentence; nothing else comes out."""
+    w = np.ones((2, 2, 3, 3), np.float32)
+    nodes = [
+        models.node("Conv", ["x", "w"], ["c"], pads=[1, 1, 1, 1]),
+        models.node("MaxPool", ["c"], ["p"], kernel_shape=[2, 2]),
+        models.node("Reshape", ["p", "s"], ["r"]),
+        models.node("Softmax", ["r"], ["y"], axis=1),
+    ]
+    data = models.network(nodes, [("x", X)], ["y"], {"w": w, "s": np.array([0, -1])}).SerializeToString()
+    rng = np.random.default_rng(7)
+    ran = refusals = 0
+    for _ in range(1500):
+        broken = bytearray(data)
+        for place in rng.integers(len(data), size=rng.integers(1, 4)):
+            broken[place] = rng.integers(256)
+        try:
+            network = fastops.onnx.load(bytes(broken))
+            network(*(X.astype(value.dtype or X.dtype) for value in network.inputs))
+            ran += 1
+        except (ValueError, TypeError, NotImplementedError, FileNotFoundError, MemoryError) as trouble:
+            assert "\n" not in str(trouble)
+            refusals += 1
+    assert ran > 50 and refusals > 50

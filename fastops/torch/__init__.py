@@ -5,6 +5,7 @@ with NumPy's arrays; `accelerate` changes the layers of a model to them, and `re
 of torch is touched, and nothing at import.
 """
 
+from .accelerate import accelerate, restore
 from .conv import conv2d, conv_transpose2d
 from .elementwise import (
     clamp,
@@ -26,6 +27,7 @@ from .pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d, roi_pool
 from .resize import interpolate
 
 __all__ = [
+    "accelerate",
     "adaptive_avg_pool2d",
     "avg_pool2d",
     "batch_norm",
@@ -47,6 +49,7 @@ __all__ = [
     "prelu",
     "relu",
     "relu6",
+    "restore",
     "roi_pool",
     "sigmoid",
     "silu",

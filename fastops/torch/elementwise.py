@@ -428,7 +428,6 @@ def _of_input(name: str, module: Any, options: str = "") -> Operator:
     )
 
 
-_relu = _of_input("relu", numpy_elementwise)
 _relu6 = _of_input("relu6", numpy_rectifier)
 _leaky_relu = _of_input("leaky_relu", numpy_rectifier, ", float negative_slope")
 _clamp = _of_input("clamp", numpy_rectifier, ", float? min, float? max")
@@ -438,6 +437,18 @@ _hardswish = _of_input("hardswish", numpy_activation)
 _gelu = _of_input("gelu", numpy_activation, ", str approximate")
 
 
+_relu_backward = Operator(
+    "relu_backward(Tensor grad_output, Tensor input) -> Tensor",
+    numpy_elementwise.relu_backward,
+    lambda grad_output, input: input.new_empty(input.shape),
+)
+_relu = Operator(
+    "relu(Tensor input) -> Tensor",
+    numpy_elementwise.relu,
+    lambda input: input.new_empty(input.shape),
+    lambda ctx, inputs, output: ctx.save_for_backward(output),  # as torch does: it is above 0 where the input is
+    lambda ctx, grad: (_relu_backward(grad, *ctx.saved_tensors),),
+)
 _sigmoid_backward = Operator(
     "sigmoid_backward(Tensor grad_output, Tensor output) -> Tensor",
     numpy_elementwise.sigmoid_backward,

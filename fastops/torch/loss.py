@@ -201,7 +201,8 @@ def mse_loss(
     """
     known = ours(input, target, weight) and size_average is None and reduce is None
     if not known or (weight is not None and weight.requires_grad):
-        return F.mse_loss(input, target, size_average, reduce, reduction, weight)
+        more = {} if weight is None else {"weight": weight}
+        return F.mse_loss(input, target, size_average, reduce, reduction, **more)
     return _mse_loss(input, target, reduction, weight)
 
 

@@ -60,7 +60,7 @@ def max_pool2d(
     """
     if not ours(input):
         _even("max_pool2d", input, padding)
-        return F.max_pool2d(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+        return _max_pool2d_of_torch(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
     window = _window("max_pool2d", kernel_size, stride, padding)
     options = *window, _options.pair("max_pool2d", "dilation", dilation, 1), bool(ceil_mode)
     if return_indices:
@@ -187,7 +187,7 @@ def roi_pool(input: Tensor, boxes: Tensor | Sequence[Tensor], output_size: Pair,
     tensor([[[[ 5.,  7.],
               [13., 15.]]]])
     """
-    listed = list(boxes) if isinstance(boxes, (list, tuple)) else [boxes]
+    listed: list[Any] = list(boxes) if isinstance(boxes, (list, tuple)) else [boxes]
     if not ours(input, *listed):
         got = ", ".join(f"{each.dtype} on {each.device}" for each in (input, *listed) if isinstance(each, torch.Tensor))
         expected = "CPU tensors of one dtype, float32 or float64, outside of autocast"
@@ -203,6 +203,9 @@ def roi_pool(input: Tensor, boxes: Tensor | Sequence[Tensor], output_size: Pair,
         boxes = torch.cat(numbered) if numbered else input.new_empty(0, 5)
     size = _options.pair("roi_pool", "output_size", output_size, 1)
     return _roi_pool(input, boxes, size, float(spatial_scale))
+
+
+_max_pool2d_of_torch: Any = F.max_pool2d  # whose type depends on a flag
 
 
 def _even(op: str, input: Any, padding: Any) -> None:

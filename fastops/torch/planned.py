@@ -1,0 +1,137 @@
+"""Planned: a module of a frozen model that runs, in evaluation and without gradients, by a plan of its whole graph.
+
+The plan is made of a trace by torch.fx, with what the trace cannot see guarded: where a module has hooks, where tracing
+fails or changes something, where it meets tensors that the forward makes itself, there is no plan, and the module's own
+forward runs, whose parts may have plans of their own.
+"""
+
+import threading
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import fx, nn
+
+from .layers import frozen_call, versions
+from .plan import Plan
+from .registry import Tensor, ours
+
+_MOST_INPUTS = 3
+_HOOKS = "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"
+_plans: WeakKeyDictionary[nn.Module, "dict[int, _Guarded]"] = WeakKeyDictionary()
+_tracing = threading.Lock()  # torch.fx changes torch.nn.Module while it traces
+
+
+def forget_plan(module: nn.Module) -> None:
+    _plans.pop(module, None)
+
+
+class Planned:
+    """The forward of a module that may have a plan."""
+
+    frozen = True
+
+    def forward(self: Any, *inputs: Any, **options: Any) -> Any:
+        if options or not 0 < len(inputs) <= _MOST_INPUTS or not ours(*inputs) or not frozen_call(self, *inputs):
+            return super().forward(*inputs, **options)  # type: ignore[misc]
+        plans = _plans.setdefault(self, {})
+        guarded = plans.get(len(inputs))
+        if guarded is None or not guarded.holds():
+            with _tracing:
+                guarded = plans[len(inputs)] = _Guarded(self, len(inputs))
+        if guarded.plan is None:
+            return super().forward(*inputs)  # type: ignore[misc]
+        return guarded.plan(inputs)
+
+    # What is traced: the module's own forward, asked for as many inputs as there are.
+
+    def _of_1(self: Any, a: Tensor) -> Any:
+        return super().forward(a)  # type: ignore[misc]
+
+    def _of_2(self: Any, a: Tensor, b: Tensor) -> Any:
+        return super().forward(a, b)  # type: ignore[misc]
+
+    def _of_3(self: Any, a: Tensor, b: Tensor, c: Tensor) -> Any:
+        return super().forward(a, b, c)  # type: ignore[misc]
+
+
+class _Tracer(fx.Tracer):
+    """Traces through everything but layers."""
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.traced_func_name = f"_of_{inputs}"
+
+    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
+        return not isinstance(module, Planned) and (
+            hasattr(module, "_accelerated") or super().is_leaf_module(module, name)
+        )
+
+
+class _Guarded:
+    """The plan of a module, or None, and what was true of the module when it was made.
+
+    A guard of a ResNet-50 has about 700 values to look at, each in 40 ns.
+    """
+
+    def __init__(self, module: nn.Module, inputs: int) -> None:
+        modules = list(module.modules())
+        self._values = [each for part in modules for each in _values(part)]
+        self._tensors = [value for _, _, value in self._values if isinstance(value, torch.Tensor)]
+        self._versions = versions(self._tensors)
+        self._sizes = [(vars(part), len(vars(part))) for part in modules]
+        self._hooks = [getattr(part, name) for part in modules for name in _HOOKS]
+        self._hooked = self._has_hooks()
+        self.plan = None if self._hooked else _planned(module, modules, inputs)
+
+    def holds(self) -> bool:
+        """Whether the module is what it was."""
+        for place, name, value in self._values:
+            if place.get(name) is not value:
+                return False
+        if any(len(place) != size for place, size in self._sizes) or self._hooked != self._has_hooks():
+            return False
+        return self._versions == versions(self._tensors)
+
+    def _has_hooks(self) -> bool:
+        return any(self._hooks) or any(map(bool, _hooks_of_all()))
+
+
+def _planned(module: nn.Module, modules: list[nn.Module], inputs: int) -> Plan | None:
+    before = [dict(vars(each)) for each in modules]
+    plan = None
+    try:
+        graph = _Tracer(inputs).trace(module)
+        if not any(name.startswith("_tensor_constant") for name in vars(module)):  # tensors that the forward makes
+            plan = Plan(module, graph)
+    except Exception:  # whatever a forward does with what torch.fx hands it: then it runs as it is
+        plan = None
+    for each, attributes in zip(modules, before, strict=True):
+        now = vars(each)
+        if now.keys() != attributes.keys() or any(now[name] is not value for name, value in attributes.items()):
+            plan = None  # the forward keeps what it sees
+            now.clear()
+            now.update(attributes)
+    return plan
+
+
+def _values(module: nn.Module) -> list[tuple[dict[str, Any], str, Any]]:
+    """(dictionary, name, value) of what a forward may ask of its module: its parts, tensors and other attributes."""
+    own = vars(module)
+    places = [own, own["_parameters"], own["_buffers"], own["_modules"]]
+    layer = hasattr(module, "_accelerated") and not isinstance(module, Planned)
+    found = []
+    for place in places:
+        for name, value in place.items():
+            if place is not own or name == "training" or not (layer or name in _OF_EVERY_MODULE):
+                found.append((place, name, value))
+    return found
+
+
+_OF_EVERY_MODULE = frozenset(vars(nn.Module()))
+
+
+def _hooks_of_all() -> tuple[Any, ...]:
+    """Hooks of every module that there is."""
+    found = nn.modules.module
+    return found._global_forward_hooks, found._global_forward_pre_hooks, found._global_backward_hooks

@@ -86,7 +86,8 @@ def test_a_layer_does_what_it_did(name, training, small, monkeypatch):
     gradient, x.grad = x.grad, None
     expected = own(x)
     expected.square().sum().backward()
-    torch.testing.assert_close((made, gradient), (expected, x.grad), rtol=1e-9, atol=1e-9)
+    near = 1e-7 if name == "Hardsigmoid" else 1e-9  # its gradient in torch has 1 / 6 of float32
+    torch.testing.assert_close((made, gradient), (expected, x.grad), rtol=near, atol=near)
     for (key, mine), theirs in zip(ours.named_parameters(), own.parameters(), strict=True):
         torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-9, atol=1e-9, msg=key)
     torch.testing.assert_close(ours.state_dict(), own.state_dict(), rtol=1e-9, atol=1e-9)
@@ -135,7 +136,7 @@ def test_copies(frozen, way):
         torch.testing.assert_close(twin(x), expected, rtol=0, atol=0)
         twin.stem[0].weight.zero_()
         assert not torch.equal(twin(x), expected) and torch.equal(model(x), expected)
-    assert type(ft.restore(twin)) is models.ResNet and type(model) is not models.ResNet
+    assert type(ft.restore(twin).stem[0]) is nn.Conv2d and type(model.stem[0]) is not nn.Conv2d
 
 
 def test_state_dicts_go_round(tmp_path):
@@ -165,16 +166,15 @@ def test_hooks_are_called(frozen):
         model(x)
         assert seen == ["forward", "forward", "before"]
         handle.remove()
-        everywhere = nn.modules.module.register_module_forward_hook(
-            lambda module, *args: seen.append(type(module).__name__)
-        )
+        register = nn.modules.module.register_module_forward_hook
+        everywhere = register(lambda module, *args: seen.append(type(module).__name__))
         try:
             model(x)
         finally:
             everywhere.remove()
         assert "BatchNorm2d" in seen
     model.stem[0].register_full_backward_hook(lambda *args: seen.append("backward"))
-    model(x).sum().backward()
+    model(x.requires_grad_()).sum().backward()
     assert seen[-1] == "backward"
 
 
@@ -329,9 +329,8 @@ def test_bad_arguments():
 
 def test_nothing_changes_elsewhere():
     before = {name: getattr(F, name) for name in dir(F)} | {name: getattr(nn, name) for name in dir(nn)}
-    forwards = {
-        name: each.forward for name, each in vars(nn).items() if isinstance(each, type) and hasattr(each, "forward")
-    }
+    classes = {name: each for name, each in vars(nn).items() if isinstance(each, type)}
+    forwards = {name: each.forward for name, each in classes.items() if hasattr(each, "forward")}
     ft.accelerate(models.ResNet(), frozen=True)
     after = {name: getattr(F, name) for name in dir(F)} | {name: getattr(nn, name) for name in dir(nn)}
     assert before == after
@@ -493,9 +492,10 @@ class Awkward(nn.Module):
         return {"a": a, "b": (b, x.shape[0])}
 
 
-@pytest.mark.parametrize(
-    "which", [name for name in vars(Awkward) if name not in ("__init__", "forward") and name[0] != "_"]
-)
+FORWARDS = [name for name in vars(Awkward) if name[0] != "_" and name != "forward"]
+
+
+@pytest.mark.parametrize("which", FORWARDS)
 def test_awkward_forwards(which):
     own = models.trained(Awkward(which)).eval()
     model = ft.accelerate(copy.deepcopy(own), frozen=True)

@@ -121,7 +121,7 @@ def vgg():
 MODELS = {
     "ResNet": (ResNet, (2, 3, 16, 16), 1 + 1 + 2 + 3 + 4),
     "MobileNetV2": (lambda: nn.Sequential(conv_norm(3, 4, 3, 2), Inverted(4)), (2, 3, 16, 16), 4),
-    "U-Net": (UNet, (2, 3, 16, 16), 8),
+    "U-Net": (UNet, (2, 3, 16, 16), 7),
     "DenseNet": (DenseNet, (2, 3, 8, 8), 4),
     "DCGAN": (generator, (2, 12, 1, 1), 4),
     "VGG": (vgg, (2, 3, 8, 8), 6),

@@ -15,15 +15,18 @@ from . import conv, elementwise, loss, norm, pool, resize
 from .registry import Tensor, array, ours, plain, watched
 from .smallest import SMALLEST
 
-Versions = tuple[tuple[int, int], ...]
+Versions = list[tuple[int, int, int]]
 
 _kept: WeakKeyDictionary[nn.Module, tuple[Versions, dict[Any, Any]]] = WeakKeyDictionary()
 """Of frozen convolutions: what their weights were when they were prepared, and how the algorithms want them."""
 
 
 def versions(tensors: Any) -> Versions:
-    """What changes when torch changes one of the tensors, or another takes its place; not when NumPy writes to it."""
-    return tuple((id(each), 0 if each.is_inference() else each._version) for each in tensors)
+    """What changes when torch changes one of the tensors, or another takes its place; not when NumPy writes to it.
+
+    `Module.to` gives a parameter other memory, and its version stays.
+    """
+    return [(id(each), each.data_ptr(), 0 if each.is_inference() else each._version) for each in tensors]
 
 
 def frozen_call(layer: nn.Module, *inputs: Any) -> bool:
@@ -132,11 +135,10 @@ class Upsample:
 def _elementwise(name: str, *options: str, keyword: bool = False) -> type:
     """The layer of a function of elementwise.py or loss.py, whose options are the layer's attributes of these names."""
     function = getattr(elementwise, name, None) or getattr(loss, name)
-    smallest = SMALLEST[name]
 
     class Layer:
         def forward(self: Any, input: Tensor) -> Tensor:
-            if getattr(self, "inplace", False) or input.numel() < smallest:
+            if getattr(self, "inplace", False) or input.numel() < SMALLEST[name]:
                 return super().forward(input)  # type: ignore[misc]
             values = {each: getattr(self, each) for each in options}
             return function(input, **values) if keyword else function(input, *values.values())

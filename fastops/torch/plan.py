@@ -26,7 +26,6 @@ _FUNCTIONS: dict[Any, Callable[..., Any]] = {
     F.interpolate: resize.interpolate,
 }
 _SUMS = (operator.add, operator.iadd, torch.add, "add", "add_")
-_CHANGE = (operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.setitem)
 
 
 class Unplannable(Exception):
@@ -132,9 +131,12 @@ class Plan:
         """Whether a node may change a tensor in place."""
         if node.op == "call_module":
             return bool(getattr(self._module(node), "inplace", False))
+        if node.op == "get_attr":
+            return False
         name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
-        in_place = node.target in _CHANGE or (name.endswith("_") and not name.endswith("__"))
-        return node.op != "get_attr" and (in_place or bool(node.kwargs.get("inplace")) or "out" in node.kwargs)
+        operators = getattr(node.target, "__module__", "") == "_operator" and name.startswith("i")
+        asked = any(each is True for each in (*node.args, *node.kwargs.values()))  # inplace=True, among others
+        return operators or name.endswith("_") or asked or "out" in node.kwargs
 
     def _last_uses(self, order: list[fx.Node], ends: dict[fx.Node, Chain]) -> dict[fx.Node, list[fx.Node]]:
         """By node, the values that are used there for the last time."""

@@ -5,10 +5,13 @@ fails or changes something, where it meets tensors that the forward makes itself
 forward runs, whose parts may have plans of their own.
 """
 
+import operator
+import random
 import threading
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from torch import fx, nn
 
@@ -55,12 +58,30 @@ class Planned:
         return super().forward(a, b, c)  # type: ignore[misc]
 
 
+class _Proxy(fx.Proxy):
+    """What torch.fx hands to a forward; its own takes ``x += y`` for ``x = x + y``, which leaves other views of x."""
+
+
+def _in_place(function: Any) -> Any:
+    def record(self: fx.Proxy, other: Any) -> Any:
+        return self.tracer.create_proxy("call_function", function, (self, other), {})
+
+    return record
+
+
+for _name in ("iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow", "iand", "ior", "ixor"):
+    setattr(_Proxy, f"__{_name}__", _in_place(getattr(operator, _name)))
+
+
 class _Tracer(fx.Tracer):
     """Traces through everything but layers."""
 
     def __init__(self, inputs: int) -> None:
         super().__init__()
         self.traced_func_name = f"_of_{inputs}"
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return _Proxy(node, self)
 
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
         return not isinstance(module, Planned) and (
@@ -100,12 +121,16 @@ class _Guarded:
 def _planned(module: nn.Module, modules: list[nn.Module], inputs: int) -> Plan | None:
     before = [dict(vars(each)) for each in modules]
     plan = None
+    states = random.getstate(), np.random.get_state()
     try:
-        graph = _Tracer(inputs).trace(module)
+        with torch.random.fork_rng(devices=[]):  # what the forward draws while it is traced is not drawn
+            graph = _Tracer(inputs).trace(module)
         if not any(name.startswith("_tensor_constant") for name in vars(module)):  # tensors that the forward makes
             plan = Plan(module, graph)
     except Exception:  # whatever a forward does with what torch.fx hands it: then it runs as it is
         plan = None
+    random.setstate(states[0])
+    np.random.set_state(states[1])
     for each, attributes in zip(modules, before, strict=True):
         now = vars(each)
         if now.keys() != attributes.keys() or any(now[name] is not value for name, value in attributes.items()):

@@ -265,13 +265,22 @@ def test_forward_mode_is_refused():
         assert ops.relu(torch.ones(2)).tolist() == [1, 1]
 
 
+@pytest.mark.filterwarnings("ignore:There is a performance drop:UserWarning")  # of vmap, which goes one by one
 def test_functional_transforms():
     x, w = torch.randn(3, 1, 2, 5, 5), torch.randn(3, 2, 3, 3)
-    made = torch.func.vmap(lambda x: ops.conv2d(x, w))(x)  # one by one, as torch's C++ warns
+    made = torch.func.vmap(lambda x: ops.conv2d(x, w))(x)
     torch.testing.assert_close(made, torch.stack([F.conv2d(each, w) for each in x]), rtol=1e-4, atol=1e-5)
     gradient = torch.func.grad(lambda w: ops.conv2d(x[0], w).square().sum())(w)
     expected = torch.func.grad(lambda w: F.conv2d(x[0], w).square().sum())(w)
     torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-4)
+
+    def of_each(f):
+        return torch.func.vmap(torch.func.grad(lambda x, w: f(x, w).square().sum()), (0, None))(x, w)
+
+    torch.testing.assert_close(of_each(ops.conv2d), of_each(F.conv2d), rtol=1e-4, atol=1e-4)
+    made = torch.func.vmap(torch.func.grad(lambda x: ops.max_pool2d(ops.sigmoid(x), 2).sum()))(x)
+    expected = torch.func.vmap(torch.func.grad(lambda x: F.max_pool2d(torch.sigmoid(x), 2).sum()))(x)
+    torch.testing.assert_close(made, expected)
 
 
 def test_modes_without_gradients():

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch import nn
+from torch import fx, nn
 
 from .layers import LAYERS, Conv2d, ConvTranspose2d, forget
 from .planned import Planned, forget_plan
@@ -144,9 +144,10 @@ def _room(layer: nn.Module) -> type | None:
 def _composed(layer: nn.Module) -> bool:
     """Whether a module is made of others, among them convolutions of ours, by code that a plan may replace."""
     cls = type(layer)
-    if "_accelerated" in vars(cls) or "forward" in vars(layer) or cls.__call__ is not nn.Module.__call__:
+    if "_accelerated" in vars(cls) or "forward" in vars(layer) or cls.forward is nn.Module.forward:
         return False
-    if cls.forward is nn.Module.forward or (cls.__module__.split(".")[0] == "torch" and cls is not nn.Sequential):
+    torchs = cls.__module__.partition(".")[0] == "torch" and cls is not nn.Sequential  # a wrapper of some kind
+    if not isinstance(layer, fx.GraphModule) and (torchs or cls.__call__ is not nn.Module.__call__):
         return False
     return any(isinstance(each, (Conv2d, ConvTranspose2d)) for each in layer.modules())
 

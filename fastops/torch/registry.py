@@ -117,11 +117,16 @@ class Operator:
         self._names = [argument.name for argument in self.overload._schema.arguments]
         methods = {"forward": staticmethod(self._forward), "backward": staticmethod(self._backward)}
         self._function: Any = type(f"fastops_{name}_", (torch.autograd.Function,), methods)
+        methods["forward"], methods["setup_context"] = staticmethod(self.overload), staticmethod(self._setup_context)
+        transformable = {**methods, "generate_vmap_rule": True}
+        self._transformed: Any = type(f"fastops_{name}_", (torch.autograd.Function,), transformable)
 
     def __call__(self, *args: Any) -> Any:
         if torch.compiler.is_compiling():
             return self.overload(*args)
         if watched() or not plain(args):
+            if torch._C._are_functorch_transforms_active():  # which take no operator with a gradient
+                return self._transformed.apply(*args)
             if torch.autograd.forward_ad._current_level >= 0:
                 self._refuse_dual(args)
             return self.overload(*args)

@@ -60,7 +60,10 @@ def watched() -> bool:
 
 def plain(args: tuple[Any, ...]) -> bool:
     """Whether all tensors are plain ones: a subclass may have its own idea of every operator."""
-    return all(type(each) in _PLAIN or not isinstance(each, torch.Tensor) for each in args)
+    for each in args:
+        if type(each) not in _PLAIN and isinstance(each, torch.Tensor):
+            return False
+    return True
 
 
 def array(tensor: Tensor) -> Any:
@@ -122,9 +125,9 @@ class Operator:
         self._transformed: Any = type(f"fastops_{name}_", (torch.autograd.Function,), transformable)
 
     def __call__(self, *args: Any) -> Any:
-        if torch.compiler.is_compiling():
-            return self.overload(*args)
         if watched() or not plain(args):
+            if torch.compiler.is_compiling():
+                return self.overload(*args)
             if torch._C._are_functorch_transforms_active():  # which take no operator with a gradient
                 return self._transformed.apply(*args)
             if torch.autograd.forward_ad._current_level >= 0:

@@ -60,10 +60,7 @@ def watched() -> bool:
 
 def plain(args: tuple[Any, ...]) -> bool:
     """Whether all tensors are plain ones: a subclass may have its own idea of every operator."""
-    for each in args:
-        if type(each) not in _PLAIN and isinstance(each, torch.Tensor):
-            return False
-    return True
+    return all(type(each) in _PLAIN or not isinstance(each, torch.Tensor) for each in args)
 
 
 def array(tensor: Tensor) -> Any:

@@ -21,7 +21,22 @@ FAMILIES = {
 SECTIONS = ["Parameters", "Returns", "Raises", "References", "Examples"]
 OPTIONAL = {"torch", "skimage", "rich", "matplotlib", "jinja2"}  # the extra `compare`
 
-LATE = {("_arrays", "cuda"), ("cuda._libraries", "cupy"), ("cli.info", "cuda"), ("_jit.parts", "numba.np")}
+LATE = {
+    ("_arrays", "cuda"), ("cuda._libraries", "cupy"), ("cli.info", "cuda"), ("_jit.parts", "numba.np"),
+    ("onnx.profile", "matplotlib.figure"), ("onnx.backend", "onnx.backend.test.runner"),
+}  # fmt: skip
+ONNX = {  # what the modules of fastops.onnx may import of each other, and of the other packages beside numpy
+    "dtypes": ([], []),
+    "graph": ([], []),
+    "versions": (["graph"], []),
+    "reader": (["dtypes", "graph", "versions"], ["onnx", "google"]),
+    "simplify": (["graph", "operators", "operators.table"], []),
+    "plan": (["graph", "operators", "operators.table", "simplify"], []),
+    "profile": (["plan"], ["matplotlib"]),
+    "network": (["graph", "operators", "plan", "profile", "reader", "simplify"], []),
+    "backend": (["network"], ["onnx"]),
+    "": (["backend", "network", "profile"], ["onnx"]),
+}
 KEEPING = {("nn.conv", "_conv2d"), ("nn.conv", "_conv_transpose2d")}
 
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -82,7 +97,7 @@ def may_import(module: str) -> tuple[set[str], set[str]]:
     room, _, name = module.partition(".")
     every = {
         part: {each for each in MODULES if each.split(".")[0] == part}
-        for part in ("_jit", "cpu", "cuda", "nn", "torch", "yardstick", "cli")
+        for part in ("_jit", "cpu", "cuda", "nn", "onnx", "torch", "yardstick", "cli")
     }
     if module == "":
         return FAMILIES | {"nn"}, set()
@@ -113,6 +128,13 @@ def may_import(module: str) -> tuple[set[str], set[str]]:
     if room == "torch":  # a plug: nothing of fastops imports it
         below = {"_arrays", "_options", "_shapes", "cpu", "nn.fuse", *FAMILIES}
         return below | every["torch"] - {"torch" if name else ""}, {"numpy", "torch"}
+    if room == "onnx":
+        if name.partition(".")[0] == "operators":
+            below = {"onnx.graph", "onnx.dtypes"} | {each for each in every["onnx"] if "operators." in each}
+            return {"_backend", "_shapes", *FAMILIES} | below, {"numpy"}
+        below, others = ONNX[name]
+        ours = {"_arrays", "_backend", "_options", "cpu"} if name in ("simplify", "plan", "network") else set()
+        return ours | {f"onnx.{each}" for each in below}, {"numpy", *others}
     if module == "__main__":
         return {"", *every["cli"]}, set()
     if room == "yardstick":  # which asv_bench loads, too, beside an older fastops

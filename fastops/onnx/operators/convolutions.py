@@ -1,0 +1,116 @@
+"""Conv and ConvTranspose: images of one, two and three dimensions by the kernels for two."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ... import _shapes
+from ..graph import Constants, Node
+from .table import Call, Step, contiguous, operator
+from .windows import Pads, auto_pad, explicit_pads, per_dimension, shared, unknown_auto_pad, window_pads
+
+
+def _refused(node: Node, constants: Constants) -> str:
+    """What is refused when a file is loaded: images of three dimensions, as far as the weight is a constant."""
+    weight = constants.get(node.inputs[1])
+    if weight is not None and weight.ndim > 4:
+        return f"a weight of {weight.ndim} dimensions"
+    return unknown_auto_pad(node, constants)
+
+
+@operator("Conv", refused=_refused)
+def conv(call: Call) -> Step:
+    """conv2d; an image of one dimension is one row."""
+    x, w = call.shape(0), call.shape(1)
+    rank = _image_rank(x, w)
+    strides, dilations = per_dimension(call.node, "strides", rank), per_dimension(call.node, "dilations", rank)
+    pads = window_pads(call.node, x[2:], list(w[2:]), strides, dilations)
+    x, w = _flat(x), _flat(w)
+    strides, dilations, pads = _flat_options(strides, dilations, pads)
+    bias = call.shape(2) if call.has(2) else None
+    group = int(call.attribute("group", 1))
+    g = _shapes.conv2d("Conv", x, w, bias, tuple(strides), tuple(pads), tuple(dilations), group)
+    return _step(call, call.on.conv.conv2d, g, x, w, rank)
+
+
+@operator("ConvTranspose", refused=_refused)
+def conv_transpose(call: Call) -> Step:
+    """conv_transpose2d(x, w) + b, with padding that may be uneven, as the sizes of the output say it."""
+    x, w = call.shape(0), call.shape(1)
+    rank = _image_rank(x, w)
+    strides, dilations = per_dimension(call.node, "strides", rank), per_dimension(call.node, "dilations", rank)
+    sizes, pads = _transposed(call, x[2:], w[2:], strides, dilations)
+    x, w = _flat(x), _flat(w)
+    strides, dilations, pads = _flat_options(strides, dilations, pads)
+    bias = call.shape(2) if call.has(2) else None
+    group = int(call.attribute("group", 1))
+    whole = _shapes.conv_transpose2d("ConvTranspose", x, w, bias, tuple(strides), 0, 0, group, tuple(dilations))
+    height, width = [1] * (2 - rank) + sizes
+    (top, _), (left, _) = pads
+    g = whole._replace(
+        output=(*whole.output[:2], height, width), image_height=height, image_width=width, pad_top=top, pad_left=left
+    )
+    return _step(call, call.on.conv.conv_transpose2d, g, x, w, rank)
+
+
+def _transposed(
+    call: Call, image: Sequence[int], kernel: Sequence[int], strides: list[int], dilations: list[int]
+) -> tuple[list[int], Pads]:
+    """The sizes of a ConvTranspose's output, and what is cut off before and after."""
+    rank, mode = len(kernel), auto_pad(call.node)
+    more = per_dimension(call.node, "output_padding", rank, 0)
+    wanted = call.attribute("output_shape")
+    whole = [
+        (size - 1) * s + (k - 1) * d + 1 + extra
+        for size, k, s, d, extra in zip(image, kernel, strides, dilations, more, strict=True)
+    ]
+    if wanted:
+        sizes = [int(each) for each in wanted][-rank:]
+    elif mode in ("SAME_UPPER", "SAME_LOWER"):
+        sizes = [size * s for size, s in zip(image, strides, strict=True)]
+    else:
+        pads = [(0, 0)] * rank if mode == "VALID" else explicit_pads(call.node, rank)
+        sizes = [size - sum(pad) for size, pad in zip(whole, pads, strict=True)]
+        if min(sizes) < 1:
+            raise ValueError(f"pads expects an output of at least 1 in each dimension, got {sizes} with {pads}")
+        return sizes, pads
+    return sizes, [shared(mode, max(all_of_it - size, 0)) for all_of_it, size in zip(whole, sizes, strict=True)]
+
+
+def _step(call: Call, entry: Any, g: _shapes.Conv2d, x_shape: Any, w_shape: Any, rank: int) -> Step:
+    """One call of a backend's entry, for a geometry that is known."""
+    on, dtype, fast = call.on, call.dtype(0), call.fast
+    for i in (1, 2):
+        if call.has(i) and call.dtype(i) != dtype:
+            raise ValueError(f"expects dtype {dtype}, as its input 0 has, got {call.dtype(i)} for input {i}")
+    if not call.is_float(0):
+        raise ValueError(f"expects dtype float32 or float64, got {dtype}")
+    kept: dict[Any, Any] | None = {} if call.is_constant(1) else None  # weights as kernels want them, made once
+    shape = (*g.output[:2], *g.output[4 - rank :])
+
+    def run(x: Any, w: Any, b: Any = None) -> Any:
+        if rank == 1:
+            x, w = x.reshape(x_shape), w.reshape(w_shape)
+        out = on.empty(g.output, dtype)
+        if out.size:
+            b = None if b is None else contiguous(on, b)
+            entry(out, contiguous(on, x), contiguous(on, w), b, g, fast, kept)
+        return out.reshape(shape) if rank == 1 else out
+
+    return run
+
+
+def _image_rank(x: Sequence[int], w: Sequence[int]) -> int:
+    if len(x) != len(w) or len(x) < 3:
+        raise ValueError(f"expects an image and a weight of 3 or 4 dimensions, got shapes {x} and {w}")
+    if len(x) > 4:
+        raise NotImplementedError(f"expects images of one or two dimensions, got shape {x}")
+    return len(x) - 2
+
+
+def _flat(shape: Sequence[int]) -> tuple[int, ...]:
+    """(N, C, 1, L) of (N, C, L)."""
+    return (*shape[:2], 1, *shape[2:]) if len(shape) == 3 else tuple(shape)
+
+
+def _flat_options(strides: list[int], dilations: list[int], pads: Pads) -> tuple[list[int], list[int], Pads]:
+    return ([1, *strides], [1, *dilations], [(0, 0), *pads]) if len(strides) == 1 else (strides, dilations, pads)

@@ -1,0 +1,226 @@
+"""From an ONNX file, its bytes or a ModelProto to a Graph; the package onnx reads, everything is copied out of it."""
+
+import os
+from collections.abc import Iterable
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import numpy_helper
+
+from . import versions
+from .dtypes import DTYPES
+from .graph import Array, Graph, Node, Value, ordered
+
+OLDEST, NEWEST = 7, 28
+"""Opsets that are read.  What is promised is 7 to 22; of the newer ones only types are new in what we have."""
+
+
+def read(model: Any) -> Graph:
+    """The graph of a path, of a file's bytes or of an onnx.ModelProto."""
+    if isinstance(model, onnx.ModelProto):
+        return _graph(_name_of(model), model, None)
+    if isinstance(model, (bytes, bytearray, memoryview)):
+        proto = _parsed("the model", bytes(model))
+        return _graph(_name_of(proto), proto, None)
+    if not isinstance(model, (str, os.PathLike)):
+        got = f"{type(model).__module__}.{type(model).__qualname__}".removeprefix("builtins.")
+        raise TypeError(f"load: model expects a path, bytes or an onnx.ModelProto, got {got}")
+    path = Path(model)
+    if not path.is_file():
+        raise FileNotFoundError(f"load: model expects an ONNX file, and there is none at {str(path)!r}")
+    return _graph(path.name, _parsed(path.name, path.read_bytes()), path.parent)
+
+
+def _name_of(model: onnx.ModelProto) -> str:
+    return model.graph.name or "the model"
+
+
+def _parsed(network: str, data: bytes) -> onnx.ModelProto:
+    try:
+        model = onnx.ModelProto.FromString(data)
+    except DecodeError:
+        raise ValueError(f"{network}: it is no ONNX model, or it is broken: protobuf cannot read it") from None
+    return model
+
+
+def _graph(network: str, model: onnx.ModelProto, folder: Path | None) -> Graph:
+    if not model.HasField("graph") or not model.graph.output:
+        raise ValueError(f"{network}: expects an ONNX model with a graph that has outputs, got none")
+    opset = _opset(network, model)
+    proto = model.graph
+    constants: dict[str, Array] = {}
+    if proto.sparse_initializer:
+        raise NotImplementedError(f"{network}: sparse initializers are not supported")
+    for tensor in proto.initializer:
+        if not tensor.name or tensor.name in constants:
+            raise ValueError(f"{network}: initializers expect names of their own, got {tensor.name!r} twice or empty")
+        constants[tensor.name] = array_of(network, tensor, folder)
+    inputs = tuple(_value(network, each) for each in proto.input if each.name not in constants)
+    if len({value.name for value in inputs}) != len(inputs):
+        raise ValueError(f"{network}: inputs expect names of their own, got {[value.name for value in inputs]}")
+    nodes: list[Node] = []
+    for number, each in enumerate(proto.node):
+        node = Node(
+            each.op_type, each.name, tuple(each.input), tuple(each.output),
+            {attribute.name: _attribute(network, attribute, folder) for attribute in each.attribute},
+            "" if each.domain == "ai.onnx" else each.domain,
+        )  # fmt: skip
+        if not any(node.outputs):
+            continue
+        _check(network, node, opset)
+        nodes += versions.as_newest(node, opset, constants, f"{node.label}/{number}")
+    given = [*constants, *(value.name for value in inputs)]
+    nodes = list(ordered(network, tuple(nodes), given))
+    made = {name for node in nodes for name in node.outputs}
+    outputs = tuple(_value(network, each) for each in proto.output)
+    for output in outputs:
+        if output.name not in made and output.name not in given:
+            raise ValueError(f"{network}: nothing makes its output {output.name!r}")
+    return Graph(network, inputs, outputs, constants, tuple(nodes), opset).with_nodes(nodes)
+
+
+def _opset(network: str, model: onnx.ModelProto) -> int:
+    opsets = [each.version for each in model.opset_import if each.domain in ("", "ai.onnx")]
+    if not opsets and model.opset_import:
+        return NEWEST  # nodes of other domains alone, which are told with the others
+    opset = opsets[0] if opsets else 1
+    if not OLDEST <= opset <= NEWEST:
+        raise NotImplementedError(f"{network}: expects an opset from {OLDEST} to {NEWEST}, got {opset}")
+    return int(opset)
+
+
+def _check(network: str, node: Node, opset: int) -> None:
+    """Refuse a node that ONNX's own definition of the operator does not know: too many inputs, a strange attribute."""
+    if node.domain:
+        return
+    try:
+        schema = onnx.defs.get_schema(node.op_type, opset, "")
+    except onnx.defs.SchemaError:
+        return  # an operator that nobody knows is told with the others that we lack
+    if not (schema.min_input <= len(node.inputs) <= schema.max_input):
+        expected = f"{schema.min_input} to {schema.max_input} inputs"
+        raise ValueError(f"{network}: node {node} expects {expected}, got {len(node.inputs)}")
+    if not (schema.min_output <= len(node.outputs) <= schema.max_output):
+        expected = f"{schema.min_output} to {schema.max_output} outputs"
+        raise ValueError(f"{network}: node {node} expects {expected}, got {len(node.outputs)}")
+    for name, attribute in schema.attributes.items():
+        if attribute.required and name not in node.attributes:
+            raise ValueError(f"{network}: node {node} expects an attribute {name!r}, and it has none")
+
+
+def _value(network: str, info: onnx.ValueInfoProto) -> Value:
+    kind = info.type.tensor_type
+    if not info.type.HasField("tensor_type"):
+        if info.type.WhichOneof("value") is None:
+            return Value(info.name, None, None)
+        raise NotImplementedError(f"{network}: {info.name!r} expects a tensor, got another type")
+    if kind.elem_type and kind.elem_type not in DTYPES:
+        raise NotImplementedError(
+            f"{network}: {info.name!r} expects dtype float32, float64, bool or an integer's, "
+            f"got {_type_name(kind.elem_type)}"
+        )
+    shape: tuple[int | str | None, ...] | None = None
+    if kind.HasField("shape"):
+        shape = tuple(
+            int(size.dim_value) if size.HasField("dim_value") and size.dim_value > 0 else size.dim_param or None
+            for size in kind.shape.dim
+        )
+    return Value(info.name, DTYPES.get(kind.elem_type), shape)
+
+
+def _type_name(number: int) -> str:
+    names = {value: name for name, value in onnx.TensorProto.DataType.items()}
+    return str(names.get(number, f"type {number}")).lower()
+
+
+# ------------------------------------------------------------------------------------------------------ tensors
+
+
+def array_of(network: str, tensor: onnx.TensorProto, folder: Path | None) -> Array:
+    """A tensor's elements, read-only: the file's own memory where they lie in a file beside it."""
+    shape = tuple(tensor.dims)
+    if any(size < 0 for size in shape):
+        raise ValueError(f"{network}: tensor {tensor.name!r} expects sizes of at least 0, got {shape}")
+    if tensor.data_type not in DTYPES:
+        raise NotImplementedError(
+            f"{network}: tensor {tensor.name!r} expects dtype float32, float64, bool or an integer's, "
+            f"got {_type_name(tensor.data_type)}"
+        )
+    dtype = DTYPES[tensor.data_type]
+    if tensor.HasField("segment"):
+        raise NotImplementedError(f"{network}: tensor {tensor.name!r} comes in segments, which are not supported")
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        array = _external(network, tensor, dtype, prod(shape), folder)
+    elif tensor.HasField("raw_data"):
+        data = tensor.raw_data
+        if len(data) != prod(shape) * dtype.itemsize:
+            expected = f"{prod(shape) * dtype.itemsize} bytes for shape {shape}"
+            raise ValueError(f"{network}: tensor {tensor.name!r} expects {expected}, got {len(data)}")
+        array = np.frombuffer(data, dtype.newbyteorder("<")).astype(dtype, copy=False)
+    else:
+        try:
+            array = numpy_helper.to_array(tensor).reshape(-1)
+        except (ValueError, TypeError) as trouble:
+            raise ValueError(f"{network}: tensor {tensor.name!r} is broken: {_line(trouble)}") from None
+        if array.size != prod(shape):
+            raise ValueError(f"{network}: tensor {tensor.name!r} expects {prod(shape)} elements, got {array.size}")
+    array = array.reshape(shape)
+    array.flags.writeable = False
+    return array
+
+
+def _external(network: str, tensor: onnx.TensorProto, dtype: np.dtype[Any], size: int, folder: Path | None) -> Array:
+    """The elements of a tensor that lie in a file of the model's folder, mapped into memory."""
+    told = {each.key: each.value for each in tensor.external_data}
+    name = f"tensor {tensor.name!r}"
+    location = told.get("location", "")
+    if not location:
+        raise ValueError(f"{network}: {name} expects the name of a file with its data, got none")
+    if folder is None:
+        raise FileNotFoundError(
+            f"{network}: {name} lies in a file {location!r} beside the model, which came without its folder"
+        )
+    home = folder.resolve()
+    path = (home / location).resolve()
+    if not path.is_relative_to(home):
+        raise ValueError(f"{network}: {name} expects its data in the model's folder, got {location!r}")
+    if not path.is_file():
+        raise FileNotFoundError(f"{network}: {name} expects its data in {location!r}, and there is no such file")
+    try:
+        offset = int(told.get("offset") or 0)
+        length = int(told.get("length") or size * dtype.itemsize)
+    except ValueError:
+        raise ValueError(f"{network}: {name} expects numbers as offset and length, got {told}") from None
+    if length != size * dtype.itemsize:
+        raise ValueError(f"{network}: {name} expects {size * dtype.itemsize} bytes, got a length of {length}")
+    if offset < 0 or offset + length > path.stat().st_size:
+        expected = f"{length} bytes from {offset} on in {location!r}"
+        raise ValueError(f"{network}: {name} expects {expected}, which has {path.stat().st_size}")
+    if not size:
+        return np.empty(0, dtype)
+    mapped = np.memmap(path, np.uint8, "r", offset, (length,))
+    array = np.asarray(mapped).view(dtype) if offset % dtype.itemsize == 0 else np.array(mapped).view(dtype)
+    return array
+
+
+def _attribute(network: str, attribute: onnx.AttributeProto, folder: Path | None) -> Any:
+    """A number, a string, an array, or a list of such; graphs inside a graph are kept as they are, to be refused."""
+    try:
+        value = onnx.helper.get_attribute_value(attribute)
+    except ValueError as trouble:
+        raise ValueError(f"{network}: attribute {attribute.name!r} is broken: {_line(trouble)}") from None
+    if isinstance(value, onnx.TensorProto):
+        return array_of(network, value, folder)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, Iterable) and not isinstance(value, (str, onnx.SparseTensorProto, onnx.GraphProto)):
+        return [each.decode("utf-8", "replace") if isinstance(each, bytes) else each for each in value]
+    return value
+
+
+def _line(trouble: Exception) -> str:
+    return str(trouble).strip().split("\n")[0]

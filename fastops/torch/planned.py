@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from .layers import frozen_call, versions
+from .layers import frozen_call
 from .plan import Plan
 from .registry import Tensor, ours
 
@@ -98,8 +98,10 @@ class _Guarded:
     def __init__(self, module: nn.Module, inputs: int) -> None:
         modules = list(module.modules())
         self._values = [each for part in modules for each in _values(part)]
-        self._tensors = [value for _, _, value in self._values if isinstance(value, torch.Tensor)]
-        self._versions = versions(self._tensors)
+        tensors = [value for _, _, value in self._values if isinstance(value, torch.Tensor)]
+        self._tensors = [each for each in tensors if each.is_floating_point()]  # others count batches
+        self._counted = [each for each in self._tensors if not each.is_inference()]
+        self._state = self._state_of_tensors()
         self._sizes = [(vars(part), len(vars(part))) for part in modules]
         self._hooks = [getattr(part, name) for part in modules for name in _HOOKS]
         self._hooked = self._has_hooks()
@@ -112,7 +114,11 @@ class _Guarded:
                 return False
         if any(len(place) != size for place, size in self._sizes) or self._hooked != self._has_hooks():
             return False
-        return self._versions == versions(self._tensors)
+        return self._state == self._state_of_tensors()
+
+    def _state_of_tensors(self) -> list[int]:
+        """As `versions` has it, for hundreds of them."""
+        return [each.data_ptr() for each in self._tensors] + [each._version for each in self._counted]
 
     def _has_hooks(self) -> bool:
         return any(self._hooks) or any(map(bool, _hooks_of_all()))

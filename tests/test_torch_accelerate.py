@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -242,6 +243,19 @@ def test_scripted_models_are_left():
     with torch.no_grad():
         torch.testing.assert_close(model(x), expected, rtol=1e-4, atol=1e-5)
     assert ft.accelerate(inner) is inner
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("frozen", [False, True])
+def test_scripting_and_tracing_an_accelerated_model(frozen):
+    model = ft.accelerate(models.trained(models.ResNet()).eval(), frozen=frozen)
+    x = torch.randn(1, 3, 16, 16)
+    with torch.no_grad():
+        expected = model(x)
+        for made in (torch.jit.script(model), torch.jit.trace(model, x)):  # both take torch's own layers
+            assert "fastops::" not in str(made.inlined_graph)
+            torch.testing.assert_close(made(x), expected, rtol=1e-4, atol=1e-5)
+    assert hasattr(model.stem[0], "_accelerated")
 
 
 def test_lazy_modules():
@@ -556,6 +570,21 @@ def test_no_arrays_of_the_weights_stay_without_frozen():
     with torch.no_grad():
         model(torch.randn(1, 3, 16, 16))
     assert len(layers._kept) == kept and model not in planned._plans
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_calls_from_several_threads(frozen):
+    model = ft.accelerate(models.trained(models.ResNet()).eval(), frozen=frozen)
+    inputs = [torch.randn(1 + i % 3, 3, 16, 16) for i in range(12)]
+
+    def call(x):
+        with torch.no_grad():
+            return model(x)
+
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(call, inputs))
+    for x, each in zip(inputs, made, strict=True):
+        assert torch.equal(each, call(x))
 
 
 def test_arrays_beside():

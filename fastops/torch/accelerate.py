@@ -5,6 +5,7 @@ layer's own class, whose name it bears.  So isinstance, parameters, hooks and st
 deepcopy make the class anew where they need it.
 """
 
+import copy
 import copyreg
 from functools import cache
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from torch import fx, nn
 
 from .layers import LAYERS, Conv2d, ConvTranspose2d, forget
-from .planned import Planned, forget_plan
+from .planned import Planned, forget_plan, plan
 
 _OVERRIDABLE = ("forward", "__call__", "_conv_forward", "_check_input_dim", "_output_padding")
 
@@ -46,7 +47,9 @@ def accelerate(model: Any, *, frozen: bool = False) -> Any:
     Parameters, buffers, hooks, state_dict, train and eval, deepcopy, pickle and isinstance are as before.  Tensors that
     are not on a CPU, or of another dtype than float32 and float64, and calls within autocast, go to torch.  Without
     ``frozen`` nothing is kept of the weights from one call to the next.  With it what torch itself changes, as
-    an optimizer or load_state_dict do, is seen, too; what is written through ``.data`` or NumPy is not.
+    an optimizer or load_state_dict do, is seen, too; what is written through ``.data`` or NumPy is not.  A model in
+    training is traced at its first call in evaluation, while no other thread may call a module of torch; one that is in
+    evaluation already is traced here.
 
     See Also
     --------
@@ -74,6 +77,7 @@ def accelerate(model: Any, *, frozen: bool = False) -> Any:
         for layer in _layers(model):
             if _composed(layer):
                 _change(layer, Planned, True)
+        plan(model)
     return model
 
 
@@ -171,11 +175,18 @@ def _class(original: Any, room: Any, frozen: bool) -> Any:
             return made, args, *state
         return _new, (original, frozen, *args[1:]), *state
 
+    def __prepare_scriptable__(self: Any) -> Any:
+        """What torch.jit scripts and traces: torch's own layer, of the same parameters."""
+        own = copy.copy(self)
+        own.__class__ = original
+        return own
+
     names = {
         "__module__": original.__module__,
         "__qualname__": original.__qualname__,
         "__doc__": original.__doc__,
         "__reduce_ex__": __reduce_ex__,
+        "__prepare_scriptable__": __prepare_scriptable__,
         "_accelerated": (original,),
         "frozen": frozen,
     }

@@ -5,6 +5,7 @@ fails or changes something, where it meets tensors that the forward makes itself
 forward runs, whose parts may have plans of their own.
 """
 
+import inspect
 import operator
 import random
 import threading
@@ -29,6 +30,30 @@ def forget_plan(module: nn.Module) -> None:
     _plans.pop(module, None)
 
 
+def plan(module: nn.Module) -> None:
+    """Trace a module in evaluation, or those of its parts that can be traced, before the first call."""
+    if hasattr(module, "_of_1") and not module.training:
+        forward = type(module)._accelerated[0].forward  # type: ignore[attr-defined]
+        needed = [each for each in inspect.signature(forward).parameters.values() if each.default is each.empty]
+        inputs = len(needed) - 1
+        if 0 < inputs <= _MOST_INPUTS and _guarded(module, inputs).plan is not None:
+            return
+    for part in module.children():
+        plan(part)
+
+
+def _guarded(module: nn.Module, inputs: int) -> "_Guarded":
+    """The plan of a module for so many inputs, and its guard, which holds."""
+    plans = _plans.setdefault(module, {})
+    found = plans.get(inputs)
+    if found is None or not found.holds():
+        with _tracing:
+            found = plans.get(inputs)
+            if found is None or not found.holds():
+                found = plans[inputs] = _Guarded(module, inputs)
+    return found
+
+
 class Planned:
     """The forward of a module that may have a plan."""
 
@@ -37,14 +62,10 @@ class Planned:
     def forward(self: Any, *inputs: Any, **options: Any) -> Any:
         if options or not 0 < len(inputs) <= _MOST_INPUTS or not ours(*inputs) or not frozen_call(self, *inputs):
             return super().forward(*inputs, **options)  # type: ignore[misc]
-        plans = _plans.setdefault(self, {})
-        guarded = plans.get(len(inputs))
-        if guarded is None or not guarded.holds():
-            with _tracing:
-                guarded = plans[len(inputs)] = _Guarded(self, len(inputs))
-        if guarded.plan is None:
+        found = _guarded(self, len(inputs))
+        if found.plan is None:
             return super().forward(*inputs)  # type: ignore[misc]
-        return guarded.plan(inputs)
+        return found.plan(inputs)
 
     # What is traced: the module's own forward, asked for as many inputs as there are.
 
@@ -153,6 +174,8 @@ def _values(module: nn.Module) -> list[tuple[dict[str, Any], str, Any]]:
     layer = hasattr(module, "_accelerated") and not isinstance(module, Planned)
     found = []
     for place in places:
+        if not isinstance(place, dict):  # of a scripted module, whose weights no plan has
+            continue
         for name, value in place.items():
             if place is not own or name == "training" or not (layer or name in _OF_EVERY_MODULE):
                 found.append((place, name, value))

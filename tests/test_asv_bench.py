@@ -147,3 +147,12 @@ def test_what_is_missing_is_skipped(benchmarks, monkeypatch):
     monkeypatch.delattr(fastops, "relu")
     with pytest.raises(NotImplementedError, match="fastops lacks it"):
         benchmark.setup("fastops", relu)
+
+
+@pytest.mark.parametrize("way", ["frozen, batch 1", "training, batch 8"])
+def test_models_in_torch(benchmarks, way):
+    pytest.importorskip("torch")
+    each = importlib.import_module("benchmarks.torch_models").Model()
+    each.edge = 32
+    each.setup("resnet18", way)
+    assert each.track_share("resnet18", way) > 0

@@ -5,7 +5,6 @@ layer's own class, whose name it bears.  So isinstance, parameters, hooks and st
 deepcopy make the class anew where they need it.
 """
 
-import copy
 import copyreg
 from functools import cache
 from typing import Any
@@ -176,10 +175,9 @@ def _class(original: Any, room: Any, frozen: bool) -> Any:
         return _new, (original, frozen, *args[1:]), *state
 
     def __prepare_scriptable__(self: Any) -> Any:
-        """What torch.jit scripts and traces: torch's own layer, of the same parameters."""
-        own = copy.copy(self)
-        own.__class__ = original
-        return own
+        """What torch.jit.script asks for, before it fails at a forward of ours."""
+        what = f"an accelerated {original.__name__}"
+        raise RuntimeError(f"torch.jit.script cannot compile {what}; call fastops.torch.restore on the model first")
 
     names = {
         "__module__": original.__module__,

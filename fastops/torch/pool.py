@@ -65,7 +65,7 @@ def max_pool2d(
     options = *window, _options.pair("max_pool2d", "dilation", dilation, 1), bool(ceil_mode)
     if return_indices:
         return _max_pool2d_with_indices(input, *options)
-    if input.requires_grad and torch.is_grad_enabled():
+    if (input.requires_grad and torch.is_grad_enabled()) or torch.jit.is_tracing():  # which compares both
         return _max_pool2d_with_indices(input, *options)[0]
     return _max_pool2d(input, *options)
 

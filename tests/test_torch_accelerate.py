@@ -250,9 +250,7 @@ def test_scripted_models_are_left():
 def test_torch_jit(frozen):
     model = ft.accelerate(models.trained(models.ResNet()).eval(), frozen=frozen)
     x = torch.randn(1, 3, 16, 16)
-    with pytest.raises(
-        RuntimeError, match="torch.jit.script cannot compile an accelerated .*call fastops.torch.restore"
-    ):
+    with pytest.raises(RuntimeError, match="torch.jit.script cannot compile an accelerated"):
         torch.jit.script(model)
     traced = torch.jit.trace(model, x)
     assert "fastops::conv2d" in str(traced.inlined_graph)

@@ -382,7 +382,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     --------
     >>> import torch, fastops.torch
     >>> fastops.torch.dropout(torch.ones(6), rng=7)
-    OUT
+    tensor([2., 0., 0., 0., 2., 2.])
     """
     if not ours(input):
         if rng is not None:

@@ -3,6 +3,10 @@
 `python scripts/measure_torch_threads.py` asks, in a process of its own for each setting (numba's threading layer, and
 what OpenMP's environment says), how long torch's operator takes alone, ours alone, and both in turn; "waits" is what
 the turns take beyond the two alone.  A layer that is not installed is left out.  Run it on a quiet machine.
+
+"pools" counts the copies of GNU OpenMP in the process.  PyTorch's wheel brings its own, and numba's layer "omp" asks
+for the system's by another name, so that there are two, unless numba's threads are started before torch is imported
+("ours first"): then torch takes the system's.
 """
 
 import argparse
@@ -17,6 +21,7 @@ from typing import Any
 LAYERS = ("workqueue", "omp", "tbb")
 SETTINGS: dict[str, dict[str, str]] = {
     "as it comes": {},
+    "ours first": {"OURS_FIRST": "1"},
     "OMP_WAIT_POLICY=passive": {"OMP_WAIT_POLICY": "passive"},
     "GOMP_SPINCOUNT=2000": {"GOMP_SPINCOUNT": "2000"},
     "KMP_BLOCKTIME=0": {"KMP_BLOCKTIME": "0"},
@@ -26,6 +31,12 @@ SETTINGS: dict[str, dict[str, str]] = {
 def measured(seconds: float) -> dict[str, Any]:
     """In the process that is asked: microseconds of each alone, and in turn, by size."""
     import numba
+    import numpy as np
+
+    import fastops
+
+    if "OURS_FIRST" in os.environ:
+        fastops.relu(np.zeros(1 << 20, np.float32))
     import torch
 
     import fastops.torch
@@ -57,6 +68,8 @@ def measured(seconds: float) -> dict[str, Any]:
 
             found[name] = [microseconds(call) for call in (theirs, ours, both)]
     found["layer"] = numba.threading_layer()
+    with open("/proc/self/maps") as maps:
+        found["pools"] = len({line.split()[-1] for line in maps if "gomp" in line})
     return found
 
 
@@ -68,7 +81,9 @@ def main() -> None:
     if arguments.child:
         print(json.dumps(measured(arguments.seconds)))
         return
-    print(f"{'layer':10} {'setting':26} {'size':6} {'torch us':>9} {'ours us':>9} {'in turn':>9} {'waits':>7}")
+    print(
+        f"{'layer':10} {'setting':24} {'pools':>5} {'size':6} {'torch us':>9} {'ours us':>9} {'in turn':>9} {'waits':>7}"
+    )
     for layer in LAYERS:
         for setting, values in SETTINGS.items():
             environment = {k: v for k, v in os.environ.items() if k not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
@@ -82,7 +97,9 @@ def main() -> None:
             for size in ("small", "large"):
                 theirs, ours, both = found[size]
                 waits = 100 * (both / (theirs + ours) - 1)
-                print(f"{found['layer']:10} {setting:26} {size:6} {theirs:9.0f} {ours:9.0f} {both:9.0f} {waits:6.0f}%")
+                print(
+                    f"{found['layer']:10} {setting:24} {found['pools']:5} {size:6} {theirs:9.0f} {ours:9.0f} {both:9.0f} {waits:6.0f}%"
+                )
 
 
 if __name__ == "__main__":

@@ -5,11 +5,12 @@ what OpenMP's environment says), how long torch's operator takes alone, ours alo
 the turns take beyond the two alone.  A layer that is not installed is left out.  Run it on a quiet machine.
 
 "pools" counts the copies of GNU OpenMP in the process.  PyTorch's wheel brings its own, and numba's layer "omp" asks
-for the system's by another name, so that there are two, unless numba's threads are started before torch is imported
-("ours first"): then torch takes the system's.
+for the system's by another name, so that there are two, unless that is loaded before torch is imported ("one pool"),
+perhaps by a kernel of ours, which then has it spin less ("ours first"): torch takes the one that is there.
 """
 
 import argparse
+import ctypes
 import json
 import os
 import subprocess
@@ -18,10 +19,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+LINE = "{:10} {:24} {:>5} {:6} {:>9} {:>9} {:>9} {:>7}"
 LAYERS = ("workqueue", "omp", "tbb")
 SETTINGS: dict[str, dict[str, str]] = {
     "as it comes": {},
-    "ours first": {"OURS_FIRST": "1"},
+    "one pool": {"BEFORE_TORCH": "library"},
+    "ours first": {"BEFORE_TORCH": "kernel"},
     "OMP_WAIT_POLICY=passive": {"OMP_WAIT_POLICY": "passive"},
     "GOMP_SPINCOUNT=2000": {"GOMP_SPINCOUNT": "2000"},
     "KMP_BLOCKTIME=0": {"KMP_BLOCKTIME": "0"},
@@ -35,7 +38,10 @@ def measured(seconds: float) -> dict[str, Any]:
 
     import fastops
 
-    if "OURS_FIRST" in os.environ:
+    before = os.environ.get("BEFORE_TORCH")
+    if before == "library":
+        ctypes.CDLL("libgomp.so.1.0.0")
+    elif before == "kernel":
         fastops.relu(np.zeros(1 << 20, np.float32))
     import torch
 
@@ -81,9 +87,7 @@ def main() -> None:
     if arguments.child:
         print(json.dumps(measured(arguments.seconds)))
         return
-    print(
-        f"{'layer':10} {'setting':24} {'pools':>5} {'size':6} {'torch us':>9} {'ours us':>9} {'in turn':>9} {'waits':>7}"
-    )
+    print(LINE.format("layer", "setting", "pools", "size", "torch us", "ours us", "in turn", "waits"))
     for layer in LAYERS:
         for setting, values in SETTINGS.items():
             environment = {k: v for k, v in os.environ.items() if k not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
@@ -96,10 +100,9 @@ def main() -> None:
             found = json.loads(done.stdout.splitlines()[-1])
             for size in ("small", "large"):
                 theirs, ours, both = found[size]
-                waits = 100 * (both / (theirs + ours) - 1)
-                print(
-                    f"{found['layer']:10} {setting:24} {found['pools']:5} {size:6} {theirs:9.0f} {ours:9.0f} {both:9.0f} {waits:6.0f}%"
-                )
+                waits = f"{100 * (both / (theirs + ours) - 1):.0f}%"
+                times = map(round, (theirs, ours, both))
+                print(LINE.format(found["layer"], setting, found["pools"], size, *times, waits), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """accelerate and restore: what a model keeps, what it computes, and what is left to torch."""
 
 import copy
+import inspect
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 
@@ -533,6 +534,24 @@ def test_awkward_forwards(which):
     assert model.seen == own.seen
     if which == "keeps":
         assert isinstance(model.features, torch.Tensor)
+
+
+def test_a_forward_is_called_by_the_names_it_had():
+    model = ft.accelerate(models.trained(Awkward("optional")).eval(), frozen=True)
+    assert list(inspect.signature(model.forward).parameters) == ["x", "more"]
+    x = torch.randn(1, 3, 8, 8)
+    with torch.no_grad():
+        assert torch.equal(model(x=x, more=x), model(x, x))
+
+
+def test_what_has_no_plan_is_not_traced_again(monkeypatch):
+    model = ft.accelerate(Awkward("counts").eval(), frozen=True)
+    traced = []
+    monkeypatch.setattr(planned._Tracer, "trace", lambda self, root: traced.append(root))
+    with torch.no_grad():
+        for _ in range(3):
+            model(torch.randn(1, 3, 8, 8))
+    assert traced == [] and model.seen == 3
 
 
 def test_results_share_no_memory():

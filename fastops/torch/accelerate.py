@@ -6,6 +6,7 @@ deepcopy make the class anew where they need it.
 """
 
 import copyreg
+import inspect
 from functools import cache
 from typing import Any
 
@@ -188,6 +189,13 @@ def _class(original: Any, room: Any, frozen: bool) -> Any:
         "_accelerated": (original,),
         "frozen": frozen,
     }
+    if room is Planned:
+
+        def forward(self: Any, *inputs: Any, **options: Any) -> Any:
+            return Planned.forward(self, *inputs, **options)
+
+        forward.__signature__ = inspect.signature(original.forward)  # type: ignore[attr-defined]
+        names["forward"] = forward
     cls: Any = type(original.__name__, (room, original), names)
     return cls
 

@@ -4,6 +4,7 @@ Each of these classes stands before a class of torch.nn in the bases of the clas
 is torch's own forward, which gets all that our functions do not take.
 """
 
+from itertools import chain
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -29,13 +30,11 @@ def versions(tensors: Any) -> Versions:
     return [(id(each), each.data_ptr(), 0 if each.is_inference() else each._version) for each in tensors]
 
 
-def frozen_call(layer: nn.Module, *inputs: Any) -> bool:
+def frozen_call(layer: nn.Module, *inputs: Tensor) -> bool:
     """Whether a call of a layer is one in evaluation and without gradients that nobody traces, of plain tensors."""
     if layer.training or watched() or not plain(inputs):
         return False
-    return not torch.is_grad_enabled() or not any(
-        each.requires_grad for each in (*inputs, *layer.parameters()) if isinstance(each, torch.Tensor)
-    )
+    return not torch.is_grad_enabled() or not any(each.requires_grad for each in chain(inputs, layer.parameters()))
 
 
 def kept(layer: nn.Module) -> dict[Any, Any]:

@@ -129,7 +129,9 @@ class _Guarded:
         self.plan = None if self._hooked else _planned(module, modules, inputs)
 
     def holds(self) -> bool:
-        """Whether the module is what it was."""
+        """Whether the module is what it was; what had no plan may have one when its hooks are gone."""
+        if self.plan is None:
+            return self._hooked == self._has_hooks()
         for place, name, value in self._values:
             if place.get(name) is not value:
                 return False

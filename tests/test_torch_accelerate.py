@@ -16,6 +16,7 @@ from torch import nn  # noqa: E402
 
 import fastops.torch as ft  # noqa: E402
 from fastops.torch import planned, registry  # noqa: E402
+from fastops.torch.buffers import Buffers  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -562,6 +563,48 @@ def test_results_share_no_memory():
         expected = first.clone()
         second.zero_()
         assert torch.equal(first, expected) and torch.equal(model(x), expected)
+
+
+class Large(nn.Module):
+    """Intermediate results of 1 MiB and more, of which one is kept by a view."""
+
+    def __init__(self):
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(4, 4, 3, padding=1) for _ in range(6))
+
+    def forward(self, x):
+        views = []
+        for conv in self.convs:
+            x = conv(x)
+            views.append(x.flatten(2)[..., :5])
+        return views, x
+
+
+def test_memory_is_used_again_but_not_what_somebody_has(monkeypatch):
+    own = Large().eval()
+    model = ft.accelerate(copy.deepcopy(own), frozen=True)
+    reused = []
+    take = Buffers.take
+
+    def watched(self, shape, dtype):
+        waiting = len(self._waiting)
+        made = take(self, shape, dtype)
+        reused.append(len(self._waiting) < waiting)
+        return made
+
+    monkeypatch.setattr(Buffers, "take", watched)
+    x = torch.randn(1, 4, 256, 256)
+    with torch.no_grad():
+        for _ in range(3):
+            torch.testing.assert_close(model(x), own(x), rtol=1e-4, atol=1e-5)
+        assert reused and not any(reused)  # views of all of them are returned
+        plain = nn.Sequential(*copy.deepcopy(own.convs)).eval()
+        expected = [plain(x), plain(2 * x)]
+        ft.accelerate(plain, frozen=True)
+        reused.clear()
+        made = [plain(x), plain(2 * x)]
+        torch.testing.assert_close(made, expected, rtol=1e-4, atol=1e-5)
+        assert reused == [False, False, True, True, True] + 5 * [True]
 
 
 def test_errors_are_told_with_plans():

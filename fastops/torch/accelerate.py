@@ -51,10 +51,6 @@ def accelerate(model: Any, *, frozen: bool = False) -> Any:
     training is traced at its first call in evaluation, while no other thread may call a module of torch; one that is in
     evaluation already is traced here.
 
-    See Also
-    --------
-    restore
-
     Examples
     --------
     >>> import torch, fastops.torch
@@ -98,10 +94,6 @@ def restore(model: Any) -> Any:
     ------
     TypeError
         The model is no torch.nn.Module.
-
-    See Also
-    --------
-    accelerate
 
     Examples
     --------

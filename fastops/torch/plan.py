@@ -14,9 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
+from .. import _shapes
 from ..conv import _conv2d, _conv_transpose2d
 from ..nn.fuse import folded
 from . import layers, pool, resize
+from .buffers import Buffers
 from .registry import array, ours
 
 _FUNCTIONS: dict[Any, Callable[..., Any]] = {
@@ -84,17 +86,25 @@ class Plan:
         if not chains:
             raise Unplannable("no convolution")
         last_use = self._last_uses(order, ends)
+        self._idle: list[Buffers] = []
         self._steps = []
         for node in order:
             run = self._fused(ends[node]) if node in ends else self._generic(node)
             self._steps.append(Step(run, node, tuple(last_use.get(node, ()))))
 
     def __call__(self, inputs: tuple[Any, ...]) -> Any:
-        values = dict(zip(self._inputs, inputs, strict=True))
+        values: dict[Any, Any] = dict(zip(self._inputs, inputs, strict=True))
+        try:
+            buffers = self._idle.pop()
+        except IndexError:  # the first call, or another thread's goes on
+            buffers = Buffers()
+        values[Buffers] = buffers
         for step in self._steps:
             values[step.node] = step.run(values)
             for node in step.last_use_of:
-                del values[node]
+                dead = values.pop(node)
+                buffers.give(dead)
+        self._idle[:] = [buffers]
         return fx.node.map_arg(self._output.args[0], lambda node: _tensor(values[node]))
 
     # ------------------------------------------------------------------------------------ making it
@@ -189,12 +199,14 @@ class Plan:
             statistics = norm.running_mean, norm.running_var, norm.weight, norm.bias
             mean, var, scale, shift = (None if each is None else array(each) for each in statistics)
             weight, bias = folded(weight, bias, mean, var, scale, shift, norm.eps, layer.groups, transposed)
+        returned = chain.nodes[-1] in self._output.all_input_nodes
         kept: dict[Any, Any] = {}
         if transposed:
             convolve: Any = _conv_transpose2d
+            law: Any = _shapes.conv_transpose2d
             options: tuple[Any, ...] = layer.stride, layer.padding, layer.output_padding, layer.groups, layer.dilation
         else:
-            convolve = _conv2d
+            convolve, law = _conv2d, _shapes.conv2d
             options = layer.stride, layer.padding, layer.dilation, layer.groups
         replay = [(node, self._generic(node)) for node in chain.nodes]
 
@@ -203,7 +215,9 @@ class Plan:
             more = None if add is None else _array(values[add])
             if x.dtype == weight.dtype and (more is None or more.dtype == weight.dtype):
                 try:
-                    return convolve(kept, x, weight, bias, *options, None, "exact", add=more, activation=activation)
+                    output = law("conv2d", x.shape, weight.shape, None, *options).output
+                    out = None if returned else values[Buffers].take(output, x.dtype)
+                    return convolve(kept, x, weight, bias, *options, out, "exact", add=more, activation=activation)
                 except ValueError:  # the sum broadcasts, or the call is bad: torch's own error is told
                     pass
             seen = dict(values)

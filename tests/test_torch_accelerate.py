@@ -1,8 +1,10 @@
 """accelerate and restore: what a model keeps, what it computes, and what is left to torch."""
 
 import copy
+import gc
 import inspect
 import pickle
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -43,7 +45,7 @@ def calls(monkeypatch):
 
 def steps_of(model, inputs=1):
     """How many nodes the plan of a model has, or None."""
-    plan = planned._plans[model][inputs].plan
+    plan = planned.plans_of(model)[inputs].plan
     return None if plan is None else [step.node.name for step in plan._steps]
 
 
@@ -124,7 +126,6 @@ def test_what_is_kept(frozen):
     for name, (_, attributes) in after.items():
         assert attributes.keys() == before[name][1].keys()
         assert all(value is before[name][1][key] for key, value in attributes.items())
-    assert not any(each in planned._plans for each in model.modules())
 
 
 @pytest.mark.parametrize("frozen", [False, True])
@@ -545,6 +546,19 @@ def test_a_forward_is_called_by_the_names_it_had():
         assert torch.equal(model(x=x, more=x), model(x, x))
 
 
+def test_a_shallow_copy():
+    own = models.trained(Awkward("in_place_from_the_right")).eval()
+    model = ft.accelerate(copy.deepcopy(own), frozen=True)
+    x = torch.randn(1, 3, 8, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(model(x), own(x), rtol=1e-4, atol=1e-5)
+        twin = copy.copy(model)
+        twin.scale = own.scale = 3.0
+        torch.testing.assert_close(twin(x), own(x), rtol=1e-4, atol=1e-5)
+        own.scale = 2.0
+        torch.testing.assert_close(model(x), own(x), rtol=1e-4, atol=1e-5)
+
+
 def test_what_has_no_plan_is_not_traced_again(monkeypatch):
     model = ft.accelerate(Awkward("counts").eval(), frozen=True)
     traced = []
@@ -632,7 +646,18 @@ def test_no_arrays_of_the_weights_stay_without_frozen():
     model = ft.accelerate(models.ResNet().eval())
     with torch.no_grad():
         model(torch.randn(1, 3, 16, 16))
-    assert len(layers._kept) == kept and model not in planned._plans
+    assert len(layers._kept) == kept and not planned.plans_of(model)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_model_ends(frozen):
+    model = ft.accelerate(models.ResNet().eval(), frozen=frozen)
+    with torch.no_grad():
+        model(torch.randn(1, 3, 16, 16))
+    ends = weakref.ref(model), weakref.ref(model.stem[0])
+    del model
+    gc.collect()
+    assert ends[0]() is None and ends[1]() is None
 
 
 @pytest.mark.parametrize("frozen", [False, True])

@@ -10,7 +10,6 @@ import operator
 import random
 import threading
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -22,12 +21,27 @@ from .registry import Tensor, ours
 
 _MOST_INPUTS = 3
 _HOOKS = "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"
-_plans: WeakKeyDictionary[nn.Module, "dict[int, _Guarded]"] = WeakKeyDictionary()
+_PLANS = "_fastops_plans"  # the attribute of a module; a plan refers to its module, and has to end with it
 _tracing = threading.Lock()  # torch.fx changes torch.nn.Module while it traces
 
 
+class Plans(dict[int, "_Guarded"]):
+    """The plans of a module, by the number of inputs; a copy of the module makes its own."""
+
+    def __deepcopy__(self, memo: Any) -> "Plans":
+        return Plans()
+
+    def __reduce__(self) -> Any:
+        return Plans, ()
+
+
+def plans_of(module: nn.Module) -> Plans:
+    found: Plans = vars(module).setdefault(_PLANS, Plans())
+    return found
+
+
 def forget_plan(module: nn.Module) -> None:
-    _plans.pop(module, None)
+    vars(module).pop(_PLANS, None)
 
 
 def plan(module: nn.Module) -> None:
@@ -44,12 +58,12 @@ def plan(module: nn.Module) -> None:
 
 def _guarded(module: nn.Module, inputs: int) -> "_Guarded":
     """The plan of a module for so many inputs, and its guard, which holds."""
-    plans = _plans.setdefault(module, {})
+    plans = plans_of(module)
     found = plans.get(inputs)
-    if found is None or not found.holds():
+    if found is None or not found.holds(module):
         with _tracing:
             found = plans.get(inputs)
-            if found is None or not found.holds():
+            if found is None or not found.holds(module):
                 found = plans[inputs] = _Guarded(module, inputs)
     return found
 
@@ -118,6 +132,7 @@ class _Guarded:
 
     def __init__(self, module: nn.Module, inputs: int) -> None:
         modules = list(module.modules())
+        self._module = module
         self._values = [each for part in modules for each in _values(part)]
         tensors = [value for _, _, value in self._values if isinstance(value, torch.Tensor)]
         self._tensors = [each for each in tensors if each.is_floating_point()]  # others count batches
@@ -128,8 +143,10 @@ class _Guarded:
         self._hooked = self._has_hooks()
         self.plan = None if self._hooked else _planned(module, modules, inputs)
 
-    def holds(self) -> bool:
+    def holds(self, module: nn.Module) -> bool:
         """Whether the module is what it was; what had no plan may have one when its hooks are gone."""
+        if module is not self._module:  # but a shallow copy
+            return False
         if self.plan is None:
             return self._hooked == self._has_hooks()
         for place, name, value in self._values:

@@ -1,7 +1,9 @@
-"""Small models in torch, made as torchvision makes the large ones."""
+"""Small models in torch, made as torchvision makes the large ones, and what is seen of accelerated ones."""
 
 import torch
 from torch import nn
+
+from fastops.torch import planned, registry
 
 
 def trained(model):
@@ -126,3 +128,17 @@ MODELS = {
     "DCGAN": (generator, (2, 12, 1, 1), 4),
     "VGG": (vgg, (2, 3, 8, 8), 6),
 }
+
+
+def calls(monkeypatch):
+    """The names of our operators that are called from here on."""
+    seen = []
+    run = registry.Operator._run
+    monkeypatch.setattr(registry.Operator, "_run", lambda self, *args: seen.append(self.name) or run(self, *args))
+    return seen
+
+
+def steps_of(model, inputs=1):
+    """How many nodes the plan of a model has, or None."""
+    plan = planned.plans_of(model)[inputs].plan
+    return None if plan is None else [step.node.name for step in plan._steps]

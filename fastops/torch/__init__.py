@@ -6,25 +6,16 @@ of torch is touched, and nothing at import.
 """
 
 from .accelerate import accelerate, restore
+from .activation import gelu, hardsigmoid, hardswish, silu
 from .conv import conv2d, conv_transpose2d
-from .elementwise import (
-    clamp,
-    dropout,
-    gelu,
-    hardsigmoid,
-    hardswish,
-    leaky_relu,
-    prelu,
-    relu,
-    relu6,
-    sigmoid,
-    silu,
-)
+from .elementwise import dropout, relu, sigmoid
 from .linear import flatten, linear
 from .loss import cross_entropy, log_softmax, mse_loss, softmax, softmax_cross_entropy_with_logits
 from .norm import batch_norm
-from .pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d, roi_pool
+from .pool import adaptive_avg_pool2d, avg_pool2d, max_pool2d
+from .rectifier import clamp, leaky_relu, prelu, relu6
 from .resize import interpolate
+from .roi_pool import roi_pool
 
 __all__ = [
     "accelerate",

@@ -1,4 +1,4 @@
-"""The element-wise functions and dropout on tensors.
+"""relu, sigmoid and dropout on tensors.
 
 What is asked to work in place is torch's own: it saves memory, and time only where memory is new.
 """
@@ -10,9 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from .. import _arrays, _options, cpu
-from .. import activation as numpy_activation
 from .. import elementwise as numpy_elementwise
-from .. import rectifier as numpy_rectifier
 from .registry import Operator, Tensor, ours
 
 
@@ -49,138 +47,6 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
     return F.relu(input, inplace) if inplace or not ours(input) else _relu(input)
 
 
-def relu6(input: Tensor, inplace: bool = False) -> Tensor:
-    """torch.nn.functional.relu6.
-
-    Parameters
-    ----------
-    input : tensor of any shape
-        On a CPU, float32 or float64; anything else is torch's.
-    inplace : bool
-        Whether the input itself is changed, by torch.
-
-
-    Returns
-    -------
-    tensor of the input's shape
-
-    Raises
-    ------
-    TypeError
-        torch's own, where the input is no tensor.
-
-    References
-    ----------
-    https://pytorch.org/docs/stable/generated/torch.nn.functional.relu6.html
-
-    Examples
-    --------
-    >>> import torch, fastops.torch
-    >>> fastops.torch.relu6(torch.tensor([-1.0, 2.0]))
-    tensor([0., 2.])
-    """
-    return F.relu6(input, inplace) if inplace or not ours(input) else _relu6(input)
-
-
-def silu(input: Tensor, inplace: bool = False) -> Tensor:
-    """torch.nn.functional.silu.
-
-    Parameters
-    ----------
-    input : tensor of any shape
-        On a CPU, float32 or float64; anything else is torch's.
-    inplace : bool
-        Whether the input itself is changed, by torch.
-
-
-    Returns
-    -------
-    tensor of the input's shape
-
-    Raises
-    ------
-    TypeError
-        torch's own, where the input is no tensor.
-
-    References
-    ----------
-    https://pytorch.org/docs/stable/generated/torch.nn.functional.silu.html
-
-    Examples
-    --------
-    >>> import torch, fastops.torch
-    >>> fastops.torch.silu(torch.tensor([-1.0, 2.0]))
-    tensor([-0.2689,  1.7616])
-    """
-    return F.silu(input, inplace) if inplace or not ours(input) else _silu(input)
-
-
-def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
-    """torch.nn.functional.hardsigmoid.
-
-    Parameters
-    ----------
-    input : tensor of any shape
-        On a CPU, float32 or float64; anything else is torch's.
-    inplace : bool
-        Whether the input itself is changed, by torch.
-
-
-    Returns
-    -------
-    tensor of the input's shape
-
-    Raises
-    ------
-    TypeError
-        torch's own, where the input is no tensor.
-
-    References
-    ----------
-    https://pytorch.org/docs/stable/generated/torch.nn.functional.hardsigmoid.html
-
-    Examples
-    --------
-    >>> import torch, fastops.torch
-    >>> fastops.torch.hardsigmoid(torch.tensor([-1.0, 2.0]))
-    tensor([0.3333, 0.8333])
-    """
-    return F.hardsigmoid(input, inplace) if inplace or not ours(input) else _hardsigmoid(input)
-
-
-def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
-    """torch.nn.functional.hardswish.
-
-    Parameters
-    ----------
-    input : tensor of any shape
-        On a CPU, float32 or float64; anything else is torch's.
-    inplace : bool
-        Whether the input itself is changed, by torch.
-
-
-    Returns
-    -------
-    tensor of the input's shape
-
-    Raises
-    ------
-    TypeError
-        torch's own, where the input is no tensor.
-
-    References
-    ----------
-    https://pytorch.org/docs/stable/generated/torch.nn.functional.hardswish.html
-
-    Examples
-    --------
-    >>> import torch, fastops.torch
-    >>> fastops.torch.hardswish(torch.tensor([-1.0, 2.0]))
-    tensor([-0.3333,  1.6667])
-    """
-    return F.hardswish(input, inplace) if inplace or not ours(input) else _hardswish(input)
-
-
 def sigmoid(input: Tensor) -> Tensor:
     """torch.sigmoid.
 
@@ -210,144 +76,6 @@ def sigmoid(input: Tensor) -> Tensor:
     tensor([0.5000])
     """
     return _sigmoid(input) if ours(input) else torch.sigmoid(input)
-
-
-def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
-    """torch.nn.functional.leaky_relu.
-
-    Parameters
-    ----------
-    input : tensor of any shape
-        On a CPU, float32 or float64; anything else is torch's.
-    negative_slope : float
-        The slope where x <= 0.
-    inplace : bool
-        Whether the input itself is changed, by torch.
-
-
-    Returns
-    -------
-    tensor of the input's shape
-
-    Raises
-    ------
-    TypeError
-        torch's own, where the input is no tensor.
-
-    References
-    ----------
-    https://pytorch.org/docs/stable/generated/torch.nn.functional.leaky_relu.html
-
-    Examples
-    --------
-    >>> import torch, fastops.torch
-    >>> fastops.torch.leaky_relu(torch.tensor([-1.0, 2.0]))
-    tensor([-0.0100,  2.0000])
-    """
-    if inplace or not ours(input):
-        return F.leaky_relu(input, negative_slope, inplace)
-    return _leaky_relu(input, float(negative_slope))
-
-
-def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
-    """torch.nn.functional.gelu.
-
-    Parameters
-    ----------
-    input : tensor of any shape
-        On a CPU, float32 or float64; anything else is torch's.
-    approximate : {'none', 'tanh'}
-        As torch has it.
-
-
-    Returns
-    -------
-    tensor of the input's shape
-
-    Raises
-    ------
-    TypeError
-        torch's own, where the input is no tensor.
-
-    References
-    ----------
-    https://pytorch.org/docs/stable/generated/torch.nn.functional.gelu.html
-
-    Examples
-    --------
-    >>> import torch, fastops.torch
-    >>> fastops.torch.gelu(torch.tensor([-1.0, 2.0]))
-    tensor([-0.1587,  1.9545])
-    """
-    return _gelu(input, approximate) if ours(input) else F.gelu(input, approximate=approximate)
-
-
-def prelu(input: Tensor, weight: Tensor) -> Tensor:
-    """torch.nn.functional.prelu.
-
-    Parameters
-    ----------
-    input : tensor of any shape
-        On a CPU, float32 or float64; anything else is torch's.
-    weight : tensor of 1 or C values
-        The slope where x <= 0, for all elements or for each channel.
-
-
-    Returns
-    -------
-    tensor of the input's shape
-
-    Raises
-    ------
-    TypeError
-        torch's own, where the input is no tensor.
-
-    References
-    ----------
-    https://pytorch.org/docs/stable/generated/torch.nn.functional.prelu.html
-
-    Examples
-    --------
-    >>> import torch, fastops.torch
-    >>> fastops.torch.prelu(torch.tensor([-1.0, 2.0]), torch.tensor([0.5]))
-    tensor([-0.5000,  2.0000])
-    """
-    return _prelu(input, weight) if ours(input, weight) else F.prelu(input, weight)
-
-
-def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
-    """torch.clamp.
-
-    Parameters
-    ----------
-    input : tensor of any shape
-        On a CPU, float32 or float64; anything else is torch's.
-    min, max : float, optional
-        The bounds, at least one of them; tensors are torch's.
-
-
-    Returns
-    -------
-    tensor of the input's shape
-
-    Raises
-    ------
-    TypeError
-        torch's own, where the input is no tensor.
-
-    References
-    ----------
-    https://pytorch.org/docs/stable/generated/torch.clamp.html
-
-    Examples
-    --------
-    >>> import torch, fastops.torch
-    >>> fastops.torch.clamp(torch.tensor([-1.0, 2.0]), min=0, max=1)
-    tensor([0., 1.])
-    """
-    if not ours(input) or isinstance(min, torch.Tensor) or isinstance(max, torch.Tensor) or min is max is None:
-        return torch.clamp(input, min, max)
-    return _clamp(input, None if min is None else float(min), None if max is None else float(max))
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False, *, rng: Any = None) -> Tensor:
@@ -406,37 +134,6 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
 # --------------------------------------------------------------------------------------------- operators
 
 
-def _of_input(name: str, module: Any, options: str = "") -> Operator:
-    """The operator of a function whose gradient takes the input: name(input, *options)."""
-    forward, backward = getattr(module, name), getattr(module, f"{name}_backward")
-    gradient = Operator(
-        f"{name}_backward(Tensor grad_output, Tensor input{options}) -> Tensor",
-        backward,
-        lambda grad_output, input, *numbers: input.new_empty(input.shape),
-    )
-
-    def save(ctx, inputs, output):
-        input, *ctx.numbers = inputs
-        ctx.save_for_backward(input)
-
-    return Operator(
-        f"{name}(Tensor input{options}) -> Tensor",
-        forward,
-        lambda input, *numbers: input.new_empty(input.shape),
-        save,
-        lambda ctx, grad: (gradient(grad, *ctx.saved_tensors, *ctx.numbers), *(None for _ in ctx.numbers)),
-    )
-
-
-_relu6 = _of_input("relu6", numpy_rectifier)
-_leaky_relu = _of_input("leaky_relu", numpy_rectifier, ", float negative_slope")
-_clamp = _of_input("clamp", numpy_rectifier, ", float? min, float? max")
-_silu = _of_input("silu", numpy_activation)
-_hardsigmoid = _of_input("hardsigmoid", numpy_activation)
-_hardswish = _of_input("hardswish", numpy_activation)
-_gelu = _of_input("gelu", numpy_activation, ", str approximate")
-
-
 _relu_backward = Operator(
     "relu_backward(Tensor grad_output, Tensor input) -> Tensor",
     numpy_elementwise.relu_backward,
@@ -460,25 +157,6 @@ _sigmoid = Operator(
     lambda input: input.new_empty(input.shape),
     lambda ctx, inputs, output: ctx.save_for_backward(output),
     lambda ctx, grad: (_sigmoid_backward(grad, *ctx.saved_tensors),),
-)
-
-
-def _prelu_gradient(ctx, grad_output):
-    found = _prelu_backward(grad_output, *ctx.saved_tensors)
-    return tuple(each if wanted else None for each, wanted in zip(found, ctx.needs_input_grad, strict=True))
-
-
-_prelu_backward = Operator(
-    "prelu_backward(Tensor grad_output, Tensor input, Tensor weight) -> (Tensor, Tensor)",
-    numpy_rectifier.prelu_backward,
-    lambda grad_output, input, weight: (input.new_empty(input.shape), weight.new_empty(weight.shape)),
-)
-_prelu = Operator(
-    "prelu(Tensor input, Tensor weight) -> Tensor",
-    numpy_rectifier.prelu,
-    lambda input, weight: input.new_empty(input.shape),
-    lambda ctx, inputs, output: ctx.save_for_backward(*inputs),
-    _prelu_gradient,
 )
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ..conv import _conv2d, _conv_transpose2d
-from . import conv, elementwise, loss, norm, pool, resize
+from . import activation, conv, elementwise, loss, norm, pool, rectifier, resize
 from .registry import Tensor, array, ours, plain, watched
 from .smallest import SMALLEST
 
@@ -132,8 +132,9 @@ class Upsample:
 
 
 def _elementwise(name: str, *options: str, keyword: bool = False) -> type:
-    """The layer of a function of elementwise.py or loss.py, whose options are the layer's attributes of these names."""
-    function = getattr(elementwise, name, None) or getattr(loss, name)
+    """The layer of a function whose options are the layer's attributes of these names."""
+    homes = elementwise, rectifier, activation, loss
+    function = next(getattr(home, name) for home in homes if hasattr(home, name))
 
     class Layer:
         def forward(self: Any, input: Tensor) -> Tensor:
@@ -153,7 +154,7 @@ class Hardtanh:
         differentiates = torch.is_grad_enabled() and input.requires_grad
         if self.inplace or differentiates or input.numel() < SMALLEST["clamp"]:
             return super().forward(input)  # type: ignore[misc]
-        return elementwise.clamp(input, self.min_val, self.max_val)
+        return rectifier.clamp(input, self.min_val, self.max_val)
 
 
 class Dropout:

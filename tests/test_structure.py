@@ -99,7 +99,7 @@ def may_import(module: str) -> tuple[set[str], set[str]]:
     room, _, name = module.partition(".")
     every = {
         part: {each for each in MODULES if each.split(".")[0] == part}
-        for part in ("_jit", "cpu", "cuda", "nn", "onnx", "yardstick", "cli")
+        for part in ("_jit", "cpu", "cuda", "nn", "onnx", "torch", "yardstick", "cli")
     }
     if module == "":
         return FAMILIES | {"nn"}, set()
@@ -127,6 +127,9 @@ def may_import(module: str) -> tuple[set[str], set[str]]:
         return scalars | every["cuda"] - {"cuda" if name else ""}, {"numpy", "numba", "llvmlite", "cupy"}
     if room == "nn":
         return {"_arrays", "_options", "_shapes", *FAMILIES, *every["nn"]} - {"nn" if name else ""}, {"numpy"}
+    if room == "torch":  # a plug: nothing of fastops imports it
+        below = {"_arrays", "_options", "_shapes", "cpu", "nn.fuse", *FAMILIES}
+        return below | every["torch"] - {"torch" if name else ""}, {"numpy", "torch"}
     if room == "onnx":
         if name.partition(".")[0] == "operators":
             below = {"onnx.graph", "onnx.dtypes"} | {each for each in every["onnx"] if "operators." in each}
@@ -185,7 +188,8 @@ def test_imports_stand_at_the_top(module):
             optional = module.startswith("cli.") and not each.ours and each.module.split(".")[0] in OPTIONAL
             assert late or optional, f"{module} imports {each.module or 'fastops'} in a function"
         else:
-            assert each.ours or each.module.split(".")[0] not in OPTIONAL
+            optional = OPTIONAL - ({"torch"} if module.split(".")[0] == "torch" else set())
+            assert each.ours or each.module.split(".")[0] not in optional
             assert (module, each.module) != ("_arrays", "cuda")
 
 

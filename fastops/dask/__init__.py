@@ -40,10 +40,13 @@ from .arrays import (
     writeable,
     zeros,
 )
+from .by_blocks import by_blocks
+from .workers import warmup
 
 __all__ = [
     "admit",
     "broadcast",
+    "by_blocks",
     "check",
     "conv",
     "copyto",
@@ -73,6 +76,7 @@ __all__ = [
     "softmax",
     "sum",
     "sum_to",
+    "warmup",
     "writeable",
     "zeros",
 ]

@@ -11,7 +11,16 @@ from .._backend import Array
 from .._shapes import Conv2d
 from . import arrays
 from .windows import (
-    Cut, counts, cut_transposed, cut_windows, gathered, per_block, read, spans, spans_of_transposed, spans_of_windows,
+    Cut,
+    counts,
+    cut_transposed,
+    cut_windows,
+    gathered,
+    per_block,
+    read,
+    spans,
+    spans_of_transposed,
+    spans_of_windows,
 )  # fmt: skip
 
 Span = tuple[int, int]
@@ -40,7 +49,7 @@ def grad_weight(out: Array, map: Array, image: Array, g: Conv2d) -> None:
     if g.groups > 1:
         map, image = arrays.whole(map, 1), arrays.whole(image, 1)
     image = gathered(image, {2: read(rows), 3: read(columns)})
-    ones = {axis: 1 for axis in "nyx"}
+    ones = dict.fromkeys("nyx", 1)
     of_group = {"c": image.chunks[1] if g.groups == 1 else (out.shape[1],)}
     parts = arrays.blockwise(
         _grad_weight, "nyxockl", map, "noyx", image, "ncyx", per_block(rows), "y", per_block(columns), "x",

@@ -86,7 +86,9 @@ def dropout(out: Array, input: Array, p: float, key: int) -> None:
     index, args = tuple(range(x.ndim)), []
     for axis, chunks in enumerate(x.chunks):
         args += [per_block(bounds(chunks)[:-1]), (axis,)]
-    made = arrays.blockwise(_dropout, index, x, index, *args, dtype=x.dtype, name="dropout", whole=x.shape, p=p, key=key)
+    made = arrays.blockwise(
+        _dropout, index, x, index, *args, dtype=x.dtype, name="dropout", whole=x.shape, p=p, key=key
+    )
     arrays.fill(out, made)
 
 

@@ -14,9 +14,7 @@ def linear(out: Array, input: Array, weight: Array, bias: Array | None) -> None:
     w = w.rechunk({1: x.chunks[-1]})
     rows = tuple(range(x.ndim - 1))
     args = [None, None] if bias is None else [arrays.lazy(bias).rechunk((w.chunks[0],)), ("o",)]
-    made = arrays.blockwise(
-        _linear, (*rows, "o"), x, (*rows, "i"), w, ("o", "i"), *args, dtype=x.dtype, name="linear"
-    )
+    made = arrays.blockwise(_linear, (*rows, "o"), x, (*rows, "i"), w, ("o", "i"), *args, dtype=x.dtype, name="linear")
     arrays.fill(out, made)
 
 

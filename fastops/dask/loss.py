@@ -8,7 +8,6 @@ from .. import cpu
 from .._backend import Array
 from .._shapes import Channels, around
 from . import arrays
-from .softmax import dimension
 
 _FLOAT64 = np.dtype(np.float64)
 
@@ -78,7 +77,9 @@ def _given(weight: Array | None) -> tuple[Array, ...]:
 def _loss(function: Any, out: Array, args: list[Any], of_places: tuple[int, ...], options: dict[str, Any]) -> Any:
     """Fill ``out`` with the losses, if it has room for any; (their sum, the sum of weights or their number)."""
     if out.size:
-        made = arrays.blockwise(function, of_places, *args, dtype=out.dtype, name="cross_entropy", sums=False, **options)
+        made = arrays.blockwise(
+            function, of_places, *args, dtype=out.dtype, name="cross_entropy", sums=False, **options
+        )
         arrays.fill(out, made)
         return 0.0, 1.0
     return _sums(function, "cross_entropy", args, of_places, {**options, "sums": True})
@@ -111,7 +112,9 @@ def refuse(target: Any, classes: int, exempt: int | None, backward: bool = False
         plain = exempt is not None
         op = ("cross_entropy" if plain else "softmax_cross_entropy_with_logits") + ("_backward" if backward else "")
         got = cpu.check.value_at(target, bad)
-        raise ValueError(f"{op}: {'target' if plain else 'labels'} expects class numbers from 0 to {classes - 1}, got {got}")
+        raise ValueError(
+            f"{op}: {'target' if plain else 'labels'} expects class numbers from 0 to {classes - 1}, got {got}"
+        )
 
 
 def _places(x: Any, dim: int, sums: bool) -> Any:

@@ -13,7 +13,11 @@ _FLOAT64 = np.dtype(np.float64)
 
 
 def moments(
-    input: Array, g: Channels, running_mean: Array | None = None, running_var: Array | None = None, momentum: float = 0.0
+    input: Array,
+    g: Channels,
+    running_mean: Array | None = None,
+    running_var: Array | None = None,
+    momentum: float = 0.0,
 ) -> Array:
     """(2, C): mean and biased variance of each channel."""
     if running_mean is not None:
@@ -108,4 +112,3 @@ def _batch_norm(x: Any, mean: Any, var: Any, found: Any, weight: Any, bias: Any,
     if out.size:
         cpu.norm.batch_norm(out, x, mean, var, found, weight, bias, eps, around(x.shape, 1))
     return out
-

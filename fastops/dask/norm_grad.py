@@ -47,7 +47,7 @@ def batch_norm_backward(
 
 
 def _parts(gradient: Any, x: Any, centre: Any) -> Any:
-    """Count, mean, squared deviations; the sums of g and g (x - centre), and centre: the block's mean, or the given one."""
+    """What `join` takes of a gradient; the centre is the block's mean, or the given one."""
     gradient, x, centre = arrays.entered(gradient, x, centre)
     if not x.size:
         return as_part(np.zeros((6, x.shape[1])), x.ndim)
@@ -71,15 +71,15 @@ def _parameter(found: Any, var: Any, *, row: int, eps: float | None, wanted: Any
         return (found[row] * scale).astype(wanted)
 
 
-def _grad_input(
-    gradient: Any, x: Any, mean: Any, var: Any, found: Any, weight: Any, *, eps: float
-) -> Any:
+def _grad_input(gradient: Any, x: Any, mean: Any, var: Any, found: Any, weight: Any, *, eps: float) -> Any:
     gradient, x, mean, var, weight = arrays.entered(gradient, x, mean, var, weight)
     out = np.empty_like(x)
     if not out.size:
         return out
     if found is None:
-        cpu.norm_grad.batch_norm_backward(out, None, None, gradient, x, mean, var, weight, False, eps, around(x.shape, 1))
+        cpu.norm_grad.batch_norm_backward(
+            out, None, None, gradient, x, mean, var, weight, False, eps, around(x.shape, 1)
+        )
         return out
     centre, variance, total, product, count = arrays.only(found)[:5]
     shape = (1, -1, *(1,) * (x.ndim - 2))

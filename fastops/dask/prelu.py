@@ -17,9 +17,7 @@ def prelu(out: Array, input: Array, weight: Array, inner: int) -> None:
     arrays.fill(out, arrays.blockwise(_prelu, index, *args, dtype=x.dtype, name="prelu"))
 
 
-def prelu_backward(
-    out: Array, grad_weight: Array, grad_output: Array, input: Array, weight: Array, inner: int
-) -> None:
+def prelu_backward(out: Array, grad_weight: Array, grad_output: Array, input: Array, weight: Array, inner: int) -> None:
     x = arrays.lazy(input)
     index = tuple(range(x.ndim))
     go = arrays.lazy(grad_output).rechunk(x.chunks)

@@ -107,7 +107,9 @@ def adaptive_avg_pool2d_backward(out: Array, grad_output: Array, g: AdaptiveAvgP
     go = pool.images(grad_output)
     if (g.out_height, g.out_width) == (1, 1):
         shares = arrays.blocks(_share, go, dtype=go.dtype, size=g.height * g.width)
-        auto = da.core.normalize_chunks((*go.chunks[:2], "auto", "auto"), (*go.shape[:2], g.height, g.width), dtype=go.dtype)
+        auto = da.core.normalize_chunks(
+            (*go.chunks[:2], "auto", "auto"), (*go.shape[:2], g.height, g.width), dtype=go.dtype
+        )
         made = da.broadcast_to(shares, (*go.shape[:2], g.height, g.width), chunks=auto)
     else:  # the gradient is the small side: a block has all of its height and width
         made = arrays.blockwise(

@@ -68,7 +68,7 @@ def _maps(op: str, input: Array) -> Any:
     if x.numblocks[2:] != (1, 1):
         got = " x ".join(map(str, x.numblocks[2:]))
         raise ValueError(
-            f"{op}: input expects images in one chunk along height and width, as a box may lie anywhere, got {got} chunks"
+            f"{op}: input expects images in one chunk along height and width, got {got}"
         )
     return x
 

@@ -187,5 +187,3 @@ def counts(cuts: Iterable[Cut]) -> Chunks:
 def read(cuts: Iterable[Cut]) -> list[tuple[int, int]]:
     """The windows for `gathered`."""
     return [(cut.start, cut.stop) for cut in cuts]
-
-

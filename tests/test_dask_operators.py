@@ -77,7 +77,9 @@ def test_dropout_keeps_its_mask_from_one_computation_to_the_next(rng):
 
 
 @pytest.mark.parametrize("op", ["softmax", "log_softmax"])
-@pytest.mark.parametrize("values", [[1e4, -1e4, 0.0], [-np.inf, 1.0, 2.0], [-np.inf] * 3, [np.inf, 1.0, 2.0], [np.nan] * 3])
+@pytest.mark.parametrize(
+    "values", [[1e4, -1e4, 0.0], [-np.inf, 1.0, 2.0], [-np.inf] * 3, [np.inf, 1.0, 2.0], [np.nan] * 3]
+)
 def test_softmax_over_chunks_of_extreme_logits(op, values):
     x = np.array([values, [1.0, 2.0, 3.0]], np.float32)
     assert_same(getattr(fastops, op)(da.from_array(x, chunks=(1, 1)), 1), getattr(fastops, op)(x, 1))

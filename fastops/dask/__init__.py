@@ -40,7 +40,7 @@ from .arrays import (
     writeable,
     zeros,
 )
-from .by_blocks import by_blocks
+from .network import by_blocks
 from .workers import warmup
 
 __all__ = [

@@ -37,7 +37,7 @@ def admit(op: str, name: str, array: Array) -> None:
     """Refuse a dask array that nothing can be said of before it is computed, or whose blocks are not NumPy arrays."""
     if name == "out":
         raise TypeError(f"{op}: out expects None with dask arrays, whose results are lazy, got {kind}")
-    if not isinstance(array._meta, np.ndarray):
+    if type(array._meta) is not np.ndarray:
         got = f"{type(array._meta).__module__}.{type(array._meta).__qualname__}"
         raise TypeError(f"{op}: {name} expects a dask array of NumPy arrays, got one of {got}")
     if any(size != size for size in array.shape):

@@ -162,9 +162,9 @@ def _part(
     alone, sums = len(part.inputs) == 1, []
     for (a, b), chosen in zip(part.inputs, part.weights, strict=True):
         taps = arrays.whole(weight[chosen])
-        args: list[Any] = [arrays.whole(windows[:, a:b], 1), "ncyx", taps, "oikl", per_block(rows), "y",
+        args: list[Any] = [arrays.whole(windows[:, a:b], 1), "ncyx", taps, None, per_block(rows), "y",
                            per_block(columns), "x"]  # fmt: skip
-        args += [bias, "b"] if bias is not None and not sums else [None, None]
+        args += [None if sums else bias, None]
         args += [add, "ncyx"] if add is not None and alone else [None, None]
         sums.append(
             arrays.blockwise(
@@ -187,7 +187,7 @@ def _convolve(
     x: Any, weight: Any, rows: Cut, columns: Cut, bias: Any, add: Any, *, g: Conv2d, groups: int, transposed: bool,
     fast: bool, activation: Any,
 ) -> Any:  # fmt: skip
-    x, weight, bias, add = arrays.entered(x, *(None if a is None else arrays.only(a) for a in (weight, bias)), add)
+    x, weight, bias, add = arrays.entered(x, weight, bias, add)
     channels = weight.shape[1] * groups if transposed else weight.shape[0]
     shape = len(x), channels, rows.count, columns.count
     own = of_block(g, shape, x.shape, rows, columns, groups, transposed)

@@ -14,7 +14,9 @@ def prelu(out: Array, input: Array, weight: Array, inner: int) -> None:
     x = arrays.lazy(input)
     index = tuple(range(x.ndim))
     args = [x, index, *_slopes(x, weight)]
-    arrays.fill(out, arrays.blockwise(_prelu, index, *args, dtype=x.dtype, name="prelu"))
+    arrays.fill(
+        out, arrays.blockwise(_prelu, index, *args, dtype=x.dtype, name="prelu", channels=_of_channels(x, weight))
+    )
 
 
 def prelu_backward(out: Array, grad_weight: Array, grad_output: Array, input: Array, weight: Array, inner: int) -> None:
@@ -22,41 +24,55 @@ def prelu_backward(out: Array, grad_weight: Array, grad_output: Array, input: Ar
     index = tuple(range(x.ndim))
     go = arrays.lazy(grad_output).rechunk(x.chunks)
     both = arrays.blockwise(
-        _prelu_backward, index, go, index, x, index, *_slopes(x, weight), dtype=x.dtype, name="prelu_backward"
+        _prelu_backward,
+        index,
+        go,
+        index,
+        x,
+        index,
+        *_slopes(x, weight),
+        dtype=x.dtype,
+        name="prelu_backward",
+        channels=_of_channels(x, weight),
     )
     arrays.fill(out, arrays.blocks(_part, both, dtype=x.dtype))
-    channels = weight.size > 1 and x.ndim > 1
+    channels = _of_channels(x, weight)
     ones = {axis: 1 for axis in index if not (channels and axis == 1)}
     parts = arrays.blockwise(_sums, index, both, index, dtype=x.dtype, adjust_chunks=ones, channels=channels)
     axes = tuple(axis for axis in index if axis in ones)
     arrays.fill(grad_weight, parts.sum(axis=axes, dtype=np.float64).astype(x.dtype).reshape(weight.shape))
 
 
+def _of_channels(x: Any, weight: Array) -> bool:
+    """Whether each channel has a slope of its own."""
+    return bool(weight.size > 1 and x.ndim > 1)
+
+
 def _slopes(x: Any, weight: Array) -> list[Any]:
     """The weight as an argument of blockwise: the channels of a block, or one for all of them."""
-    if weight.size > 1 and x.ndim > 1:
+    if _of_channels(x, weight):
         return [arrays.lazy(weight).reshape(-1).rechunk((x.chunks[1],)), (1,)]
-    return [arrays.whole(weight).reshape(-1), ("w",)]
+    return [arrays.whole(weight).reshape(-1), None]
 
 
 # ----------------------------------------------------------------------------------------------------- what tasks call
 
 
-def _inner(x: Any, slopes: Any) -> int:
-    return prod(x.shape[2:]) if isinstance(slopes, np.ndarray) else max(1, x.size)
+def _inner(x: Any, channels: bool) -> int:
+    return prod(x.shape[2:]) if channels else max(1, x.size)
 
 
-def _prelu(x: Any, slopes: Any) -> Any:
-    inner = _inner(x, slopes)
-    x, weight = arrays.entered(x, arrays.only(slopes))
+def _prelu(x: Any, slopes: Any, *, channels: bool) -> Any:
+    inner = _inner(x, channels)
+    x, weight = arrays.entered(x, slopes)
     out = cpu.empty(x.shape, x.dtype)
     cpu.prelu.prelu(out, x, weight, inner)
     return out
 
 
-def _prelu_backward(gradient: Any, x: Any, slopes: Any) -> Any:
-    inner = _inner(x, slopes)
-    gradient, x, weight = arrays.entered(gradient, x, arrays.only(slopes))
+def _prelu_backward(gradient: Any, x: Any, slopes: Any, *, channels: bool) -> Any:
+    inner = _inner(x, channels)
+    gradient, x, weight = arrays.entered(gradient, x, slopes)
     out, grad_weight = cpu.empty(x.shape, x.dtype), cpu.empty(weight.shape, x.dtype)
     cpu.prelu.prelu_backward(out, grad_weight, gradient, x, weight, inner)
     return out, grad_weight

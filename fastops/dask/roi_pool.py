@@ -67,9 +67,7 @@ def _maps(op: str, input: Array) -> Any:
     x = arrays.lazy(input)
     if x.numblocks[2:] != (1, 1):
         got = " x ".join(map(str, x.numblocks[2:]))
-        raise ValueError(
-            f"{op}: input expects images in one chunk along height and width, got {got}"
-        )
+        raise ValueError(f"{op}: input expects images in one chunk along height and width, got {got}")
     return x
 
 

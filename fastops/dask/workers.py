@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-import dask
 import numba
 from dask.system import CPU_COUNT
 
@@ -98,11 +97,11 @@ def threads_of_a_kernel() -> int:
         if os.environ.get("OMP_NUM_THREADS") == "1":
             return 1
         return max(1, CPU_COUNT // worker.state.nthreads)
-    if threading.current_thread() is threading.main_thread():  # dask's synchronous scheduler
+    pool, _, number = threading.current_thread().name.rpartition("_")
+    if not number.isdigit():  # no pool's: dask's synchronous scheduler
         return int(CPU_COUNT)
-    pool = dask.config.get("pool", None)
-    workers = getattr(pool, "_max_workers", None) or dask.config.get("num_workers", None) or CPU_COUNT
-    return max(1, CPU_COUNT // workers)
+    threads = len([thread for thread in threading.enumerate() if thread.name.startswith(f"{pool}_")])
+    return max(1, CPU_COUNT // max(threads, 1))
 
 
 def _worker() -> Any:

@@ -92,7 +92,7 @@ def by_blocks(
     return arrays.blockwise(
         _network, "noyx", gathered(x, {2: read(rows), 3: read(columns)}), "ncyx", per_block(rows), "y",
         per_block(columns), "x", dtype=image.dtype, name="network", new_axes={"o": channels or image.shape[1]},
-        adjust_chunks={"y": counts(rows), "x": counts(columns)}, function=function,
+        adjust_chunks={"y": counts(rows), "x": counts(columns)}, network=function,
         channels=channels or image.shape[1],
     )  # fmt: skip
 
@@ -107,9 +107,9 @@ def _cuts(chunks: tuple[int, ...], total: int, up: int, down: int, halo: int, ph
     return cuts
 
 
-def _network(x: Any, rows: Cut, columns: Cut, *, function: Function, channels: int) -> Any:
+def _network(x: Any, rows: Cut, columns: Cut, *, network: Function, channels: int) -> Any:
     x = cpu.enter(np.asarray(arrays.only(x)))
-    out = np.asarray(function(x))
+    out = np.asarray(network(x))
     height, width = rows.pad + rows.count, columns.pad + columns.count
     if out.ndim != 4 or out.shape[:2] != (len(x), channels) or out.shape[2] < height or out.shape[3] < width:
         expected = f"at least {(len(x), channels, height, width)} of a block of {x.shape}"

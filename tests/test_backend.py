@@ -106,7 +106,7 @@ DASKS = {"admit", "by_blocks", "warmup"}
 
 
 def test_dask_arrays_have_the_same_contract():
-    """Every function, room and entry, with the CPU's parameters; kernels take a dask array wherever they take NumPy's."""
+    """Every function, room and entry, with the CPU's parameters."""
     pytest.importorskip("dask.array")
     import fastops.dask as lazy
 

@@ -156,8 +156,10 @@ def test_a_halo_is_a_slice_and_not_a_block():
 
 def network():
     return nn.Sequential(
-        nn.Conv2d(2, 4, 3, padding=1, rng=0), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(4, 4, 5, padding=2, rng=1), nn.SiLU(),
-        nn.Conv2d(4, 4, 3, stride=2, padding=1, rng=2), nn.Upsample(scale_factor=4), nn.Conv2d(4, 3, 3, padding=1, rng=3),
+        nn.Conv2d(2, 4, 3, padding=1, rng=0), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(4, 4, 5, padding=2, rng=1), nn.SiLU(),
+        nn.Conv2d(4, 4, 3, stride=2, padding=1, rng=2), nn.Upsample(scale_factor=4),
+        nn.Conv2d(4, 3, 3, padding=1, rng=3),
     ).eval()  # fmt: skip
 
 

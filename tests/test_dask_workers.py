@@ -68,6 +68,7 @@ def test_cores_are_shared_out_among_the_threads_of_the_scheduler():
     from fastops.dask import workers
 
     cores = workers.CPU_COUNT
+
     def share(block):
         time.sleep(0.1)
         return np.full_like(block, workers.threads_of_a_kernel())
@@ -153,7 +154,9 @@ def test_processes_that_start_together_compile_a_kernel_once(tmp_path):
     """
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
     environment.pop("NUMBA_CACHE_DIR", None)
-    started = [subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE) for _ in range(3)]
+    started = [
+        subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE) for _ in range(3)
+    ]
     counts = [int(each.communicate(timeout=LIMIT)[0]) for each in started]
     assert sorted(counts) == [0, 0, 1]
 

@@ -21,7 +21,8 @@ FAMILIES = {
 SECTIONS = ["Parameters", "Returns", "Raises", "References", "Examples"]
 OPTIONAL = {"torch", "skimage", "rich", "matplotlib", "jinja2"}  # the extra `compare`
 
-LATE = {("_arrays", "cuda"), ("_arrays", "dask"), ("cuda._libraries", "cupy"), ("cli.info", "cuda"), ("_jit.parts", "numba.np")}
+LATE = {("_arrays", "cuda"), ("_arrays", "dask"), ("cuda._libraries", "cupy"), ("cli.info", "cuda")}
+LATE |= {("_jit.parts", "numba.np")}
 KEEPING = {("nn.conv", "_conv2d"), ("nn.conv", "_conv_transpose2d")}
 
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -110,7 +111,8 @@ def may_import(module: str) -> tuple[set[str], set[str]]:
         return scalars | every["cuda"] - {"cuda" if name else ""}, {"numpy", "numba", "llvmlite", "cupy"}
     if room == "dask":  # a plug: its tasks call the entries of the CPU, and nothing that families do
         below = {"_backend", "_options", "_shapes", "cpu", *({"_jit"} if name == "workers" else ())}
-        return below | every["dask"] - {"dask" if name else ""}, {"numpy", "dask", *({"numba"} if name == "workers" else ())}
+        others = {"numpy", "dask", *({"numba"} if name == "workers" else ())}
+        return below | every["dask"] - {"dask" if name else ""}, others
     if room == "nn":
         return {"_arrays", "_options", "_shapes", *FAMILIES, *every["nn"]} - {"nn" if name else ""}, {"numpy"}
     if module == "__main__":

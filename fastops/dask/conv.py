@@ -159,7 +159,8 @@ def _part(
     transposed: bool, fast: bool, activation: Any,
 ) -> Any:  # fmt: skip
     """Some output channels: one convolution, or several of pieces of the input's channels, added in order."""
-    alone, sums = len(part.inputs) == 1, []
+    alone = len(part.inputs) == 1
+    sums: list[Any] = []
     for (a, b), chosen in zip(part.inputs, part.weights, strict=True):
         taps = arrays.whole(weight[chosen])
         args: list[Any] = [arrays.whole(windows[:, a:b], 1), "ncyx", taps, None, per_block(rows), "y",
@@ -189,7 +190,7 @@ def _convolve(
 ) -> Any:  # fmt: skip
     x, weight, bias, add = arrays.entered(x, weight, bias, add)
     channels = weight.shape[1] * groups if transposed else weight.shape[0]
-    shape = len(x), channels, rows.count, columns.count
+    shape = len(x), channels, rows.outputs, columns.outputs
     own = of_block(g, shape, x.shape, rows, columns, groups, transposed)
     out = cpu.empty(shape, x.dtype)
     if out.size:

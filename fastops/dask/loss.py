@@ -152,7 +152,8 @@ def _mse_loss(x: Any, t: Any, w: Any = None) -> Any:
 
 def _mse_loss_sums(x: Any, t: Any, w: Any = None) -> Any:
     x, t, w = arrays.entered(x, t, w)
-    return _as_part(*cpu.loss.mse_loss_sums(x, t, w), x.ndim)
+    total, divisor = cpu.loss.mse_loss_sums(x, t, w)
+    return _as_part(total, divisor, x.ndim)
 
 
 def _scalar_loss(total: Any, divisor: Any, *, wanted: Any) -> Any:

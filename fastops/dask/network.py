@@ -10,7 +10,7 @@ from .. import cpu
 from .._backend import check_float
 from .._options import integer, pair
 from . import arrays
-from .windows import Cut, counts, following, gathered, per_block, read
+from .windows import Cut, counts, gathered, in_proportion, per_block, read
 
 Function = Callable[[Any], Any]
 Ratio = tuple[int, int]
@@ -100,7 +100,7 @@ def by_blocks(
 def _cuts(chunks: tuple[int, ...], total: int, up: int, down: int, halo: int, phase: int) -> list[Cut]:
     """For each block of the result what the network is run on; ``pad`` is the first of its outputs that counts."""
     size, cuts = sum(chunks), []
-    for first, end in following(chunks, total, lambda edge: -(-edge * up // down)):
+    for first, end in in_proportion(chunks, total, up, down):
         start = max((first * down // up - halo) // phase * phase, 0)
         stop = min(-(-(-(-end * down // up) + halo) // phase) * phase, size)
         cuts.append(Cut(first, end, start, stop, first - start * up // down))
@@ -110,7 +110,7 @@ def _cuts(chunks: tuple[int, ...], total: int, up: int, down: int, halo: int, ph
 def _network(x: Any, rows: Cut, columns: Cut, *, network: Function, channels: int) -> Any:
     x = cpu.enter(np.asarray(arrays.only(x)))
     out = np.asarray(network(x))
-    height, width = rows.pad + rows.count, columns.pad + columns.count
+    height, width = rows.pad + rows.outputs, columns.pad + columns.outputs
     if out.ndim != 4 or out.shape[:2] != (len(x), channels) or out.shape[2] < height or out.shape[3] < width:
         expected = f"at least {(len(x), channels, height, width)} of a block of {x.shape}"
         raise ValueError(f"by_blocks: function expects to give a shape of {expected}, got {out.shape}")

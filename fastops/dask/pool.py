@@ -56,7 +56,7 @@ def of_block(g: Pool2d, output: tuple[int, ...], input: tuple[int, ...], rows: C
 
 def _block(x: Any, rows: Cut, columns: Cut, g: Pool2d) -> tuple[Any, Any, Pool2d]:
     (x,) = arrays.entered(x)
-    out = cpu.empty((*x.shape[:2], rows.count, columns.count), x.dtype)
+    out = cpu.empty((*x.shape[:2], rows.outputs, columns.outputs), x.dtype)
     return out, x, of_block(g, out.shape, x.shape, rows, columns)
 
 

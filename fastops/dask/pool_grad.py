@@ -52,7 +52,7 @@ def _spread(function: Any, name: str, given: tuple[Array, ...], g: Pool2d, **opt
 
 def _block(gradient: Any, rows: Cuts, columns: Cuts, g: Pool2d) -> tuple[Any, Any, Pool2d]:
     (gradient,) = arrays.entered(gradient)
-    out = cpu.empty((*gradient.shape[:2], rows[1].count, columns[1].count), gradient.dtype)
+    out = cpu.empty((*gradient.shape[:2], rows[1].outputs, columns[1].outputs), gradient.dtype)
     # the image of the wide block ends where the wide outputs do
     as_read = [wide._replace(start=wide.first, stop=wide.end) for _, wide in (rows, columns)]
     return out, gradient, of_block(g, gradient.shape, out.shape, as_read[0], as_read[1])
@@ -64,7 +64,7 @@ def _kept(out: Any, rows: Cuts, columns: Cuts) -> Any:
     if (own, own_x) == (wide, wide_x):
         return out
     top, left = own.first - wide.first, own_x.first - wide_x.first
-    return out[:, :, top : top + own.count, left : left + own_x.count].copy()
+    return out[:, :, top : top + own.outputs, left : left + own_x.outputs].copy()
 
 
 def _max_pool2d(gradient: Any, indices: Any, rows: Cuts, columns: Cuts, *, g: Pool2d) -> Any:

@@ -15,7 +15,8 @@ from .. import cpu
 from .._backend import Array
 from .._shapes import AdaptiveAvgPool2d, Resize
 from . import arrays, pool, pool_grad
-from .windows import Cut, counts, following, gathered, per_block, read
+from .conv import images
+from .windows import Cut, counts, gathered, in_proportion, per_block, read
 
 
 def _python(scalar: Any) -> Any:
@@ -30,7 +31,7 @@ class Axis(NamedTuple):
     """interpolate along one dimension."""
 
     size: int  # of the input
-    count: int  # of the output
+    total: int  # of the output
     step: float
     bilinear: bool
     corners: bool
@@ -38,16 +39,16 @@ class Axis(NamedTuple):
     @property
     def factor(self) -> int:
         """The power of two that the size is multiplied by in exact steps, or 0."""
-        factor = self.count // self.size
-        exact = factor * self.size == self.count and factor & (factor - 1) == 0 and self.step * factor == 1
+        factor = self.total // self.size
+        exact = factor * self.size == self.total and factor & (factor - 1) == 0 and self.step * factor == 1
         return factor if exact and not self.corners else 0
 
     def mixes(self, i: int, dtype: Any) -> tuple[int, int, Any]:
         """The two neighbours of output i and the share of the second."""
         if not self.bilinear:
-            place = int(_nearest_place(i, self.size, self.count, np.float32(self.step)))
+            place = int(_nearest_place(i, self.size, self.total, np.float32(self.step)))
             return place, place, dtype.type(0)
-        first, second, share = _blend_places(i, self.size, self.count, dtype.type(self.step), self.corners)
+        first, second, share = _blend_places(i, self.size, self.total, dtype.type(self.step), self.corners)
         return int(first), int(second), share
 
 
@@ -62,7 +63,7 @@ def interpolate(out: Array, input: Array, g: Resize, bilinear: bool, corners: bo
     x, axes = arrays.lazy(input), axes_of(g, bilinear, corners)
     cuts = []
     for axis, chunks in zip(axes, x.chunks[2:], strict=True):
-        outputs = following(chunks, axis.count, lambda edge, axis=axis: -(-edge * axis.count // axis.size))
+        outputs = in_proportion(chunks, axis.total, axis.total, axis.size)
         cuts.append([_read_by(axis, first, end, x.dtype) for first, end in outputs])
     made = _by_windows(_interpolate, "interpolate", x, cuts, axes=axes)
     arrays.fill(out, made)
@@ -72,13 +73,13 @@ def interpolate_backward(out: Array, grad_output: Array, g: Resize, bilinear: bo
     go, axes = arrays.lazy(grad_output), axes_of(g, bilinear, corners)
     cuts = []
     for axis, chunks in zip(axes, go.chunks[2:], strict=True):
-        inputs = following(chunks, axis.size, lambda edge, axis=axis: -(-edge * axis.size // axis.count))
+        inputs = in_proportion(chunks, axis.size, axis.size, axis.total)
         cuts.append([_made_of(axis, first, end, go.dtype) for first, end in inputs])
     arrays.fill(out, _by_windows(_interpolate_backward, "interpolate_backward", go, cuts, axes=axes))
 
 
 def adaptive_avg_pool2d(out: Array, input: Array, g: AdaptiveAvgPool2d) -> None:
-    x = pool.images(input)
+    x = images(input)
     if g.windows is not None and (g.out_height, g.out_width) != (1, 1):
         pool.avg_pool2d(out, input, g.windows, True, 0)
         return
@@ -92,7 +93,7 @@ def adaptive_avg_pool2d(out: Array, input: Array, g: AdaptiveAvgPool2d) -> None:
     else:
         cuts = []
         for chunks, size, count in zip(x.chunks[2:], (g.height, g.width), (g.out_height, g.out_width), strict=True):
-            outputs = following(chunks, count, lambda edge, size=size, count=count: -(-edge * count // size))
+            outputs = in_proportion(chunks, count, count, size)
             cuts.append(
                 [Cut(a, b, _window_begin(a, size, count), _window_end(b - 1, size, count), 0) for a, b in outputs]
             )
@@ -104,7 +105,7 @@ def adaptive_avg_pool2d_backward(out: Array, grad_output: Array, g: AdaptiveAvgP
     if g.windows is not None and (g.out_height, g.out_width) != (1, 1):
         pool_grad.avg_pool2d_backward(out, grad_output, g.windows, True, 0)
         return
-    go = pool.images(grad_output)
+    go = images(grad_output)
     if (g.out_height, g.out_width) == (1, 1):
         shares = arrays.blocks(_share, go, dtype=go.dtype, size=g.height * g.width)
         auto = da.core.normalize_chunks(
@@ -146,15 +147,15 @@ def _made_of(axis: Axis, first: int, end: int, dtype: Any) -> Cut:
         more = 1 if axis.bilinear else 0
         start, stop = max(first - more, 0), min(end + more, axis.size)
         return Cut(first, end, start * axis.factor, stop * axis.factor, 0)
-    low, high = 0, axis.count  # the first output whose second neighbour is not before `first`
+    low, high = 0, axis.total  # the first output whose second neighbour is not before `first`
     while low < high:
         middle = (low + high) // 2
         low, high = (middle + 1, high) if axis.mixes(middle, dtype)[1] < first else (low, middle)
-    start, low, high = low, low, axis.count  # the first whose first neighbour is not before `end`
+    start, low, high = low, low, axis.total  # the first whose first neighbour is not before `end`
     while low < high:
         middle = (low + high) // 2
         low, high = (middle + 1, high) if axis.mixes(middle, dtype)[0] < end else (low, middle)
-    start = min(start, axis.count - 1)
+    start = min(start, axis.total - 1)
     return Cut(first, end, start, max(low, start + 1), 0)
 
 
@@ -175,7 +176,7 @@ def _interpolate(x: Any, rows: Cut, columns: Cut, *, axes: tuple[Axis, Axis]) ->
         if out.size:
             cpu.resize.interpolate(out, x, g, axes[0].bilinear, False)
         top, left = (cut.first - cut.start * axis.factor for cut, axis in zip((rows, columns), axes, strict=True))
-        return out[:, :, top : top + rows.count, left : left + columns.count]
+        return out[:, :, top : top + rows.outputs, left : left + columns.outputs]
     with np.errstate(all="ignore"):
         for dim, cut, axis in ((2, rows, axes[0]), (3, columns, axes[1])):
             first, second, shares = _table(axis, cut.first, cut.end, x.dtype)
@@ -191,7 +192,8 @@ def _interpolate(x: Any, rows: Cut, columns: Cut, *, axes: tuple[Axis, Axis]) ->
 def _table(axis: Axis, first: int, end: int, dtype: Any) -> tuple[Any, Any, Any]:
     """The neighbours of outputs first, ..., end - 1, and the shares of the second ones."""
     found = [axis.mixes(i, dtype) for i in range(first, end)]
-    return tuple(np.array(each, kind) for each, kind in zip(zip(*found, strict=True), (int, int, dtype), strict=True))
+    firsts, seconds, shares = zip(*found, strict=True)
+    return np.array(firsts), np.array(seconds), np.array(shares, dtype)
 
 
 def _interpolate_backward(gradient: Any, rows: Cut, columns: Cut, *, axes: tuple[Axis, Axis]) -> Any:
@@ -203,7 +205,7 @@ def _interpolate_backward(gradient: Any, rows: Cut, columns: Cut, *, axes: tuple
         if out.size:
             cpu.resize.interpolate_backward(out, gradient, g, axes[0].bilinear, False)
         top, left = (cut.first - cut.start // axis.factor for cut, axis in zip((rows, columns), axes, strict=True))
-        return out[:, :, top : top + rows.count, left : left + columns.count]
+        return out[:, :, top : top + rows.outputs, left : left + columns.outputs]
     with np.errstate(all="ignore"):
         for dim, cut, axis in ((2, rows, axes[0]), (3, columns, axes[1])):
             first, second, shares = _table(axis, cut.start, cut.stop, gradient.dtype)
@@ -221,7 +223,7 @@ def _interpolate_backward(gradient: Any, rows: Cut, columns: Cut, *, axes: tuple
 
 def _sums(lines: Any, places: Any, cut: Cut) -> Any:
     """The sums of the lines of each place first, ..., end - 1; the places ascend."""
-    out = np.zeros((cut.count, *lines.shape[1:]), lines.dtype)
+    out = np.zeros((cut.outputs, *lines.shape[1:]), lines.dtype)
     starts = np.searchsorted(places, np.arange(cut.first, cut.end + 1))
     filled = np.flatnonzero(np.diff(starts))
     if len(filled):
@@ -233,7 +235,7 @@ def _sums(lines: Any, places: Any, cut: Cut) -> Any:
 def _means(x: Any) -> Any:
     (x,) = arrays.entered(x)
     out = cpu.empty((*x.shape[:2], 1, 1), x.dtype)
-    g = AdaptiveAvgPool2d(out.shape, out.size, 1, 1, *x.shape[2:], None)
+    g = AdaptiveAvgPool2d(out.shape, out.size, 1, 1, x.shape[2], x.shape[3], None)
     if out.size:
         cpu.resize.adaptive_avg_pool2d(out, x, g)
     return out

@@ -30,12 +30,12 @@ class Cut(NamedTuple):
     pad: int
 
     @property
-    def count(self) -> int:
+    def outputs(self) -> int:
         """How many outputs."""
         return self.end - self.first
 
     @property
-    def size(self) -> int:
+    def inputs(self) -> int:
         """How many inputs."""
         return self.stop - self.start
 
@@ -55,6 +55,11 @@ def following(chunks: Chunks, count: int, place: Callable[[int], int]) -> list[t
     """Spans of ``count`` outputs that follow the input's chunks: output ``place(edge)`` is the first beyond an edge."""
     edges = [0, *(min(max(place(edge), 0), count) for edge in bounds(chunks)[1:-1]), count]
     return [(a, b) for a, b in zip(edges, edges[1:], strict=False) if a < b]
+
+
+def in_proportion(chunks: Chunks, count: int, up: int, down: int) -> list[tuple[int, int]]:
+    """The same for outputs that are ``up`` / ``down`` times as many as inputs."""
+    return following(chunks, count, lambda edge: -(-edge * up // down))
 
 
 # ------------------------------------------------------------------------------------- windows of a stride and a size
@@ -181,7 +186,7 @@ def per_block(values: Sequence[Any]) -> ArrayValuesDep:
 
 def counts(cuts: Iterable[Cut]) -> Chunks:
     """The chunks of the outputs."""
-    return tuple(cut.count for cut in cuts)
+    return tuple(cut.outputs for cut in cuts)
 
 
 def read(cuts: Iterable[Cut]) -> list[tuple[int, int]]:

@@ -64,5 +64,14 @@ html_theme_options = {
     "pygments_light_style": "tango",
     "pygments_dark_style": "monokai",
 }
-alone = "index", "getting-started", "performance", "adding-an-operator", "dashboards", "contributing", "changelog"
+alone = (
+    "index",
+    "getting-started",
+    "performance",
+    "dask",
+    "adding-an-operator",
+    "dashboards",
+    "contributing",
+    "changelog",
+)
 html_sidebars = dict.fromkeys(alone, ())  # pages without others beside them in their section

@@ -95,11 +95,20 @@ def peak_memory(dask_worker: Any) -> float:
         return psutil.Process().memory_info().peak_wset / 1e9
 
 
+def import_torch() -> None:
+    """On a worker, before the clock runs."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 def run(function: Any, source: Path, target: Path, workers: int, threads: int, quiet: bool) -> dict[str, Any]:
     """Time and memory of a network over the image, on a cluster of its own."""
     options = {"n_workers": workers, "threads_per_worker": threads, "memory_limit": MEMORY, "dashboard_address": None}
     with LocalCluster(**options) as cluster, Client(cluster) as client:
         fastops.dask.warmup(client, network(), np.zeros((1, 3, 256, 256), np.float32))
+        if function is by_torch:
+            client.run(import_torch)
         image = da.from_zarr(source)
         result = function(image)
         chunks = tuple(max(each) for each in result.chunks)

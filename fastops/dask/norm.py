@@ -84,6 +84,7 @@ def join(parts: Any) -> Any:
     """Mean and variance of all blocks and, where parts have them, the sums of a gradient and of it times (x - mean).
 
     A part is count, mean, squared deviations, and perhaps the sums of the gradient g and of g (x - centre), and centre.
+    Without a count the centre is the mean that was given, the same for all.
     """
     parts = np.moveaxis(parts, 1, 0)
     channels, rows = len(parts), parts.shape[-1]
@@ -100,7 +101,7 @@ def join(parts: Any) -> Any:
             if rows > 3:
                 gradient, product, centre = parts[channel, :, 3], parts[channel, :, 4], parts[channel, :, 5]
                 out[2, channel] = gradient.sum()
-                out[3, channel] = (product + (centre - mean) * gradient).sum()
+                out[3, channel] = (product + (centre - mean) * gradient if count else product).sum()
                 out[4, channel] = count
     return out
 

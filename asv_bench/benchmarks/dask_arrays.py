@@ -22,7 +22,7 @@ class Lazy:
             "batch_norm": (None, None, None, None, True),
         }[operator]  # fmt: skip
 
-    def time_call(self, operator, blocks):
+    def time_graph(self, operator, blocks):
         getattr(self.ops, operator)(self.x, *self.more)
 
 

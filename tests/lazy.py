@@ -6,8 +6,9 @@ from agreement import assert_close
 
 
 def chunks_of(size: int, rng: np.random.Generator, most: int = 5) -> tuple[int, ...]:
-    """Sizes of chunks, of 1 to ``most``, that make up ``size``."""
+    """Sizes of chunks, of 1 to ``most``, that make up ``size``; larger ones where there would be dozens."""
     chunks: list[int] = []
+    most = max(most, size // 4)
     while sum(chunks) < size:
         chunks.append(int(rng.integers(1, min(most, size - sum(chunks)) + 1)))
     return tuple(chunks) or (0,)

@@ -163,7 +163,7 @@ def _dropout(out, x, threshold, scale, key0, key1):
 
 @kernel
 def _dropout_rows(out, x, firsts, width, threshold, scale, key0, key1):
-    # Row r is the elements firsts[r], firsts[r] + 1, ... of a larger array, whose mask it has.  An iteration owns a row.
+    # Row r is the elements firsts[r], firsts[r] + 1, ... of a larger array, and has its mask.  An iteration owns a row.
     scale, zero = out.dtype.type(scale), out.dtype.type(0)
     for row in prange(firsts.size):
         values, results = x[row * width : (row + 1) * width], out[row * width : (row + 1) * width]

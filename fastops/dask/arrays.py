@@ -152,6 +152,14 @@ def whole(array: Array, *axes: int) -> Any:
     return array.rechunk(dict.fromkeys(axes or range(array.ndim), -1))
 
 
+def literal(array: Array | None) -> Any:
+    """A whole array for every task of a blockwise, as an argument without dimensions.
+
+    With dimensions that the result has not it would be taken for a sum, which dask does not join with what comes before.
+    """
+    return None if array is None else whole(array).to_delayed(optimize_graph=False).item()
+
+
 def meta(dtype: Any, ndim: int) -> Any:
     """What a block is, without its numbers."""
     return np.empty((0,) * ndim, dtype)

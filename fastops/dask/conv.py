@@ -162,10 +162,10 @@ def _part(
     alone = len(part.inputs) == 1
     sums: list[Any] = []
     for (a, b), chosen in zip(part.inputs, part.weights, strict=True):
-        taps = arrays.whole(weight[chosen])
+        taps = arrays.literal(weight[chosen])
         args: list[Any] = [arrays.whole(windows[:, a:b], 1), "ncyx", taps, None, per_block(rows), "y",
                            per_block(columns), "x"]  # fmt: skip
-        args += [None if sums else bias, None]
+        args += [None if sums else arrays.literal(bias), None]
         args += [add, "ncyx"] if add is not None and alone else [None, None]
         sums.append(
             arrays.blockwise(

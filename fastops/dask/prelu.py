@@ -52,7 +52,7 @@ def _slopes(x: Any, weight: Array) -> list[Any]:
     """The weight as an argument of blockwise: the channels of a block, or one for all of them."""
     if _of_channels(x, weight):
         return [arrays.lazy(weight).reshape(-1).rechunk((x.chunks[1],)), (1,)]
-    return [arrays.whole(weight).reshape(-1), None]
+    return [arrays.literal(weight.reshape(-1)), None]
 
 
 # ----------------------------------------------------------------------------------------------------- what tasks call

@@ -155,11 +155,7 @@ def whole(array: Array, *axes: int) -> Any:
 def literal(array: Array | None) -> Any:
     """A whole array for every task of a blockwise, as an argument without dimensions.
 
-<<<<<<< HEAD
-    With dimensions that the result has not it would be taken for a sum, which dask joins with nothing before it.
-=======
     With dimensions that the result has not it would count as a sum, which dask joins with nothing that comes before.
->>>>>>> wip-dask
     """
     return None if array is None else whole(array).to_delayed(optimize_graph=False).item()
 

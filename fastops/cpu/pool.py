@@ -303,9 +303,19 @@ def max_pool2d(out, indices, input, g):
         _max_pool2d_indices(work * 2)(out.ravel(), indices.ravel(), firsts, input.ravel(), *window)
 
 
+def rows_first(g, itemsize):
+    """Whether sums of windows begin with their rows: what avg_pool2d_by is told."""
+    return pool_apart.suits(g, itemsize)
+
+
 def avg_pool2d(out, input, g, count_include_pad, divisor):
+    avg_pool2d_by(rows_first(g, input.itemsize), out, input, g, count_include_pad, divisor)
+
+
+def avg_pool2d_by(rows_come_first, out, input, g, count_include_pad, divisor):
+    """The same with the algorithm given, which decides about the order of sums."""
     _, _, *window, _, _, below, right = g  # which is never dilated
-    if pool_apart.suits(g, input.itemsize):
+    if rows_come_first:
         pool_apart.avg_pool2d(out, input, window, below, right, count_include_pad, divisor)
         return
     _avg_pool2d(input.size + out.size)(out.ravel(), input.ravel(), *window, below, right, count_include_pad, divisor)

@@ -84,5 +84,6 @@ def _part(both: Any, *, part: int) -> Any:
 def _avg_pool2d(x: Any, rows: Cut, columns: Cut, *, g: Pool2d, include_pad: bool, divisor: int) -> Any:
     out, x, own = _block(x, rows, columns, g)
     if out.size:
-        cpu.pool.avg_pool2d(out, x, own, include_pad, divisor)
+        order = cpu.pool.rows_first(g, x.itemsize)  # of the whole array's sums: the bits are to be theirs
+        cpu.pool.avg_pool2d_by(order, out, x, own, include_pad, divisor)
     return out

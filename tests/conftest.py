@@ -17,6 +17,7 @@ import oracle
 import pytest
 import selection
 from calls import arrays_in, each
+from package_copy import Copy
 
 import fastops
 from fastops.cli.processes import cores
@@ -203,3 +204,9 @@ def browser():
     """A headless Chromium, or skip."""
     with chromium.chromium() as driver:
         yield driver
+
+
+@pytest.fixture(name="copy")
+def copy_of_the_package(tmp_path) -> Copy:
+    """The package in a folder of its own, and processes that import it from there."""
+    return Copy(tmp_path)

@@ -15,7 +15,7 @@ from .simd.values import (
     counters,
     first_lanes,
     half,
-    lanes,
+    lanes_of,
     load,
     masked_load,
     masked_store,
@@ -57,7 +57,7 @@ def philox(counter, key0, key1):
 def _drop(to, x, i, end, keep, scale):
     """to[j] = x[j] * scale where ``keep`` says so, else 0, for a vector of j from i, but before ``end``."""
     zero = repeated(x, 0)
-    if i + lanes(x) <= end:
+    if i + lanes_of(x) <= end:
         store(to, i, chosen(keep, load(x, i) * scale, zero))
     elif i < end:
         here = first_lanes(x, end - i)
@@ -141,7 +141,7 @@ def _dropout(out, x, threshold, scale, key0, key1):
     # Element i takes word i % 4 of counter i // 4, and stays where that reaches the threshold.  An iteration owns a
     # block.
     scale = out.dtype.type(scale)
-    lane_count = lanes(x)
+    lane_count = lanes_of(x)
     for block in prange(-(-x.size // MASK_BLOCK)):
         to, values, first, end = (
             pointer(out),

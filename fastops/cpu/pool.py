@@ -14,7 +14,7 @@ from .simd.values import (
     evens,
     first_lanes,
     keep,
-    lanes,
+    lanes_of,
     load,
     load_as,
     load_strided,
@@ -145,7 +145,7 @@ def band_extent(band, per_plane, band_height, oh, h, kh, sh, ph, dh):
 @inlined
 def _copy_row(lines, to, margin, pitch, x, start, w, sw, fill):
     """Copy a row of the input between its margins, which hold ``fill``; with stride 2 in two phases."""
-    lane_count = lanes(x)
+    lane_count = lanes_of(x)
     phases = 2 if sw == 2 else 1
     size = (w + 1) >> 1 if sw == 2 else w
     for phase in range(phases):
@@ -222,7 +222,7 @@ def _reduce_columns(constant):
     """rows[to + ox] = the ``count`` elements of a row that window ox holds, reduced."""
 
     def loop(count, rows, to, lines, at, pitch, ow, kx0, sw, pw, dw, fill, combine):
-        for ox in range(0, ow, lanes(rows)):
+        for ox in range(0, ow, lanes_of(rows)):
             value = fill
             for k in range(constant or count):
                 value = combine(_window_vector(lines, at, pitch, (kx0 + k) * dw - pw, ox, ow, sw), value)
@@ -234,7 +234,7 @@ def _reduce_columns(constant):
 @inlined
 def store_left(out, to, value, left):
     """Store a vector, or the ``left`` elements that are left of a row."""
-    if left >= lanes(out):
+    if left >= lanes_of(out):
         store(out, to, value)
     else:
         masked_store(out, to, value, first_lanes(out, left))
@@ -245,7 +245,7 @@ def _reduce_places(constant):
     """rows[to + ox] = the maximum of window ox, columns[to + ox] = its column; firsts[ox] where all is -inf."""
 
     def loop(count, rows, columns, firsts, to, lines, at, pitch, ow, kx0, sw, pw, dw, fill):
-        for ox in range(0, ow, lanes(rows)):
+        for ox in range(0, ow, lanes_of(rows)):
             best, column = fill, load_as(firsts, ox, fill)
             place = places(firsts, fill, ox * sw + kx0 * dw - pw, sw)
             for k in range(constant or count):
@@ -284,7 +284,7 @@ def _reduced_places(constant):
 @kernel
 def _max_pool2d(out, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, dh, dw):
     # An iteration owns some bands of rows of outputs.  Rows come first: of -0 and 0 the first one wins, as in torch.
-    lane_count, planes = lanes(x), out.size // (oh * ow)
+    lane_count, planes = lanes_of(x), out.size // (oh * ow)
     margin, pitch, kx0, kx1, span, out_pitch, band_height, most, per_plane, bands, chunk = row_cut(
         lane_count, planes, oh, ow, h, w, kh, kw, sh, sw, pw, dh, dw
     )
@@ -311,7 +311,7 @@ def _max_pool2d(out, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, dh, dw):
 @kernel
 def _max_pool2d_indices(out, indices, firsts, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, dh, dw):
     # The same with places: those of a row are columns, -1 where a window has none inside.  ``firsts`` lends its type.
-    lane_count, planes = lanes(x), out.size // (oh * ow)
+    lane_count, planes = lanes_of(x), out.size // (oh * ow)
     margin, pitch, kx0, kx1, span, out_pitch, band_height, most, per_plane, bands, chunk = row_cut(
         lane_count, planes, oh, ow, h, w, kh, kw, sh, sw, pw, dh, dw
     )
@@ -349,7 +349,7 @@ def _max_pool2d_indices(out, indices, firsts, x, oh, ow, h, w, kh, kw, sh, sw, p
 def _avg_pool2d(out, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, below, right, include_pad, divisor):
     # As _max_pool2d.  Rows of the window are summed apart, so that the rounding of a large window grows with its side,
     # not with its area.  The divisor is the product of how many rows and columns count.
-    lane_count, planes = lanes(x), out.size // (oh * ow)
+    lane_count, planes = lanes_of(x), out.size // (oh * ow)
     margin, pitch, kx0, kx1, span, out_pitch, band_height, most, per_plane, bands, chunk = row_cut(
         lane_count, planes, oh, ow, h, w, kh, kw, sh, sw, pw, 1, 1
     )

@@ -19,7 +19,7 @@ from .simd.values import (
     interleaved_high,
     interleaved_low,
     keep,
-    lanes,
+    lanes_of,
     load,
     masked_load,
     pointer,
@@ -35,7 +35,7 @@ PLANES = 4  # of a task
 @inlined
 def _share_row(line, margin, size, gradient, start, ow, counts, count, zero):
     """A row of gradients, each divided by what its window counts, between margins of zeros."""
-    lane_count = lanes(line)
+    lane_count = lanes_of(line)
     for q in range(0, margin, lane_count):
         store(line, q, zero)
     for ox in range(0, size, lane_count):
@@ -51,7 +51,7 @@ def _share_row(line, margin, size, gradient, start, ow, counts, count, zero):
 @inlined
 def _spread_row(rows, to, line, at, size, w, ow, kw, sw, pw, zero):
     """rows[to + ix + pw % sw] = the sum of the shares of the windows that hold column ix; line[at] is window 0's."""
-    lane_count, q0 = lanes(rows), pw // sw
+    lane_count, q0 = lanes_of(rows), pw // sw
     last, m0 = (w - 1 + pw) // sw, max(0, q0 - ow + 1)
     if sw == 1:
         for q in range(0, size, lane_count):
@@ -122,7 +122,7 @@ def _scatter(out, gradient, indices, plane, out_plane):
 def _avg_pool2d_grad(out, gradient, oh, ow, h, w, kh, kw, sh, sw, ph, pw, below, right, include_pad, divisor):
     # An iteration owns some bands of rows of the result: each row of gradients under a band is spread along its
     # windows into a buffer in L1, then rows of that buffer are added.
-    lane_count = lanes(out)
+    lane_count = lanes_of(out)
     q0, last = pw // sw, (w - 1 + pw) // sw
     margin = max(0, min((kw - 1) // sw, last) - q0)
     size = whole_vectors(last - q0 + 1, lane_count) if sw <= 2 else whole_vectors(w + pw % sw, lane_count)

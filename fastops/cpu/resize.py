@@ -19,7 +19,7 @@ from .simd.values import (
     interleaved_high,
     interleaved_low,
     keep,
-    lanes,
+    lanes_of,
     load,
     masked_load,
     pointer,
@@ -78,9 +78,9 @@ def window_end(i, size, count):
 
 @inlined
 def _copy_row(to, at, x, start, count):
-    for q in range(0, count, lanes(x)):
+    for q in range(0, count, lanes_of(x)):
         left = count - q
-        if left >= lanes(x):
+        if left >= lanes_of(x):
             store(to, at + q, load(x, start + q))
         else:
             store_left(to, at + q, masked_load(x, start + q, first_lanes(x, left), repeated(x, 0)), left)
@@ -89,7 +89,7 @@ def _copy_row(to, at, x, start, count):
 @inlined
 def _double_row(to, at, x, start, w):
     """Each element of a row twice."""
-    lane_count = lanes(x)
+    lane_count = lanes_of(x)
     for q in range(0, w, lane_count):
         left = w - q
         value = (
@@ -105,7 +105,7 @@ def _double_row(to, at, x, start, w):
 @inlined
 def _stretch_twice(rows, to, line, x, start, w, zero):
     """A row of twice the width, mixed 1 : 3 and 3 : 1; ``line`` is a buffer."""
-    lane_count = lanes(x)
+    lane_count = lanes_of(x)
     _copy_row(line, 1, x, start, w)
     line[0], line[w + 1] = line[1], line[w]
     few, most = repeated(x, 0.25), repeated(x, 0.75)
@@ -173,7 +173,7 @@ def _weights(firsts, starts, weights, parts, size, count, step, kind):
 @inlined
 def _add_rows(sums, x, start, w, weights, first, end):
     """sums[ix] = the weighted sum of rows one after the other."""
-    lane_count, zero = lanes(x), repeated(x, 0)
+    lane_count, zero = lanes_of(x), repeated(x, 0)
     for q in range(0, w, lane_count):
         total, at = zero, start + q
         if w - q >= lane_count:
@@ -217,7 +217,7 @@ def _interpolate_nearest(out, x, oh, ow, h, w, step_h, step_w):
 @kernel
 def _interpolate_bilinear(out, x, oh, ow, h, w, step_h, step_w, corners):
     # An iteration owns some rows of outputs, and keeps the last two rows of the input that it stretched.
-    lane_count, step_h, step_w = lanes(x), x.dtype.type(step_h), x.dtype.type(step_w)
+    lane_count, step_h, step_w = lanes_of(x), x.dtype.type(step_h), x.dtype.type(step_w)
     twice = ow == 2 * w and not corners and step_w == x.dtype.type(0.5)
     pitch = 2 * whole_vectors(w, lane_count) if twice else whole_vectors(ow, lane_count)
     firsts, seconds = np.empty(ow, np.int64), np.empty(ow, np.int64)
@@ -260,7 +260,7 @@ def _interpolate_bilinear(out, x, oh, ow, h, w, step_h, step_w, corners):
 @kernel
 def _weighted_sums(out, x, oh, ow, h, w, step_h, step_w, kind):
     # An iteration owns some rows of outputs: rows of the input under each are added in vectors, then along that sum.
-    lane_count, step_h, step_w = lanes(x), x.dtype.type(step_h), x.dtype.type(step_w)
+    lane_count, step_h, step_w = lanes_of(x), x.dtype.type(step_h), x.dtype.type(step_w)
     first_rows, row_starts, down = np.empty(oh, np.int64), np.empty(oh + 1, np.int64), np.empty(oh, x.dtype)
     first_columns, column_starts, across = np.empty(ow, np.int64), np.empty(ow + 1, np.int64), np.empty(ow, x.dtype)
     row_weights, column_weights = np.empty(2 * (h + oh), x.dtype), np.empty(2 * (w + ow), x.dtype)

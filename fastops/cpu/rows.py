@@ -17,7 +17,7 @@ from .simd.values import (
     keep,
     lane_max,
     lane_sum,
-    lanes,
+    lanes_of,
     load,
     masked_load,
     masked_store,
@@ -35,7 +35,7 @@ _TASK = 4096  # elements that a task should have
 @inlined
 def row_max(x, start, size):
     """The maximum of a row, which is not empty, of a pointer's elements; a NaN in it may be passed over."""
-    lane_count, i = lanes(x), 0
+    lane_count, i = lanes_of(x), 0
     best = repeated(x, -np.inf)
     while i + lane_count <= size:
         value = load(x, start + i)
@@ -50,7 +50,7 @@ def row_max(x, start, size):
 @inlined
 def row_exp_sum(x, start, size, top):
     """The sum of exp(x - top) over a row of a pointer's elements, float64."""
-    lane_count, s, i = lanes(x), 0.0, 0
+    lane_count, s, i = lanes_of(x), 0.0, 0
     while i < size:
         end, part = min(i + RUN, size), repeated(x, 0)
         while i + lane_count <= end:
@@ -67,7 +67,7 @@ def row_exp_sum(x, start, size, top):
 @inlined
 def row_exp(out, x, start, size, top):
     """Write exp(x - top) into the same row of out, by pointers, and return its sum, float64."""
-    lane_count, s, i = lanes(x), 0.0, 0
+    lane_count, s, i = lanes_of(x), 0.0, 0
     while i < size:
         end, part = min(i + RUN, size), repeated(x, 0)
         while i + lane_count <= end:
@@ -88,7 +88,7 @@ def row_exp(out, x, start, size, top):
 @inlined
 def row_scaled(out, start, size, factor):
     """out *= factor over a row, by a pointer."""
-    lane_count, i = lanes(out), 0
+    lane_count, i = lanes_of(out), 0
     while i + lane_count <= size:
         store(out, start + i, load(out, start + i) * factor)
         i += lane_count

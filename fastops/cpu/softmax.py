@@ -22,7 +22,7 @@ from .columns import (
 from .exp import exp
 from .log import log
 from .rows import by_rows, row_dot, row_exp, row_max, row_scaled, row_total, rows_log_sums, rows_of_a_task
-from .simd.values import first_lanes, lanes, load, masked_load, masked_store, pointer, repeated, store
+from .simd.values import first_lanes, lanes_of, load, masked_load, masked_store, pointer, repeated, store
 
 # ------------------------------------------------------------------------------------------------- scalars
 
@@ -59,7 +59,7 @@ def _softmax_strip(out, x, start, end, step, columns, period):
 
 @inlined
 def _log_softmax_row(out, x, start, size, top, log_sum):
-    lane_count, i = lanes(x), 0
+    lane_count, i = lanes_of(x), 0
     while i + lane_count <= size:
         store(out, start + i, log_probability(load(x, start + i), top, log_sum))
         i += lane_count

@@ -10,43 +10,32 @@ read, which layers in evaluation do once; the sums of a task are turned into (ch
 Source of the tile: Georganas et al., arXiv 1808.05567, whose activations are in blocks of channels, too.
 """
 
-from typing import Any
-
 import numpy as np
-from llvmlite import ir
-from numba import carray, prange, types
-from numba.extending import intrinsic
+from numba import carray, prange
 
-from ..._jit import VECTOR_BYTES, index, kernel, routine, thread_count
-from ..activation import clamp
+from ..._jit import VECTOR_BYTES, index, kernel, thread_count
 from ..simd.emit import (
-    array_data,
-    interleaved,
     lanes,
-    load,
-    masked_store,
-    masks_between,
-    repeated,
     stack_memory,
-    store,
-    vector_of,
 )
 from ..simd.values import fields
 from .blocked_plan import SUMS_BYTES, Phase, blocked_plan, chunks_of
 from .copy import copy_channel
 from .direct import BUFFER_BYTES, fill
 from .exact import not_finite
-from .finish import Finish, finished, in_vectors, part_of
+from .finish import Finish, part_of
 from .micro_kernel import PIXEL_HEIGHTS, PIXEL_VECTORS, PIXELS, add_pixels
 from .outcome import Outcome
-from .plan import LONGEST_SUM, Layout, copy_parts, sides
+from .plan import Layout, copy_parts, sides
+from .turned import read_turned, write_turned
 
-PACKED = 16  # products packed at a time: a line of the weights is used whole
+PACKED = 64  # weights of each channel that are packed at a time
 
 # ------------------------------------------------------------------------------------------------ routines
 
 _MOST = SUMS_BYTES // (PIXEL_VECTORS * VECTOR_BYTES)  # pixels of a task
 _sums_of_a_task = stack_memory(SUMS_BYTES + VECTOR_BYTES // 4 * PIXEL_VECTORS * VECTOR_BYTES)
+_weights_turned = stack_memory(PACKED * VECTOR_BYTES)
 _starts_of_a_task = stack_memory((_MOST + max(PIXELS.values())) * 8)
 _layout, _phase, _chunk, _pair = fields(len(Layout._fields)), fields(len(Phase._fields)), fields(3), fields(2)
 
@@ -60,125 +49,38 @@ _HEIGHT = np.array(
 )  # fmt: skip
 
 
-def _transposed(builder: Any, rows: list[Any]) -> list[Any]:
-    """The columns of a square of vectors, in log2 steps: each interleaves the vectors of two halves."""
-    count = len(rows)
-    while count > 1:
-        count //= 2
-        half = len(rows) // 2
-        rows = [part for low, high in zip(rows[:half], rows[half:], strict=True)
-                for part in interleaved(builder, [low, high])]  # fmt: skip
-    return rows
-
-
-def _block_writer(step: int) -> Any:
-    """The intrinsic that writes a square of sums, pixels by channels, to rows of pixels, every ``step``-th (1 or 2).
-
-    out[to + c * plane + q * step] = sums[at + q * pitch + c] + bias[oc + c] for c < channels, q < pixels, and finished;
-    with a step of 2 nothing is added.
-    """
-
-    @intrinsic
-    def write_block(typing_context, out, to, plane, sums, at, pitch, bias, oc, channels, pixels, add, adds, low, high):
-        arguments = (out, to, plane, sums, at, pitch, bias, oc, channels, pixels, add, adds, low, high)
-        return types.void(*arguments), generate
-
-    def generate(context, builder, signature, arguments):
-        out, to, plane, sums, at, pitch, bias, oc, channels, pixels, add, *finish = arguments
-        out, sums, bias, add = (array_data(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 6, 10))
-        i64, (vector, _, _) = ir.IntType(64), vector_of(context, builder, signature.args[0].dtype)
-        count = vector.count
-        finish = in_vectors(context, builder, vector, add, signature.args[11:], finish)
-        sums, bias = builder.gep(sums, [at]), builder.gep(bias, [oc])
-        rows = [load(builder, vector, builder.gep(sums, [builder.mul(pitch, i64(q))])) for q in range(count)]
-        columns = _transposed(builder, rows)
-        places = [builder.add(to, builder.mul(plane, i64(c))) for c in range(count)]
-        targets = [builder.gep(out, [place]) for place in places]
-
-        def values(c):
-            more = builder.load(builder.gep(bias, [i64(c)]))
-            value = builder.fadd(columns[c], repeated(builder, vector, more))
-            value = finished(builder, value, places[c], mask, finish)
-            return [value] if step == 1 else interleaved(builder, [value, value])
-
-        full = builder.icmp_signed(">=", builder.select(builder.icmp_signed("<", channels, pixels), channels, pixels),
-                                   i64(count))  # fmt: skip
-        (mask,) = masks_between(builder, count, 1, i64(0), pixels)
-        nothing = ir.Constant(mask.type, None)
-        masks = [mask] if step == 1 else interleaved(builder, [mask, nothing])
-        with builder.if_else(full) as (whole, part):
-            with whole:
-                for c in range(count):
-                    for i, value in enumerate(values(c)):
-                        if step == 1:
-                            store(builder, value, targets[c])
-                        else:
-                            masked_store(builder, value, builder.gep(targets[c], [i64(i * count)]), masks[i])
-            with part:
-                for c in range(count):
-                    with builder.if_then(builder.icmp_signed("<", i64(c), channels)):
-                        for i, value in enumerate(values(c)):
-                            masked_store(builder, value, builder.gep(targets[c], [i64(i * count)]), masks[i])
-        return context.get_dummy_value()
-
-    return write_block
-
-
-_write_block, _write_block_of_step_2 = _block_writer(1), _block_writer(2)
-
-
-@routine
-def _write(out, to, plane, sums, at, pitch, bias, oc, channels, pixels, step, add, adds, low, high):
-    """The same for any step and any number of channels and pixels."""
-    lane_count = lanes(out.itemsize)
-    if VECTOR_BYTES > 16 and step <= 2:  # without AVX masks are branches
-        for c in range(0, channels, lane_count):  # outside: the next pixels of a row share a line of the cache
-            for q in range(0, pixels, lane_count):
-                place, source = to + c * plane + q * step, at + q * pitch + c
-                if step == 1:
-                    _write_block(out, place, plane, sums, source, pitch, bias, oc + c, channels - c, pixels - q, add,
-                                 adds, low, high)  # fmt: skip
-                else:
-                    _write_block_of_step_2(out, place, plane, sums, source, pitch, bias, oc + c, channels - c,
-                                           pixels - q, add, False, low, high)  # fmt: skip
-    else:
-        for c in range(channels):
-            for q in range(pixels):
-                place, value = to + c * plane + q * step, sums[index(at + q * pitch + c)] + bias[oc + c]
-                value = value + add[index(place)] if adds else value
-                out[index(place)] = clamp(value, out.dtype.type(low), out.dtype.type(high))
-
-
 # ------------------------------------------------------------------------------------------------- kernels
 
 
 @kernel
-def _pack(packed, w, places, step, edges, groups, filters):
-    # The weights of a group, from one output channel to the next ``step`` apart, become blocks of vectors of output
-    # channels, (product, channel); channels that fill the last vector up are 0.  An iteration owns a block.
-    lane_count, count, blocks = lanes(w.itemsize), places.size, edges.size - 1
+def _pack(packed, w, firsts, steps, count, runs, run_step, step, edges, groups, filters):
+    # The weights of a group become blocks of vectors of output channels, (product, channel); channels that fill the
+    # last vector up are 0.  Of an output channel, ``step`` from the one before, there are ``runs`` runs of weights;
+    # weight e of run r is product firsts[e] + r * steps[e].  An iteration owns a block.
+    lane_count, length, blocks = lanes(w.itemsize), firsts.size, edges.size - 1
     inputs = w.size // groups
     for task in prange(groups * blocks):
         group, block = task // blocks, task % blocks
         v0, v1 = edges[block], edges[block + 1]
-        wide = (v1 - v0) * lane_count
-        to = (group * edges[blocks] + v0) * lane_count * count
-        for k0 in range(0, count, PACKED):
-            k1 = min(k0 + PACKED, count)
-            for c in range(wide):
-                oc = v0 * lane_count + c
-                if oc < filters:
-                    at = group * inputs + oc * step
-                    for k in range(k0, k1):
-                        packed[index(to + k * wide + c)] = w[index(at + places[k])]
-                else:
-                    for k in range(k0, k1):
-                        packed[index(to + k * wide + c)] = 0
+        wide, to = (v1 - v0) * lane_count, (group * edges[blocks] + v0) * lane_count * count
+        square = carray(_weights_turned(), (PACKED * lane_count,), w.dtype)
+        for v in range(v0, v1):
+            oc, kept = v * lane_count, min(lane_count, filters - v * lane_count)
+            for run in range(runs):
+                at = group * inputs + oc * step + run * run_step
+                for e0 in range(0, length, PACKED):
+                    e1 = min(e0 + PACKED, length)
+                    read_turned(square, 0, lane_count, w, at + e0, step, kept, e1 - e0)
+                    for e in range(e0, e1):
+                        if firsts[e] >= 0:
+                            place = to + (firsts[e] + run * steps[e]) * wide + (v - v0) * lane_count
+                            for c in range(lane_count):
+                                packed[index(place + c)] = square[index((e - e0) * lane_count + c)] if c < kept else 0
 
 
 @kernel
-def _convolve_blocked(out, x, source, w, bias, offsets, phases, chunks, edges, layout, shifts, copies, images, groups,
-                      height, width, add, adds, low, high):  # fmt: skip
+def _convolve_blocked(out, x, source, w, bias, offsets, phases, chunks, edges, layout, shifts, copies, together, images,
+                      groups, height, width, add, adds, low, high):  # fmt: skip
     # An iteration owns the pixels of a chunk for a block of output channels of a group.
     # Returns how many came out infinite or NaN.  The source is the padded copy, to be made, or x once more: as one
     # variable that is either, numba took it in the parallel build for an array of x's size (seen here).
@@ -216,21 +118,22 @@ def _convolve_blocked(out, x, source, w, bias, offsets, phases, chunks, edges, l
             starts[index(q)] = starts[index(p1 - p0 - 1)]
         k0 = first
         while k0 < last or k0 == first:
-            k1 = min(k0 + LONGEST_SUM, last)
+            k1 = min(k0 + together, last)
             q = 0
             while q < p1 - p0:
                 tall = _HEIGHT[count, min(p1 - p0 - q, most)]
                 add_pixels(tall, count, sums, q * wide, w, row, source, starts[q:], offsets, k0, k1, k0 > first)
                 q += tall
-            k0 += LONGEST_SUM
+            k0 += together
         bad += not_finite(sums[: (p1 - p0) * wide]) != 0
         p, whole = p0, out_x == 1 and out_y == columns
         while p < p1:  # an image, or a row of it, at a time
             n, i = p // area, p % area
             oy, ox = i // columns, i % columns
             run = min(p1 - p, area - i if whole else columns - ox)
-            _write(out, (n * out_channels + oc) * plane + to + oy * out_y + ox * out_x, plane, sums, (p - p0) * wide,
-                   wide, bias, oc, kept, run, out_x, add, adds, low, high)  # fmt: skip
+            place = (n * out_channels + oc) * plane + to + oy * out_y + ox * out_x
+            write_turned(out, place, plane, sums, (p - p0) * wide, wide, bias, oc, kept, run, out_x, add, adds, low,
+                         high)  # fmt: skip
             p += run
     return bad
 
@@ -243,7 +146,7 @@ def parts(g, transposed, itemsize, kept):
     plan, side, lane_count = blocked_plan(g, transposed, itemsize), sides(g, transposed), lanes(itemsize)
     vectors = g.groups * int(plan.edges[-1])
     pixels = plan.products // max(1, plan.offsets.size)
-    rounds = -(-plan.offsets.size // LONGEST_SUM)
+    rounds = -(-plan.offsets.size // plan.together)
     found = {
         "product": plan.products * vectors,
         "tile": pixels / PIXELS[int(np.diff(plan.edges).max())] * g.groups * (plan.edges.size - 1) * rounds,
@@ -282,7 +185,7 @@ def convolve(out, input, weight, bias, g, transposed, kept, finish):
         chunks = chunks_of(g, transposed, out.itemsize, count, thread_count())
         bad += _convolve_blocked(count * work)(
             y, x, buffer if plan.copies else x, packed, bias, plan.offsets, plan.phases, chunks, plan.edges,
-            plan.layout, plan.y.shifts, plan.copies, count, g.groups, side.height, side.width,
+            plan.layout, plan.y.shifts, plan.copies, plan.together, count, g.groups, side.height, side.width,
             *part_of(finish if ends else Finish(bias), n * per_output, count * per_output),
         )  # fmt: skip
     return Outcome(plan.pads, bad == 0, ended=ends)
@@ -290,5 +193,5 @@ def convolve(out, input, weight, bias, g, transposed, kept, finish):
 
 def _packed_weights(weight, plan, groups, filters):
     packed = np.empty(groups * int(plan.edges[-1]) * lanes(weight.itemsize) * plan.offsets.size, weight.dtype)
-    _pack(packed.size)(packed, weight, plan.places, plan.step, plan.edges, groups, filters)
+    _pack(packed.size)(packed, weight, *plan.packing, plan.edges, groups, filters)
     return packed

@@ -18,12 +18,13 @@ from ..simd.emit import lanes
 from .exact import finite
 from .micro_kernel import VECTORS, add_products
 from .plan import Integers
+from .turned import read_turned
 
 MAPS = 16  # of a task
 PIXELS = 128  # whose channels stay in L1 while all taps pass: 128 x 48 are 24 KiB
 LONGEST_PIXEL_SUM = 4096  # pixels summed in the arrays' own type, in parts of PIXELS, before they join float64 totals
 BUFFER_BYTES = 4 * 2**20  # copies of so many images at a time
-SQUARE = 16  # pixels and channels of a block that is transposed
+SQUARE = 16  # pixels of a task that turns them
 
 # ------------------------------------------------------------------------------------------------- kernels
 
@@ -36,11 +37,8 @@ def _channels_last(out, x, channels, plane):
     for task in prange(x.size // (channels * plane) * blocks):
         n, first = task // blocks, task % blocks * SQUARE
         last = min(first + SQUARE, plane)
-        for c0 in range(0, channels, SQUARE):
-            for i in range(first, last):
-                to, at = n * step + i * channels, n * channels * plane + i
-                for c in range(c0, min(c0 + SQUARE, channels)):
-                    out[index(to + c)] = x[index(at + c * plane)]
+        at = n * channels * plane + first
+        read_turned(out, n * step + first * channels, channels, x, at, plane, channels, last - first)
         if last == plane:
             for c in range(channels):
                 out[index(n * step + plane * channels + c)] = 0

@@ -47,7 +47,7 @@ PIXEL_HEIGHTS = {v: (most, *(rows for rows in (8, 4, 2, 1) if rows < most)) for 
 DOT_ROWS, DOT_ELEMENTS = (4, 6) if VECTOR_REGISTERS >= 32 else (2, 4)
 
 
-def _loop(builder: Any, first: Any, last: Any, step: int, zero: Any, count: int, body: Any) -> Any:
+def sum_loop(builder: Any, first: Any, last: Any, step: int, zero: Any, count: int, body: Any) -> Any:
     """Emit ``for k in range(first, last, step)`` with ``count`` accumulators: body(k, accumulators) -> accumulators."""
     i64 = ir.IntType(64)
     entry, loop, done = builder.block, builder.append_basic_block("loop"), builder.append_basic_block("done")
@@ -92,7 +92,7 @@ def _emit_tile(builder: Any, vector: Any, zero: Any, rows: int, vectors: int, su
                 updated.append(multiply_add(builder, number, inputs[v], accumulators[r * vectors + v]))
         return updated
 
-    totals = _loop(builder, k0, k1, 1, zero, rows * vectors, body)
+    totals = sum_loop(builder, k0, k1, 1, zero, rows * vectors, body)
     for r in range(rows):
         for v in range(vectors):
             to = builder.gep(sums, [builder.add(builder.mul(pitch, i64(r)), i64(v * vector.count))])
@@ -102,13 +102,19 @@ def _emit_tile(builder: Any, vector: Any, zero: Any, rows: int, vectors: int, su
 
 def _ladder(builder: Any, rows: Any, vectors: Any, tiles: Iterable[tuple[int, int]], emit: Any) -> None:
     """Emit ``tiles``, pairs of rows and vectors, by emit(rows, vectors), and the choice among them."""
-    i64, done = ir.IntType(64), builder.append_basic_block("done")
-    ladder = builder.switch(builder.add(builder.shl(rows, i64(8)), vectors), done)
-    for height, count in tiles:
-        tile = builder.append_basic_block(f"tile.{height}x{count}")
-        ladder.add_case(i64((height << 8) + count), tile)
-        builder.position_at_end(tile)
-        emit(height, count)
+    which = builder.add(builder.shl(rows, ir.IntType(64)(8)), vectors)
+    switch(builder, which, [(height << 8) + count for height, count in tiles], lambda n: emit(n >> 8, n & 255))
+
+
+def switch(builder: Any, which: Any, numbers: Iterable[int], emit: Any) -> None:
+    """Emit emit(n) for each of the numbers, and the choice of that which ``which`` is."""
+    done = builder.append_basic_block("done")
+    choice = builder.switch(which, done)
+    for n in numbers:
+        block = builder.append_basic_block(f"case.{n}")
+        choice.add_case(ir.IntType(64)(n), block)
+        builder.position_at_end(block)
+        emit(n)
         builder.branch(done)
     builder.position_at_end(done)
 
@@ -215,7 +221,7 @@ def _dot_tile(rows: int, elements: int) -> Any:
                     updated.append(multiply_add(builder, value, inputs[e], accumulators[r * elements + e]))
             return updated
 
-        dots = _loop(builder, first, last, vector.count, zero, rows * elements, body)
+        dots = sum_loop(builder, first, last, vector.count, zero, rows * elements, body)
         totals = builder.gep(totals, [at])
         for r in range(rows):
             for e in range(elements):

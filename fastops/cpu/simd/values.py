@@ -13,7 +13,6 @@ from numba import types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, overload, register_model
 
-from ..._jit import VECTOR_BYTES
 from . import emit
 
 
@@ -121,19 +120,19 @@ def _overload_chosen(mask, a, b):
 # ------------------------------------------------------------------------------------------ making and moving
 
 
-def lanes(array: Any) -> int:
-    """Elements of an array that fill a vector."""
-    return int(VECTOR_BYTES // array.dtype.itemsize)
+def lanes_of(array: Any) -> int:
+    """`emit.lanes` of an array's elements, or of a pointer's."""
+    return emit.lanes(array.dtype.itemsize)
 
 
-@overload(lanes)
-def _overload_lanes(array):
+@overload(lanes_of)
+def _overload_lanes_of(array):
     count = _of(array).lanes
     return lambda array: count
 
 
 def _of(array: Any) -> Vector:
-    return Vector(array.dtype, VECTOR_BYTES // (array.dtype.bitwidth // 8))
+    return Vector(array.dtype, emit.lanes(array.dtype.bitwidth // 8))
 
 
 @intrinsic
@@ -165,7 +164,7 @@ def places(typing_context, array, like, first, step):
 @intrinsic
 def counters(typing_context, first):
     """first, first + 1, ...: 64-bit unsigned numbers that fill a vector."""
-    vector = Vector(types.uint64, VECTOR_BYTES // 8)
+    vector = Vector(types.uint64, emit.lanes(8))
 
     def generate(context, builder, sig, args):
         first = context.cast(builder, args[0], sig.args[0], types.uint64)
@@ -280,7 +279,7 @@ def load_as(typing_context, array, i, like):
     return Vector(array.dtype, like.lanes)(array, i, like), _load
 
 
-WIDE = Vector(types.float64, VECTOR_BYTES // 8)
+WIDE = Vector(types.float64, emit.lanes(8))
 
 
 @intrinsic

@@ -16,7 +16,8 @@ from .dtypes import DTYPES
 from .graph import Array, Graph, Node, Value, ordered
 
 OLDEST, NEWEST = 7, 28
-"""Opsets that are read.  What is promised is 7 to 22; of the newer ones only types are new in what we have."""
+"""Opsets that are read.  What is promised is 7 to 22; of the newer ones only types are new in what we have, and of the
+older ones those operators are read that have not changed until 7."""
 
 
 def read(model: Any) -> Graph:
@@ -36,7 +37,14 @@ def read(model: Any) -> Graph:
 
 
 def _name_of(model: onnx.ModelProto) -> str:
-    return model.graph.name or "the model"
+    return _text("the model", model.graph.name) or "the model"
+
+
+def _text(network: str, value: str | bytes) -> str:
+    """A name in a file, which protobuf gives as bytes where it is none."""
+    if isinstance(value, bytes):
+        raise ValueError(f"{network}: it is broken: expects names in UTF-8, got {value[:20]!r}")
+    return value
 
 
 def _parsed(network: str, data: bytes) -> onnx.ModelProto:
@@ -64,6 +72,9 @@ def _graph(network: str, model: onnx.ModelProto, folder: Path | None) -> Graph:
         raise ValueError(f"{network}: inputs expect names of their own, got {[value.name for value in inputs]}")
     nodes: list[Node] = []
     for number, each in enumerate(proto.node):
+        names = [each.op_type, each.name, each.domain, *each.input, *each.output, *(a.name for a in each.attribute)]
+        for name in names:
+            _text(network, name)
         node = Node(
             each.op_type, each.name, tuple(each.input), tuple(each.output),
             {attribute.name: _attribute(network, attribute, folder) for attribute in each.attribute},
@@ -85,10 +96,12 @@ def _graph(network: str, model: onnx.ModelProto, folder: Path | None) -> Graph:
 
 def _opset(network: str, model: onnx.ModelProto) -> int:
     opsets = [each.version for each in model.opset_import if each.domain in ("", "ai.onnx")]
+    if not model.opset_import and model.ir_version >= 3:
+        raise ValueError(f"{network}: expects an ONNX model that says its opset, got none")
     if not opsets and model.opset_import:
         return NEWEST  # nodes of other domains alone, which are told with the others
     opset = opsets[0] if opsets else 1
-    if not OLDEST <= opset <= NEWEST:
+    if opset > NEWEST:
         raise NotImplementedError(f"{network}: expects an opset from {OLDEST} to {NEWEST}, got {opset}")
     return int(opset)
 
@@ -101,6 +114,8 @@ def _check(network: str, node: Node, opset: int) -> None:
         schema = onnx.defs.get_schema(node.op_type, opset, "")
     except onnx.defs.SchemaError:
         return  # an operator that nobody knows is told with the others that we lack
+    if opset < OLDEST and schema.since_version != onnx.defs.get_schema(node.op_type, OLDEST, "").since_version:
+        raise NotImplementedError(f"{network}: node {node} expects an opset from {OLDEST} to {NEWEST}, got {opset}")
     if not (schema.min_input <= len(node.inputs) <= schema.max_input):
         expected = f"{schema.min_input} to {schema.max_input} inputs"
         raise ValueError(f"{network}: node {node} expects {expected}, got {len(node.inputs)}")
@@ -113,6 +128,7 @@ def _check(network: str, node: Node, opset: int) -> None:
 
 
 def _value(network: str, info: onnx.ValueInfoProto) -> Value:
+    _text(network, info.name)
     kind = info.type.tensor_type
     if not info.type.HasField("tensor_type"):
         if info.type.WhichOneof("value") is None:
@@ -126,7 +142,7 @@ def _value(network: str, info: onnx.ValueInfoProto) -> Value:
     shape: tuple[int | str | None, ...] | None = None
     if kind.HasField("shape"):
         shape = tuple(
-            int(size.dim_value) if size.HasField("dim_value") and size.dim_value > 0 else size.dim_param or None
+            int(size.dim_value) if size.HasField("dim_value") and size.dim_value > 0 else _text(network, size.dim_param) or None
             for size in kind.shape.dim
         )
     return Value(info.name, DTYPES.get(kind.elem_type), shape)
@@ -142,6 +158,7 @@ def _type_name(number: int) -> str:
 
 def array_of(network: str, tensor: onnx.TensorProto, folder: Path | None) -> Array:
     """A tensor's elements, read-only: the file's own memory where they lie in a file beside it."""
+    _text(network, tensor.name)
     shape = tuple(tensor.dims)
     if any(size < 0 for size in shape):
         raise ValueError(f"{network}: tensor {tensor.name!r} expects sizes of at least 0, got {shape}")

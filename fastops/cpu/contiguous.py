@@ -53,9 +53,17 @@ def contiguous(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """The array, or a copy of it, in C order."""
     if array.flags.c_contiguous:
         return array
+    out = np.empty(array.shape, array.dtype)
+    copy(out, array)
+    return out
+
+
+def copy(out: np.ndarray[Any, Any], array: np.ndarray[Any, Any]) -> None:
+    """Fill an array in C order with the elements of one of its shape and dtype."""
     word = _WORDS.get(array.itemsize)
     if array.size < PARALLEL_WORK or word is None or array.dtype.hasobject or not array.flags.aligned:
-        return np.ascontiguousarray(array)
+        np.copyto(out, array)
+        return
     # sides as (size, step in x, step in out), innermost in out first; neighbours that lie like one become one
     sides: list[tuple[int, int, int]] = []
     place = 1
@@ -70,13 +78,11 @@ def contiguous(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     near = min(sides, key=lambda side: (abs(side[1]) or array.size, side[2]))
     along = near if near is not across else others[0] if others else (1, 0, 0)
     rest = np.array([side for side in others if side is not along], np.int64).reshape(-1, 3)
-    out = np.empty(array.shape, array.dtype)
     memory, offset = _span(array, word)
     _copy_tiles(array.size)(
         out.reshape(-1).view(word), memory, offset, rest[:, 0].copy(), rest[:, 1].copy(), rest[:, 2].copy(),
         along[0], across[0], along[1], along[2], across[1],
     )  # fmt: skip
-    return out
 
 
 def _span(array: np.ndarray[Any, Any], word: np.dtype[Any]) -> tuple[np.ndarray[Any, Any], int]:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
-from .plan import Plan, Step
+from .plan import Plan
+from .plan import Step as PlanStep
+from .schedule import Schedule, Step
 
 TIMES = 3
 
@@ -86,13 +88,13 @@ class Profile:
         figure.savefig(file)
 
 
-def profiled(network: str, plan: Plan, arrays: list[Any]) -> Profile:
+def profiled(network: str, plan: Plan | Schedule, arrays: list[Any]) -> Profile:
     """The profile of a plan's steps, each by its fastest of a few calls."""
     best = [float("inf")] * len(plan.steps)
     for _ in range(TIMES):
         times: list[float] = []
 
-        def timed(step: Step, given: list[Any], times: list[float] = times) -> Any:
+        def timed(step: Step | PlanStep, given: list[Any], times: list[float] = times) -> Any:
             began = perf_counter()
             result = step.run(*given)
             times.append(perf_counter() - began)

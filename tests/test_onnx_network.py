@@ -3,6 +3,7 @@
 import copy
 import pickle
 import threading
+import tracemalloc
 
 import numpy as np
 import onnx_models as models
@@ -192,6 +193,42 @@ def test_nodes_that_nothing_reads_do_not_run():
 def test_dropout_in_inference_is_nothing():
     model, _ = models.one_node("Dropout", [X, np.array(0.9, np.float32)], constant=(1,))
     np.testing.assert_array_equal(fastops.onnx.load(model)(X), X)
+
+
+def test_batch_norm_in_training_with_and_without_its_statistics():
+    rng = np.random.default_rng(1)
+    arrays = [X, *rng.uniform(0.5, 1.5, (4, 3)).astype(np.float32)]
+    model = models.one_node("BatchNormalization", arrays, opset=15, outputs=("y", "m", "v"), training_mode=1,
+                            constant=(1, 2, 3, 4))[0]  # fmt: skip
+    network = fastops.onnx.load(model)
+    y, mean, var = network(X)
+    kept = network(X)
+    np.testing.assert_allclose(mean, 0.9 * arrays[3] + 0.1 * X.mean((0, 2, 3)), rtol=1e-5)
+    np.testing.assert_allclose(var, 0.9 * arrays[4] + 0.1 * X.var((0, 2, 3)), rtol=1e-5)
+    del model.graph.output[1:]
+    alone = fastops.onnx.load(model)
+    for got in (kept[0], alone(X), alone(X)):
+        np.testing.assert_array_equal(got, y)
+
+
+def test_an_input_may_have_any_name():
+    model = models.network([models.node("Add", ["self", "arrays"], ["y"])], [("self", X), ("arrays", X)], ["y"])
+    np.testing.assert_array_equal(fastops.onnx.load(model)(self=X, arrays=X), X + X)
+
+
+def test_the_first_call_frees_what_nobody_reads_any_more():
+    """As later ones do: a chain of 40 values takes the memory of a few."""
+    names = ["x", *(f"v{i}" for i in range(40))]
+    nodes = [models.node("Relu", [a], [b]) for a, b in zip(names[:-1], names[1:], strict=True)]
+    network = fastops.onnx.load(models.network(nodes, [("x", X)], [names[-1]]))
+    x = np.ones((1, 1, 1000, 1000), np.float32)
+    peaks = []
+    for _ in range(2):
+        tracemalloc.start()
+        network(x)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert max(peaks) < 4 * x.nbytes
 
 
 def test_an_empty_batch():

@@ -119,7 +119,7 @@ def may_import(module: str) -> tuple[set[str], set[str]]:
         ours = {each for each in wings if each.rpartition(".")[0] in (module, module.rpartition(".")[0])}
         return {"_jit", *every["cpu"]} - {"cpu" if name else ""} - (wings - ours), {"numpy", "numba", "llvmlite"}
     if room == "cuda":
-        shared = {"cpu.activation", "cpu.exp", "cpu.log", "cpu.softmax"}
+        shared = {"cpu.activation", "cpu.exp", "cpu.log", "cpu.softmax", "cpu.windows"}
         scalars = {f"cpu.{name}", f"cpu.{name.partition('_')[0]}", *shared}  # its family's
         scalars = scalars if name else {"_backend"}
         return scalars | every["cuda"] - {"cuda" if name else ""}, {"numpy", "numba", "llvmlite", "cupy"}

@@ -9,6 +9,7 @@ import numpy as np
 from numba import prange
 
 from .._jit import inlined, kernel, scalar
+from . import pool_apart
 from .simd.values import (
     chosen,
     evens,
@@ -26,70 +27,22 @@ from .simd.values import (
     repeated,
     store,
 )  # fmt: skip
-
-BUFFER = 8192  # elements of the buffers of a band, about: 32 or 64 KiB
+from .windows import (
+    BUFFER,
+    added,
+    end_inside,
+    first_inside,
+    reduced,
+    store_left,
+    unrolled,
+    whole_vectors,
+    window_part,
+    window_rows,
+    winner,
+    wins,
+)  # fmt: skip
 
 # ------------------------------------------------------------------------------------------------- scalars
-
-
-@scalar
-def wins(value, best):
-    """Whether a value replaces the window's best so far: greater, or NaN (the last one, as in torch)."""
-    return (value > best) | (value != value)
-
-
-@scalar
-def winner(value, best):
-    """The one of them that is the window's best."""
-    return chosen(wins(value, best), value, best)
-
-
-@scalar
-def added(value, sum):
-    """Their sum."""
-    return sum + value
-
-
-@scalar
-def first_inside(start, step):
-    """The smallest k >= 0 with start + k * step >= 0."""
-    return (-start + step - 1) // step if start < 0 else 0
-
-
-@scalar
-def end_inside(start, step, size, count):
-    """The end of the k < count with start + k * step < size (0 when there are none)."""
-    end = (size - 1 - start) // step + 1
-    end = end if end < count else count
-    return end if end > 0 else 0
-
-
-@scalar
-def window_size(start, extent, pad, size):
-    """How many rows (or columns) of a window that starts at ``start`` lie above ``pad`` rows below the input's last."""
-    return extent if start + extent < size + pad else size + pad - start
-
-
-@scalar
-def window_part(include_pad, start, extent, pad, size):
-    """How many rows (or columns) of a window count, with the padding or without."""
-    if include_pad:
-        return window_size(start, extent, pad, size)
-    part = end_inside(start, 1, size, extent) - first_inside(start, 1)
-    return part if part > 1 else 1
-
-
-@scalar
-def whole_vectors(size, lane_count):
-    """The size rounded up to vectors of ``lane_count``."""
-    return -(-size // lane_count) * lane_count
-
-
-@scalar
-def window_rows(oy, sh, ph, dh, kh, h):
-    """(top, first ky, last ky) of a window, of which the ky lie inside the input."""
-    iy0 = oy * sh - ph
-    return iy0, first_inside(iy0, dh), end_inside(iy0, dh, h, kh)
 
 
 @scalar
@@ -180,43 +133,6 @@ def _window_vector(lines, at, pitch, column, ox, ow, sw):
     return load(lines, at + (column & (sw - 1)) * pitch + (column >> (sw - 1)) + ox)
 
 
-def unrolled(make):
-    """What ``make(constant)`` gives, as one function, whose first argument is the count: 2 and 3 are constants.
-
-    LLVM unrolls a loop over a constant.  To pass it one comes too late: it has unrolled the callee by eight before.
-    """
-
-    def of(constant):
-        loop = make(constant)
-        loop.__qualname__ = f"{make.__qualname__}_{constant or 'any'}"
-        return inlined(loop)
-
-    of_two, of_three, of_any = of(2), of(3), of(0)
-
-    def of_count(count, *arguments):
-        if count == 2:
-            return of_two(count, *arguments)
-        if count == 3:
-            return of_three(count, *arguments)
-        return of_any(count, *arguments)
-
-    of_count.__qualname__ = make.__qualname__
-    return inlined(of_count)
-
-
-@unrolled
-def reduced(constant):
-    """reduced(count, rows, at, step, fill, combine): ``count`` vectors of a buffer, ``step`` apart, reduced."""
-
-    def loop(count, rows, at, step, fill, combine):
-        value = fill
-        for k in range(constant or count):
-            value = combine(load(rows, at + k * step), value)
-        return value
-
-    return loop
-
-
 @unrolled
 def _reduce_columns(constant):
     """rows[to + ox] = the ``count`` elements of a row that window ox holds, reduced."""
@@ -229,15 +145,6 @@ def _reduce_columns(constant):
             store(rows, to + ox, value)
 
     return loop
-
-
-@inlined
-def store_left(out, to, value, left):
-    """Store a vector, or the ``left`` elements that are left of a row."""
-    if left >= lanes_of(out):
-        store(out, to, value)
-    else:
-        masked_store(out, to, value, first_lanes(out, left))
 
 
 @unrolled
@@ -386,7 +293,9 @@ def _avg_pool2d(out, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, below, right, incl
 def max_pool2d(out, indices, input, g):
     work = input.size + out.size
     _, _, *window, _, _ = g  # of which the maximum needs no padding at the bottom and right
-    if indices is None:
+    if indices is None and pool_apart.suits(g, input.itemsize):
+        pool_apart.max_pool2d(out, input, window)
+    elif indices is None:
         _max_pool2d(work)(out.ravel(), input.ravel(), *window)
     else:
         # places in 32 bits are half the bytes and twice the lanes
@@ -396,4 +305,7 @@ def max_pool2d(out, indices, input, g):
 
 def avg_pool2d(out, input, g, count_include_pad, divisor):
     _, _, *window, _, _, below, right = g  # which is never dilated
+    if pool_apart.suits(g, input.itemsize):
+        pool_apart.avg_pool2d(out, input, window, below, right, count_include_pad, divisor)
+        return
     _avg_pool2d(input.size + out.size)(out.ravel(), input.ravel(), *window, below, right, count_include_pad, divisor)

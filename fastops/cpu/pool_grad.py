@@ -4,16 +4,7 @@ import numpy as np
 from numba import prange
 
 from .._jit import index, inlined, kernel
-from .pool import (
-    BUFFER,
-    added,
-    end_inside,
-    first_inside,
-    reduced,
-    store_left,
-    whole_vectors,
-    window_part,
-)  # fmt: skip
+from . import pool_apart
 from .simd.values import (
     first_lanes,
     interleaved_high,
@@ -25,6 +16,16 @@ from .simd.values import (
     pointer,
     repeated,
     store,
+)  # fmt: skip
+from .windows import (
+    BUFFER,
+    added,
+    end_inside,
+    first_inside,
+    reduced,
+    store_left,
+    whole_vectors,
+    window_part,
 )  # fmt: skip
 
 PLANES = 4  # of a task
@@ -170,6 +171,9 @@ def max_pool2d_backward(out, grad_output, indices, g):
 
 def avg_pool2d_backward(out, grad_output, g, count_include_pad, divisor):
     _, _, *window, _, _, below, right = g  # which is never dilated
+    if pool_apart.suits_gradient(g, out.itemsize):
+        pool_apart.avg_pool2d_backward(out, grad_output, window, below, right, count_include_pad, divisor)
+        return
     _avg_pool2d_grad(out.size + grad_output.size)(
         out.ravel(), grad_output.ravel(), *window, below, right, count_include_pad, divisor
     )  # fmt: skip

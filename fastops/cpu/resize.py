@@ -12,7 +12,7 @@ import numpy as np
 from numba import prange
 
 from .._jit import inlined, kernel, routine, scalar
-from .pool import BUFFER, avg_pool2d, store_left, whole_vectors
+from .pool import avg_pool2d
 from .pool_grad import avg_pool2d_backward
 from .simd.values import (
     first_lanes,
@@ -27,6 +27,7 @@ from .simd.values import (
     store,
 )  # fmt: skip
 from .sums import total
+from .windows import BUFFER, store_left, whole_vectors
 
 POOL, POOL_GRAD, NEAREST_GRAD, BILINEAR_GRAD, CORNERS_GRAD = range(5)
 """What _weighted_sums makes."""

@@ -8,7 +8,7 @@ owns an output.
 import numpy as np
 from numba import int64
 
-from ..cpu.pool import end_inside, first_inside, window_part, wins
+from ..cpu.windows import end_inside, first_inside, window_part, wins
 from ._launch import SIMULATED, THREADS, cuda, device, kernel
 from .check import NOWHERE
 from .places import divided, index, unravelled

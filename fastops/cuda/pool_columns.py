@@ -8,7 +8,7 @@ import functools
 
 import numpy as np
 
-from ..cpu.pool import window_part, wins
+from ..cpu.windows import window_part, wins
 from ._launch import SIMULATED, cuda, device, kernel
 from .places import index, nearest, unravelled
 

@@ -10,7 +10,7 @@ import functools
 
 from numba import int32, int64
 
-from ..cpu.pool import window_part
+from ..cpu.windows import window_part
 from . import arithmetic
 from ._launch import THREADS, cuda, device, fetch, kernel
 from .check import NOWHERE, first_outside

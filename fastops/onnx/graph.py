@@ -36,7 +36,7 @@ class Node:
     def __str__(self) -> str:
         """As errors and plans call it: 'conv1' (Conv)."""
         operator = f"{self.domain}.{self.op_type}" if self.domain else self.op_type
-        return f"{self.label!r} ({operator})"
+        return f"{self.label!r} ({' '.join(operator.split())})"
 
     @property
     def label(self) -> str:

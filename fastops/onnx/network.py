@@ -120,7 +120,7 @@ class Network:
         """(name, dtype, shape or None) of each output, as the file declares it."""
         return self._graph.outputs
 
-    def __call__(self, *arrays: Array, **named: Array) -> Any:
+    def __call__(self, /, *arrays: Array, **named: Array) -> Any:
         """The outputs for input arrays, NumPy's or CuPy's.
 
         Parameters
@@ -151,7 +151,7 @@ class Network:
             outputs = plan(entered)
         return outputs[0] if len(outputs) == 1 else outputs
 
-    def profile(self, *arrays: Array, **named: Array) -> Profile:
+    def profile(self, /, *arrays: Array, **named: Array) -> Profile:
         """Where the time of a call goes: an object that prints as a table and draws itself by ``plot(file)``.
 
         Parameters
@@ -245,14 +245,6 @@ class Network:
                 self._plans.move_to_end(key)
             return plan
 
-    def _planned(self, on: Backend, arrays: list[Array]) -> tuple[Plan | Schedule, tuple[Array, ...]]:
-        """(a plan for inputs of these shapes, the outputs of this call)."""
-        if self._fuse and on is cpu:
-            schedule = scheduled(self._graph, arrays, self._precision, self._kept, self._entered_weights)
-            if schedule is not None:
-                return schedule, schedule(arrays)
-        return self._planner(on).plan(arrays)
-
     def _keep(self, key: Any, plan: Plan | Schedule) -> None:
         """Keep a plan that is good for other elements, too."""
         if not plan.reusable:
@@ -261,6 +253,21 @@ class Network:
             self._plans[key] = plan
             while len(self._plans) > PLANS:
                 self._plans.popitem(last=False)
+
+    def _planned(self, on: Backend, arrays: list[Array]) -> tuple[Plan | Schedule, tuple[Array, ...]]:
+        """(a plan for arrays of these shapes, their outputs), or an error that says what came in."""
+        try:
+            if self._fuse and on is cpu:
+                schedule = scheduled(self._graph, arrays, self._precision, self._kept, self._entered_weights)
+                if schedule is not None:
+                    return schedule, schedule(arrays)
+            return self._planner(on).plan(arrays)
+        except ValueError as trouble:
+            given = [
+                f"{value.name} expects {_shape(value).strip()}, or what its nodes can take, got {tuple(array.shape)}"
+                for value, array in zip(self.inputs, arrays, strict=True)
+            ]
+            raise ValueError("; ".join([str(trouble), *given])) from trouble
 
     def _planner(self, on: Backend) -> Planner:
         xp = np if on is cpu else sys.modules["cupy"]  # whose arrays came in

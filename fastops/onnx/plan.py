@@ -16,9 +16,9 @@ from .. import cpu
 from .._backend import Array, Backend
 from .graph import Graph, Node
 from .operators import OPERATORS, Call
+from .operators import Step as Function
 from .operators.table import Kept
-from .operators.table import Step as Function
-from .simplify import TROUBLES, evaluated, failed, run
+from .simplify import TROUBLES, evaluated, failed, listed, run
 
 
 @dataclass
@@ -101,9 +101,14 @@ class Planner:
         for name, array in zip(names, arrays, strict=True):
             self.values[name] = array
         inputs = tuple(self._slot(name) for name in names)
+        made = [value.name for value in self.graph.outputs]
+        needed = {*made, *names, *self.graph.constants}
+        last = {name: node for node in self.graph.nodes for name in (*node.outputs, *node.inputs)}
         for node in self.graph.nodes:
             self._add(node)
-        made = [value.name for value in self.graph.outputs]
+            for name in {*node.inputs, *node.outputs} - needed:
+                if last[name] is node and name not in self.constant:
+                    self.values.pop(name, None)  # as a later call does, so that no more of them are in memory
         outputs = tuple(self._slot(name) for name in made)
         arrays_out = [self.slots[slot] if name in self.constant else self.values[name]
                       for name, slot in zip(made, outputs, strict=True)]  # fmt: skip
@@ -124,9 +129,7 @@ class Planner:
             self._know(node, evaluated(self.graph.name, node, arrays))
             return
         if operator.of_shapes:
-            with np.errstate(all="ignore"):
-                result = operator.make(Call(node, cpu, np, arrays, known))(*arrays)
-            self._know(node, (result,))
+            self._know(node, listed(run(self.graph.name, node, Call(node, cpu, np, arrays, known))[1]))
             return
         if self.on is not cpu:
             arrays = tuple(
@@ -134,13 +137,12 @@ class Planner:
                 for name, array in zip(node.inputs, arrays, strict=True)
             )
         call = Call(node, self.on, self.xp, arrays, known, self.precision, self.kept)
-        step, results = run(self.graph.name, node, call)
+        step, outputs = run(self.graph.name, node, call)
         self.reusable = self.reusable and not call.depends
-        many = len(node.outputs) > 1
-        if any(not hasattr(each, "flags") or each.shape is None or isinstance(each, np.generic) for each in results):
-            step, results = _as_arrays(step, self.xp), tuple(self.xp.asarray(each) for each in results)
-            many = True
-        many = many or len(results) > 1
+        call.arrays = ()  # which a step must not keep
+        results, many = listed(outputs), isinstance(outputs, tuple)
+        if any(isinstance(each, np.generic) for each in results):
+            step, results, many = _as_arrays(step, self.xp), tuple(self.xp.asarray(each) for each in results), True
         for name, array in zip(node.outputs, results, strict=False):
             if name:
                 self.values[name] = array
@@ -180,8 +182,7 @@ def _as_arrays(step: Function, xp: Any) -> Function:
     """NumPy gives numbers where arrays of no dimension are due."""
 
     def run(*arrays: Any) -> Any:
-        results = step(*arrays)
-        return tuple(xp.asarray(each) for each in (results if isinstance(results, tuple) else (results,)))
+        return tuple(xp.asarray(each) for each in listed(step(*arrays)))
 
     return run
 

@@ -37,7 +37,7 @@ def read(model: Any) -> Graph:
 
 
 def _name_of(model: onnx.ModelProto) -> str:
-    return _text("the model", model.graph.name) or "the model"
+    return " ".join(_text("the model", model.graph.name).split()) or "the model"
 
 
 def _text(network: str, value: str | bytes) -> str:
@@ -141,11 +141,15 @@ def _value(network: str, info: onnx.ValueInfoProto) -> Value:
         )
     shape: tuple[int | str | None, ...] | None = None
     if kind.HasField("shape"):
-        shape = tuple(
-            int(size.dim_value) if size.HasField("dim_value") and size.dim_value > 0 else _text(network, size.dim_param) or None
-            for size in kind.shape.dim
-        )
+        shape = tuple(_size(network, size) for size in kind.shape.dim)
     return Value(info.name, DTYPES.get(kind.elem_type), shape)
+
+
+def _size(network: str, size: onnx.TensorShapeProto.Dimension) -> int | str | None:
+    """A declared size: a number, a name, or None where nothing is said, for which exporters write 0 and -1 too."""
+    if size.HasField("dim_value") and size.dim_value > 0:
+        return int(size.dim_value)
+    return _text(network, size.dim_param) or None
 
 
 def _type_name(number: int) -> str:

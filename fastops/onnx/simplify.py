@@ -12,6 +12,7 @@ import numpy as np
 from .. import cpu
 from .graph import Array, Graph, Node
 from .operators import OPERATORS, Call
+from .operators import Step as Function
 
 
 def simplified(graph: Graph) -> Graph:
@@ -36,7 +37,7 @@ def evaluated(network: str, node: Node, arrays: tuple[Array | None, ...]) -> tup
     """The outputs of a node whose inputs are constants, read-only."""
     call = Call(node, cpu, np, arrays, (True,) * len(arrays))
     try:
-        outputs = tuple(np.asarray(each) for each in run(network, node, call)[1])
+        outputs = tuple(np.asarray(each) for each in listed(run(network, node, call)[1]))
     except MemoryError as trouble:
         raise ValueError(str(trouble)) from trouble  # nobody's arrays are that large, but what the file says
     for each in outputs:
@@ -44,8 +45,8 @@ def evaluated(network: str, node: Node, arrays: tuple[Array | None, ...]) -> tup
     return outputs
 
 
-def run(network: str, node: Node, call: Call) -> tuple[Any, tuple[Any, ...]]:
-    """(the step of a node, its outputs); what goes wrong is told with the network's and the node's name."""
+def run(network: str, node: Node, call: Call) -> tuple[Function, Any]:
+    """(the step of a node, what it gives); what goes wrong is told with the network's and the node's name."""
     try:
         with np.errstate(all="ignore"):
             step = OPERATORS[node.op_type].make(call)
@@ -54,7 +55,12 @@ def run(network: str, node: Node, call: Call) -> tuple[Any, tuple[Any, ...]]:
         raise NotImplementedError(f"{network}: node {node} {trouble}") from trouble
     except TROUBLES as trouble:
         raise failed(network, node, call.arrays, trouble) from trouble
-    return step, outputs if isinstance(outputs, tuple) else (outputs,)
+    return step, outputs
+
+
+def listed(outputs: Any) -> tuple[Any, ...]:
+    """A step's outputs in a tuple, in which it has them if they are several."""
+    return outputs if isinstance(outputs, tuple) else (outputs,)
 
 
 TROUBLES = (ValueError, TypeError, IndexError, KeyError, AttributeError, ArithmeticError, MemoryError)

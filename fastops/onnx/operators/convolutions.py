@@ -50,6 +50,12 @@ def conv_transpose(call: Call) -> Step:
     whole = _shapes.conv_transpose2d("ConvTranspose", x, w, bias, tuple(strides), 0, 0, group, tuple(dilations))
     height, width = [1] * (2 - rank) + sizes
     (top, _), (left, _) = pads
+    for size, before, reach, s, d in (
+        (height, top, whole.image_height, strides[0], dilations[0]),
+        (width, left, whole.image_width, strides[1], dilations[1]),
+    ):  # what kernels take, as fastops.conv_transpose2d says it by its padding and output_padding
+        if before < 0 or size < 1 or size + before - reach >= max(s, d):
+            raise ValueError(f"expects an output that windows reach, of {reach} pixels, got {size} from {before} on")
     g = whole._replace(
         output=(*whole.output[:2], height, width), image_height=height, image_width=width, pad_top=top, pad_left=left
     )
@@ -70,7 +76,8 @@ def _transposed(
     if wanted:
         sizes = [int(each) for each in wanted][-rank:]
     elif mode in ("SAME_UPPER", "SAME_LOWER"):
-        sizes = [size * s for size, s in zip(image, strides, strict=True)]
+        # no more than windows reach, where the stride is larger than they are: as ONNX Runtime has it
+        sizes = [min(size * s, reach) for size, s, reach in zip(image, strides, whole, strict=True)]
     else:
         pads = [(0, 0)] * rank if mode == "VALID" else explicit_pads(call.node, rank)
         sizes = [size - sum(pad) for size, pad in zip(whole, pads, strict=True)]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import Constants, Node
-from .table import Call, Step, axis_of, operator
+from .table import Call, Step, axis_of, fits, operator
 
 
 @operator("Concat")
@@ -107,6 +107,9 @@ def make_expand(call: Call) -> Step:
 @operator("Tile")
 def make_tile(call: Call) -> Step:
     xp, repeats = call.xp, call.ints(1)
+    if len(repeats) != len(call.shape()):
+        raise ValueError(f"repeats expects {len(call.shape())} numbers, got {repeats}")
+    fits([size * repeat for size, repeat in zip(call.shape(), repeats, strict=True)])
     return lambda x, *more: xp.tile(x, repeats)
 
 
@@ -131,6 +134,7 @@ def make_pad(call: Call) -> Step:
         for size, (before, after) in zip(shape, around, strict=True)
     )
     more = [(max(before, 0), max(after, 0)) for before, after in around]
+    fits([size + before + after for size, (before, after) in zip(shape, around, strict=True)])
     if mode != "constant":
         return lambda x, *others: xp.pad(x[cut], more, mode)
     value: Any = call.host(2).reshape(-1)[0] if call.has(2) and call.host(2).size else 0

@@ -9,7 +9,7 @@ import numpy as np
 
 from ... import _shapes
 from ...pool import max_pool2d
-from .table import Call, Filling, Step, operator
+from .table import Call, Filling, Step, fits, operator
 from .windows import Pads, auto_pad, per_dimension, unknown_auto_pad, window_pads
 
 
@@ -34,8 +34,9 @@ class Window:
         ]  # fmt: skip
         if min(self.output) < 1 or min(self.strides) < 1 or min(self.kernel) < 1:
             raise ValueError(f"expects a window within the padded image of {self.sizes}, got {self.kernel}")
+        fits([*x[:2], *self.output, *self.kernel])  # the kernel, too: its elements are gone through
 
-    def fits(self, dilates: bool) -> bool:
+    def suits(self, dilates: bool) -> bool:
         """Whether our kernels take it: padding of at most half the window, two dimensions, or one as a row."""
         half = all(max(pad) <= k // 2 and min(pad) >= 0 for pad, k in zip(self.pads, self.kernel, strict=True))
         return self.rank <= 2 and half and (dilates or max(self.dilations) == 1)
@@ -81,7 +82,7 @@ def max_pool(call: Call) -> Step:
     out_shape = (*shape[:2], *window.output)
     with_indices = len(call.node.outputs) > 1 and call.node.outputs[1] != ""
     by_columns = bool(call.attribute("storage_order", 0))
-    if not (call.is_float() and window.fits(dilates=True)):
+    if not (call.is_float() and window.suits(dilates=True)):
         return _max_by_slices(call, window, with_indices, by_columns)
     kernel, stride, padding, dilation = window.arguments()
     flat = (*shape[:2], 1, *shape[2:]) if window.rank == 1 else shape
@@ -133,7 +134,7 @@ def average_pool(call: Call) -> Step:
     """avg_pool2d."""
     window, xp, shape, dtype = Window(call), call.xp, call.shape(0), call.dtype()
     out_shape, with_padding = (*shape[:2], *window.output), bool(call.attribute("count_include_pad", 0))
-    if call.is_float() and window.fits(dilates=False):
+    if call.is_float() and window.suits(dilates=False):
         kernel, stride, padding, _ = window.arguments()
         flat = (*shape[:2], 1, *shape[2:]) if window.rank == 1 else shape
         g, on = _shapes.pool2d("AveragePool", flat, kernel, stride, padding, 1, window.ceil), call.on

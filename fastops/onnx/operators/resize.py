@@ -12,7 +12,7 @@ import numpy as np
 
 from ... import _shapes
 from ..graph import Constants, Node
-from .table import Call, Filling, Step, axis_of, operator
+from .table import Call, Filling, Step, axis_of, fits, operator
 
 _COORDINATES = (
     "half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", "tf_crop_and_resize", "half_pixel_symmetric",
@@ -61,6 +61,7 @@ def make_resize(call: Call) -> Step:
     out, factors = _sizes(call, shape, axes)
     if min(out, default=1) < 1:
         raise ValueError(f"expects an output of at least 1 in each dimension, got {tuple(out)}")
+    fits(out)
     kernel = _by_kernel(call, shape, out, factors)
     if kernel is not None:
         return kernel

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..dtypes import DTYPES
 from ..graph import Constants, Node
-from .table import Call, Step, axis_of, operator
+from .table import Call, Step, axis_of, fits, operator
 
 
 @operator("Identity")
@@ -96,11 +96,7 @@ def make_cast_like(call: Call) -> Step:
 @operator("ConstantOfShape")
 def make_constant_of_shape(call: Call) -> Step:
     """One value, a float32 0 where none is given, in the shape that input 0 says."""
-    value, shape, xp = call.attribute("value", np.zeros(1, np.float32)), tuple(call.ints(0)), call.xp
-    if min(shape, default=0) < 0:
-        raise ValueError(f"expects sizes of at least 0, got {shape}")
-    if prod(shape) * value.itemsize > 2**40:
-        raise ValueError(f"expects a shape that memory can hold, got {shape}")
+    value, shape, xp = call.attribute("value", np.zeros(1, np.float32)), fits(call.ints(0)), call.xp
     return lambda sizes: xp.full(shape, value.reshape(-1)[0], value.dtype)
 
 
@@ -111,6 +107,7 @@ def make_range(call: Call) -> Step:
     if delta == 0:
         raise ValueError("expects a delta other than 0, got 0")
     count, xp = max(int(np.ceil((limit - start) / delta)), 0), call.xp
+    fits([count])
     values = (start + np.arange(count, dtype=start.dtype) * delta).astype(start.dtype)
     return lambda *bounds: xp.asarray(values)
 

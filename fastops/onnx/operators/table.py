@@ -4,7 +4,8 @@ An operator is a function of a `Call` that gives a function of arrays: the first
 and constants of a node, the second runs at each call of the network, and has nothing to look up any more.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -121,6 +122,13 @@ def operator(
 def contiguous(on: Backend, array: Array) -> Array:
     """An array as kernels take it."""
     return array if type(array) is np.ndarray and array.flags.carray else on.enter(array)
+
+
+def fits(shape: Sequence[int]) -> Sequence[int]:
+    """A shape that a file asks for, if a terabyte could hold it: a larger one is a broken file's."""
+    if prod(shape) > 2**37 or min(shape, default=0) < 0:
+        raise ValueError(f"expects an output that memory can hold, got shape {tuple(shape)}")
+    return shape
 
 
 def axis_of(axis: int, rank: int) -> int:

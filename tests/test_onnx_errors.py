@@ -227,6 +227,28 @@ def test_data_beside_the_file_is_mapped(external, tmp_path):
     assert not weight.flags.writeable and maps(weight)
 
 
+@pytest.mark.parametrize("shift", range(4))
+def test_weights_inside_the_file_are_mapped_where_they_are_aligned(tmp_path, shift):
+    w = np.arange(4 * 2 * 16 * 16, dtype=np.float32).reshape(4, 2, 16, 16)
+    x = np.ones((1, 2, 16, 16), np.float32)
+    model = models.one_node("Conv", [x, w], constant=(1,))[0]
+    model.doc_string = "x" * shift  # after the graph
+    model.producer_name = "y" * (shift + 1)  # before it
+    file = tmp_path / "model.onnx"
+    file.write_bytes(model.SerializeToString())
+    start = file.read_bytes().index(w.tobytes())
+    for source in (file, file.read_bytes()):
+        network = fastops.onnx.load(source)
+        (weight,) = network._graph.constants.values()
+        np.testing.assert_array_equal(weight, w)
+        assert not weight.flags.writeable and weight.flags.aligned
+        if source is file:
+            assert maps(weight) == (start % 4 == 0)
+        np.testing.assert_array_equal(network(x), fastops.onnx.load(model)(x))
+    model.graph.initializer[0].dims[0] = 3
+    refused(ValueError, "'x1' expects 6144 bytes for shape", model.SerializeToString())
+
+
 @pytest.mark.parametrize(
     "told, error, pattern",
     [
@@ -311,3 +333,32 @@ def test_sizes_that_overflow():
         refused(ValueError, r"'c' \(ConstantOfShape\)", model)
     network = fastops.onnx.load(models.one_node("Expand", [X, np.array([2**40, 2**40, 1, 1])], constant=(1,))[0])
     refuses(ValueError, "Expand", network, X)
+
+
+# ---------------------------------------------------------------------------------------------------- broken bytes
+
+
+def test_bytes_that_are_not_what_they_were():
+    """A model with a few bytes changed: it loads and runs, or is refused in one sentence; nothing else comes out."""
+    w = np.ones((2, 2, 3, 3), np.float32)
+    nodes = [
+        models.node("Conv", ["x", "w"], ["c"], pads=[1, 1, 1, 1]),
+        models.node("MaxPool", ["c"], ["p"], kernel_shape=[2, 2]),
+        models.node("Reshape", ["p", "s"], ["r"]),
+        models.node("Softmax", ["r"], ["y"], axis=1),
+    ]
+    data = models.network(nodes, [("x", X)], ["y"], {"w": w, "s": np.array([0, -1])}).SerializeToString()
+    rng = np.random.default_rng(7)
+    ran = refusals = 0
+    for _ in range(1500):
+        broken = bytearray(data)
+        for place in rng.integers(len(data), size=rng.integers(1, 4)):
+            broken[place] = rng.integers(256)
+        try:
+            network = fastops.onnx.load(bytes(broken))
+            network(*(X.astype(value.dtype or X.dtype) for value in network.inputs))
+            ran += 1
+        except (ValueError, TypeError, NotImplementedError, FileNotFoundError, MemoryError) as trouble:
+            assert "\n" not in str(trouble)
+            refusals += 1
+    assert ran > 50 and refusals > 50

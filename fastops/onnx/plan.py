@@ -168,7 +168,8 @@ class Planner:
         if name not in self.slot_of:
             slot = self._new_slot(name)
             if name in self.constant:
-                self.slots[slot] = self.values[name] if self.on is cpu else self._on_device(name)
+                # as kernels know arrays, once and not at each call: read-only memory, too, which they never write to
+                self.slots[slot] = cpu.enter(self.values[name]) if self.on is cpu else self._on_device(name)
         return self.slot_of[name]
 
     def _new_slot(self, name: str) -> int:

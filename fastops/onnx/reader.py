@@ -2,18 +2,18 @@
 
 import os
 from collections.abc import Iterable
-from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import numpy_helper
 
 from . import versions
 from .dtypes import DTYPES
 from .graph import Array, Graph, Node, Value, ordered
+from .tensors import Source, array_of, line, text, type_name
+from .wire import Broken, without_data
 
 OLDEST, NEWEST = 7, 28
 """Opsets that are read.  What is promised is 7 to 22; of the newer ones only types are new in what we have, and of the
@@ -23,39 +23,38 @@ older ones those operators are read that have not changed until 7."""
 def read(model: Any) -> Graph:
     """The graph of a path, of a file's bytes or of an onnx.ModelProto."""
     if isinstance(model, onnx.ModelProto):
-        return _graph(_name_of(model), model, None)
+        return _graph(_name_of(model), model, Source(None, None, ()))
     if isinstance(model, (bytes, bytearray, memoryview)):
-        proto = _parsed("the model", bytes(model))
-        return _graph(_name_of(proto), proto, None)
+        proto, source = _parsed("the model", np.frombuffer(bytes(model), np.uint8), None)
+        return _graph(_name_of(proto), proto, source)
     if not isinstance(model, (str, os.PathLike)):
         got = f"{type(model).__module__}.{type(model).__qualname__}".removeprefix("builtins.")
         raise TypeError(f"load: model expects a path, bytes or an onnx.ModelProto, got {got}")
     path = Path(model)
     if not path.is_file():
         raise FileNotFoundError(f"load: model expects an ONNX file, and there is none at {str(path)!r}")
-    return _graph(path.name, _parsed(path.name, path.read_bytes()), path.parent)
+    data = np.memmap(path, np.uint8, "r") if path.stat().st_size else np.empty(0, np.uint8)
+    return _graph(path.name, *_parsed(path.name, np.asarray(data), path))
 
 
 def _name_of(model: onnx.ModelProto) -> str:
-    return " ".join(_text("the model", model.graph.name).split()) or "the model"
+    return " ".join(text("the model", model.graph.name).split()) or "the model"
 
 
-def _text(network: str, value: str | bytes) -> str:
-    """A name in a file, which protobuf gives as bytes where it is none."""
-    if isinstance(value, bytes):
-        raise ValueError(f"{network}: it is broken: expects names in UTF-8, got {value[:20]!r}")
-    return value
-
-
-def _parsed(network: str, data: bytes) -> onnx.ModelProto:
+def _parsed(network: str, data: Array, file: Path | None) -> tuple[onnx.ModelProto, Source]:
+    """The model as protobuf reads it, but for the large data of its initializers."""
     try:
-        model = onnx.ModelProto.FromString(data)
+        rest, places = without_data(data)
+    except Broken:
+        rest, places = data.tobytes(), []  # protobuf finds the same, or knows better
+    try:
+        return onnx.ModelProto.FromString(rest), Source(data, file, places)
     except DecodeError:
         raise ValueError(f"{network}: it is no ONNX model, or it is broken: protobuf cannot read it") from None
-    return model
 
 
-def _graph(network: str, model: onnx.ModelProto, folder: Path | None) -> Graph:
+def _graph(network: str, model: onnx.ModelProto, source: Source) -> Graph:
+    folder = source.file.parent if source.file else None
     if not model.HasField("graph") or not model.graph.output:
         raise ValueError(f"{network}: expects an ONNX model with a graph that has outputs, got none")
     opset = _opset(network, model)
@@ -63,10 +62,10 @@ def _graph(network: str, model: onnx.ModelProto, folder: Path | None) -> Graph:
     constants: dict[str, Array] = {}
     if proto.sparse_initializer:
         raise NotImplementedError(f"{network}: sparse initializers are not supported")
-    for tensor in proto.initializer:
+    for i, tensor in enumerate(proto.initializer):
         if not tensor.name or tensor.name in constants:
             raise ValueError(f"{network}: initializers expect names of their own, got {tensor.name!r} twice or empty")
-        constants[tensor.name] = array_of(network, tensor, folder)
+        constants[tensor.name] = array_of(network, tensor, folder, source, source.place(i))
     inputs = tuple(_value(network, each) for each in proto.input if each.name not in constants)
     if len({value.name for value in inputs}) != len(inputs):
         raise ValueError(f"{network}: inputs expect names of their own, got {[value.name for value in inputs]}")
@@ -74,7 +73,7 @@ def _graph(network: str, model: onnx.ModelProto, folder: Path | None) -> Graph:
     for number, each in enumerate(proto.node):
         names = [each.op_type, each.name, each.domain, *each.input, *each.output, *(a.name for a in each.attribute)]
         for name in names:
-            _text(network, name)
+            text(network, name)
         node = Node(
             each.op_type, each.name, tuple(each.input), tuple(each.output),
             {attribute.name: _attribute(network, attribute, folder) for attribute in each.attribute},
@@ -128,7 +127,7 @@ def _check(network: str, node: Node, opset: int) -> None:
 
 
 def _value(network: str, info: onnx.ValueInfoProto) -> Value:
-    _text(network, info.name)
+    text(network, info.name)
     kind = info.type.tensor_type
     if not info.type.HasField("tensor_type"):
         if info.type.WhichOneof("value") is None:
@@ -137,7 +136,7 @@ def _value(network: str, info: onnx.ValueInfoProto) -> Value:
     if kind.elem_type and kind.elem_type not in DTYPES:
         raise NotImplementedError(
             f"{network}: {info.name!r} expects dtype float32, float64, bool or an integer's, "
-            f"got {_type_name(kind.elem_type)}"
+            f"got {type_name(kind.elem_type)}"
         )
     shape: tuple[int | str | None, ...] | None = None
     if kind.HasField("shape"):
@@ -149,83 +148,7 @@ def _size(network: str, size: onnx.TensorShapeProto.Dimension) -> int | str | No
     """A declared size: a number, a name, or None where nothing is said, for which exporters write 0 and -1 too."""
     if size.HasField("dim_value") and size.dim_value > 0:
         return int(size.dim_value)
-    return _text(network, size.dim_param) or None
-
-
-def _type_name(number: int) -> str:
-    names = {value: name for name, value in onnx.TensorProto.DataType.items()}
-    return str(names.get(number, f"type {number}")).lower()
-
-
-# ------------------------------------------------------------------------------------------------------ tensors
-
-
-def array_of(network: str, tensor: onnx.TensorProto, folder: Path | None) -> Array:
-    """A tensor's elements, read-only: the file's own memory where they lie in a file beside it."""
-    _text(network, tensor.name)
-    shape = tuple(tensor.dims)
-    if any(size < 0 for size in shape):
-        raise ValueError(f"{network}: tensor {tensor.name!r} expects sizes of at least 0, got {shape}")
-    if tensor.data_type not in DTYPES:
-        raise NotImplementedError(
-            f"{network}: tensor {tensor.name!r} expects dtype float32, float64, bool or an integer's, "
-            f"got {_type_name(tensor.data_type)}"
-        )
-    dtype = DTYPES[tensor.data_type]
-    if tensor.HasField("segment"):
-        raise NotImplementedError(f"{network}: tensor {tensor.name!r} comes in segments, which are not supported")
-    if tensor.data_location == onnx.TensorProto.EXTERNAL:
-        array = _external(network, tensor, dtype, prod(shape), folder)
-    elif tensor.HasField("raw_data"):
-        data = tensor.raw_data
-        if len(data) != prod(shape) * dtype.itemsize:
-            expected = f"{prod(shape) * dtype.itemsize} bytes for shape {shape}"
-            raise ValueError(f"{network}: tensor {tensor.name!r} expects {expected}, got {len(data)}")
-        array = np.frombuffer(data, dtype.newbyteorder("<")).astype(dtype, copy=False)
-    else:
-        try:
-            array = numpy_helper.to_array(tensor).reshape(-1)
-        except (ValueError, TypeError) as trouble:
-            raise ValueError(f"{network}: tensor {tensor.name!r} is broken: {_line(trouble)}") from None
-        if array.size != prod(shape):
-            raise ValueError(f"{network}: tensor {tensor.name!r} expects {prod(shape)} elements, got {array.size}")
-    array = array.reshape(shape)
-    array.flags.writeable = False
-    return array
-
-
-def _external(network: str, tensor: onnx.TensorProto, dtype: np.dtype[Any], size: int, folder: Path | None) -> Array:
-    """The elements of a tensor that lie in a file of the model's folder, mapped into memory."""
-    told = {each.key: each.value for each in tensor.external_data}
-    name = f"tensor {tensor.name!r}"
-    location = told.get("location", "")
-    if not location:
-        raise ValueError(f"{network}: {name} expects the name of a file with its data, got none")
-    if folder is None:
-        raise FileNotFoundError(
-            f"{network}: {name} lies in a file {location!r} beside the model, which came without its folder"
-        )
-    home = folder.resolve()
-    path = (home / location).resolve()
-    if not path.is_relative_to(home):
-        raise ValueError(f"{network}: {name} expects its data in the model's folder, got {location!r}")
-    if not path.is_file():
-        raise FileNotFoundError(f"{network}: {name} expects its data in {location!r}, and there is no such file")
-    try:
-        offset = int(told.get("offset") or 0)
-        length = int(told.get("length") or size * dtype.itemsize)
-    except ValueError:
-        raise ValueError(f"{network}: {name} expects numbers as offset and length, got {told}") from None
-    if length != size * dtype.itemsize:
-        raise ValueError(f"{network}: {name} expects {size * dtype.itemsize} bytes, got a length of {length}")
-    if offset < 0 or offset + length > path.stat().st_size:
-        expected = f"{length} bytes from {offset} on in {location!r}"
-        raise ValueError(f"{network}: {name} expects {expected}, which has {path.stat().st_size}")
-    if not size:
-        return np.empty(0, dtype)
-    mapped = np.memmap(path, np.uint8, "r", offset, (length,))
-    array = np.asarray(mapped).view(dtype) if offset % dtype.itemsize == 0 else np.array(mapped).view(dtype)
-    return array
+    return text(network, size.dim_param) or None
 
 
 def _attribute(network: str, attribute: onnx.AttributeProto, folder: Path | None) -> Any:
@@ -233,7 +156,7 @@ def _attribute(network: str, attribute: onnx.AttributeProto, folder: Path | None
     try:
         value = onnx.helper.get_attribute_value(attribute)
     except ValueError as trouble:
-        raise ValueError(f"{network}: attribute {attribute.name!r} is broken: {_line(trouble)}") from None
+        raise ValueError(f"{network}: attribute {attribute.name!r} is broken: {line(trouble)}") from None
     if isinstance(value, onnx.TensorProto):
         return array_of(network, value, folder)
     if isinstance(value, bytes):
@@ -241,7 +164,3 @@ def _attribute(network: str, attribute: onnx.AttributeProto, folder: Path | None
     if isinstance(value, Iterable) and not isinstance(value, (str, onnx.SparseTensorProto, onnx.GraphProto)):
         return [each.decode("utf-8", "replace") if isinstance(each, bytes) else each for each in value]
     return value
-
-
-def _line(trouble: Exception) -> str:
-    return str(trouble).strip().split("\n")[0]

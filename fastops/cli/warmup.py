@@ -12,6 +12,7 @@ import fastops
 from fastops import _jit
 from fastops.cli import UsageError
 from fastops.cli.processes import cores, in_processes
+from fastops.cpu import chain
 from fastops.yardstick.calls import Call, every_call
 
 DTYPES = ("float32", "float64")
@@ -26,6 +27,9 @@ def numbered(calls: Iterable[Call]) -> dict[str, Call]:
 
 CALLS = numbered(every_call(fastops))
 """Calls of every function and of its gradient: together they reach every kernel, which tests/test_cli.py counts."""
+
+CHAIN = "element-wise chain"
+"""What networks run and no function of ours calls."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +57,7 @@ def shared_out(processes: int) -> list[list[tuple[str, str, str]]]:
 
     From four processes on each build has processes of its own, from eight on neighbouring calls of one build.
     """
-    names, slices = list(CALLS), max(1, processes // 4)
+    names, slices = [*CALLS, CHAIN], max(1, processes // 4)
     groups = [BUILDS] if processes < 4 else [(build,) for build in BUILDS]
     edges = [len(names) * i // slices for i in range(slices + 1)]
     return [
@@ -75,6 +79,10 @@ def compiled(name: str, dtype: str, build: str) -> bool:
 
 
 def compile_one(name: str, dtype: str, build: str) -> None:
+    if name == CHAIN:
+        with _jit.only(build):
+            chain.Chain([chain.Instruction("relu", 0)], [(1,)], (1,), [1], dtype)(*np.zeros((2, 1), dtype))
+        return
     call = CALLS[name]
     with _jit.only(build):
         getattr(fastops, call.op)(**call.arrays(np.dtype(dtype).type), **call.options)

@@ -33,13 +33,13 @@ Array = np.ndarray[Any, Any]
 
 @scalar
 def tanh(x):
-    """The hyperbolic tangent, within 3 ulp: x + x^3 P / Q near 0 (Cephes, tanh.c), else by exp."""
+    """The hyperbolic tangent, within 3 ulp: x (1 + x^2 P / Q) near 0 (Cephes, tanh.c), else by exp."""
     number = type(x)
     a, z = abs(x), x * x
     p = (number(-0.964399179425052238628) * z + number(-99.2877231001918586564)) * z + number(-1614.68768441708447952)
     q = ((z + number(112.811678491632931402)) * z + number(2235.48839060100448583)) * z + number(4844.06305325125486048)
     far = number(1) - number(2) / (exp(a + a) + number(1))
-    return x + x * (z * (p / q)) if a < number(0.625) else (-far if x < 0 else far)
+    return x * (number(1) + z * (p / q)) if a < number(0.625) else (-far if x < 0 else far)
 
 
 @scalar
@@ -345,7 +345,7 @@ def _sides(shape: tuple[int, ...], out: tuple[int, ...]) -> list[int]:
     for size, whole in zip(shape, out, strict=True):
         if whole == 1:
             continue
-        repeats = size == 1
+        repeats = int(size == 1)
         if found and found[-1][1] == repeats:
             found[-1][0] *= whole
         else:
@@ -354,10 +354,10 @@ def _sides(shape: tuple[int, ...], out: tuple[int, ...]) -> list[int]:
         raise TooLong(f"an operand of {len(found)} sides")
     found = [[1, 1]] * (MOST_SIDES - len(found)) + found
     steps, step = [], 1
-    for whole, repeats in reversed(found):
-        steps.append(0 if repeats else step)
-        step *= 1 if repeats else whole
-    return [whole for whole, _ in found] + steps[::-1]
+    for side, repeated in reversed(found):
+        steps.append(0 if repeated else step)
+        step *= 1 if repeated else side
+    return [side for side, _ in found] + steps[::-1]
 
 
 def _allocated(

@@ -72,7 +72,9 @@ def inferred(graph: Graph, inputs: dict[str, Spec], precision: str, kept: Kept) 
             if isinstance(function, Filling):
                 specs[node.outputs[0]] = Spec(tuple(function.shape), np.dtype(function.dtype))
                 continue
-            _look(node, function(*arrays), arrays, specs, views, set(constants))
+            with np.errstate(all="ignore"):
+                results = function(*arrays)
+            _look(node, results, arrays, specs, views, constants)
     except (*TROUBLES, NotImplementedError):
         return None
     return Inferred(graph.with_nodes(nodes, constants), specs, views, functions)
@@ -108,7 +110,7 @@ def _known(
 
 def _look(
     node: Node, results: Any, arrays: tuple[Array | None, ...], specs: dict[str, Spec], views: dict[str, View],
-    constants: set[str],
+    constants: dict[str, Array],
 ) -> None:  # fmt: skip
     """Note shapes, dtypes and views of what a node made of zeros."""
     results = results if isinstance(results, tuple) else (results,)

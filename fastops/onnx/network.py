@@ -16,7 +16,8 @@ from .operators import OPERATORS
 from .operators.table import Kept
 from .plan import Plan, Planner
 from .profile import Profile, profiled
-from .schedule import Schedule, scheduled
+from .schedule import Schedule
+from .scheduler import scheduled
 from .simplify import simplified
 
 PLANS = 8

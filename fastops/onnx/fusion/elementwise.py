@@ -37,7 +37,7 @@ def translated(node: Node, specs: Mapping[str, Any], constants: Mapping[str, Arr
     if op in _UNARY:
         return [_part(_UNARY[op], x)]
     if op in _BINARY:
-        return [_part(_BINARY[op], *inputs)]
+        return [_part(_BINARY[op], x, inputs[1])]
     if op in _MANY and len(inputs) > 1:
         return [_part(_MANY[op], x if i == 1 else i - 2, inputs[i]) for i in range(1, len(inputs))]
     special = _SPECIAL.get(op)

@@ -49,9 +49,9 @@ def _activate(rewrite: Rewrite, node: Node, specs: Mapping[str, Any]) -> None:
         return
     if activation[0] not in IN_REGISTERS:
         after = rewrite.reader(node.outputs[0])
-        if after is not None and translated(after, specs, rewrite.constants) is not None:
-            if specs[after.outputs[0]].shape == specs[node.outputs[0]].shape:
-                return  # one pass does both
+        chained = after is not None and translated(after, specs, rewrite.constants) is not None
+        if after is not None and chained and specs[after.outputs[0]].shape == specs[node.outputs[0]].shape:
+            return  # one pass does both
     _put(rewrite, with_inputs(before, list(before.inputs), node.outputs, **{ACTIVATION: activation}), before, node)
 
 

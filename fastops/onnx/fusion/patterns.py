@@ -2,7 +2,7 @@
 
 | as one | as many |
 |---|---|
-| Swish | x Sigmoid(x) |
+| Swish | x Sigmoid(x), x Sigmoid(alpha x) |
 | HardSigmoid | Clip(x + 3, 0, 6) / 6 |
 | HardSwish | x Clip(x + 3, 0, 6) / 6, x HardSigmoid(x) |
 | Gelu | x (Erf(x / sqrt 2) + 1) / 2, x (Tanh(sqrt(2 / pi) (x + 0.044715 x^3)) + 1) / 2 |
@@ -54,7 +54,8 @@ Found = tuple[Node, list[Node]] | None
 
 def _product(rewrite: Rewrite, node: Node) -> Product:
     """What a Mul or Div multiplies, through those that it alone reads."""
-    number, factors, nodes = 1.0, [], [node]
+    number, nodes = 1.0, [node]
+    factors: list[str] = []
     for i, name in enumerate(node.inputs):
         value = rewrite.number(name)
         inner = rewrite.inner(name, "Mul", "Div")
@@ -87,9 +88,16 @@ def _both(rewrite: Rewrite, product: Product, *op_types: str) -> tuple[str, Node
 
 def _swish(rewrite: Rewrite, product: Product) -> Found:
     both = _both(rewrite, product, "Sigmoid")
-    if both is None or product.number != 1 or both[1].inputs != (both[0],):
+    if both is None or product.number != 1:
         return None
-    return Node("Swish", "", (both[0],), (), {"alpha": 1.0}), [both[1]]
+    x, sigmoid = both
+    if sigmoid.inputs == (x,):
+        return Node("Swish", "", (x,), (), {"alpha": 1.0}), [sigmoid]
+    inner = rewrite.inner(sigmoid.inputs[0], "Mul", "Div")
+    argument = inner and _product(rewrite, inner)
+    if not argument or argument.factors != (x,):
+        return None
+    return Node("Swish", "", (x,), (), {"alpha": argument.number}), [sigmoid, *argument.nodes]
 
 
 def _clipped(rewrite: Rewrite, clip: Node) -> tuple[str, Node] | None:

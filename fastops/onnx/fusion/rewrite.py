@@ -51,7 +51,8 @@ class Rewrite:
     def number(self, name: str) -> float | None:
         """The number that a constant of one element is."""
         array = self.constants.get(name)
-        return float(array.reshape(())[()]) if array is not None and array.size == 1 and array.dtype.kind == "f" else None
+        alone = array is not None and array.size == 1 and array.dtype.kind == "f"
+        return float(array.reshape(-1)[0]) if array is not None and alone else None
 
     def constant(self, near: str, array: Array) -> str:
         """The name of a new constant, which is read-only."""

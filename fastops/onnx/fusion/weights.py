@@ -2,7 +2,8 @@
 
 BatchNormalization, and Mul, Div, Add and Sub of constants that are one number or one for each channel, after a
 convolution, a transposed one or a product; the same before a convolution, where the zeros around the image stay zeros;
-and Pad before a convolution, which has padding of its own.
+and Pad before a convolution, which has padding of its own.  HardSigmoid after one is s x + t, and a Clip, which
+convolutions do in registers.
 """
 
 from typing import NamedTuple
@@ -49,6 +50,9 @@ def affine(rewrite: Rewrite, node: Node, rank: int, channels: int) -> Affine | N
         scale, bias, mean, var = (part.astype(np.float64) for part in parts if part is not None)
         s = scale / np.sqrt(var + float(node.attributes.get("epsilon", 1e-5)))
         return _finite(Affine(node.inputs[0], s, bias - mean * s))
+    if node.op_type == "HardSigmoid":  # the part that is not the Clip
+        slope, middle = float(node.attributes.get("alpha", 0.2)), float(node.attributes.get("beta", 0.5))
+        return Affine(node.inputs[0], np.full(1, slope), np.full(1, middle))
     if node.op_type not in ("Mul", "Div", "Add", "Sub") or len(node.inputs) != 2:
         return None
     first, second = node.inputs
@@ -94,19 +98,31 @@ def _after(rewrite: Rewrite, node: Node) -> None:
         if before is None or parts is None:
             continue
         weight, bias, axis = parts
-        groups = int(before.attributes.get("group", 1)) if before.op_type == "ConvTranspose" else 1
-        channels = weight.shape[axis] * groups
-        found = affine(rewrite, node, weight.ndim, channels)
+        found = affine(rewrite, node, weight.ndim, bias.size)
         if found is None or found.x != name:
             continue
-        s, t = np.broadcast_to(found.s, channels), np.broadcast_to(found.t, channels)
-        if before.op_type == "ConvTranspose":  # (input channels, outputs of a group, ...)
-            by_group = weight.reshape(groups, -1, *weight.shape[1:])
-            scaled = (by_group * s.reshape(groups, 1, -1, *[1] * (weight.ndim - 2))).reshape(weight.shape)
+        if node.op_type == "HardSigmoid":
+            if _scale(rewrite, before, parts, found, before.outputs, before):
+                bounds = [rewrite.constant(f"{node.label}.{value}", np.array(value, weight.dtype)) for value in (0, 1)]
+                rewrite.put(Node("Clip", node.name, (name, *bounds), node.outputs), node)
         else:
-            scaled = weight * s.reshape([-1 if i == axis else 1 for i in range(weight.ndim)])
-        _put(rewrite, before, scaled, s * bias + t, weight.dtype, node.outputs, before, node)
+            _scale(rewrite, before, parts, found, node.outputs, before, node)
         return
+
+
+def _scale(
+    rewrite: Rewrite, node: Node, parts: tuple[Array, Array, int], by: Affine, outputs: tuple[str, ...], *old: Node
+) -> bool:
+    """Put a convolution or product that makes s y + t of its y; whether the dtype has such numbers."""
+    weight, bias, axis = parts
+    s, t = np.broadcast_to(by.s, bias.shape), np.broadcast_to(by.t, bias.shape)
+    if node.op_type == "ConvTranspose":  # (input channels, outputs of a group, ...)
+        groups = int(node.attributes.get("group", 1))
+        by_group = weight.reshape(groups, -1, *weight.shape[1:])
+        scaled = (by_group * s.reshape(groups, 1, -1, *[1] * (weight.ndim - 2))).reshape(weight.shape)
+    else:
+        scaled = weight * s.reshape([-1 if i == axis else 1 for i in range(weight.ndim)])
+    return _put(rewrite, node, scaled, s * bias + t, weight.dtype, outputs, *old)
 
 
 def _before(rewrite: Rewrite, node: Node) -> None:
@@ -120,7 +136,7 @@ def _before(rewrite: Rewrite, node: Node) -> None:
     weight, bias, _ = parts
     groups = int(after.attributes.get("group", 1))
     found = affine(rewrite, node, weight.ndim, weight.shape[1] * groups)
-    if found is None or (found.t.any() and not _unpadded(after)):
+    if found is None or node.op_type == "HardSigmoid" or (found.t.any() and not _unpadded(after)):
         return
     inputs = weight.shape[1]
     s, t = (np.broadcast_to(each, inputs * groups).reshape(groups, 1, inputs) for each in (found.s, found.t))
@@ -155,14 +171,16 @@ def _weights(rewrite: Rewrite, node: Node) -> tuple[Array, Array, int] | None:
 
 def _put(
     rewrite: Rewrite, node: Node, weight: Array, bias: Array, dtype: np.dtype, outputs: tuple[str, ...], *old: Node
-) -> None:
-    """Put the node with other weights, unless they leave the dtype's numbers."""
+) -> bool:
+    """Put the node with other weights, unless they leave the dtype's numbers, and tell whether."""
     with np.errstate(all="ignore"):
         arrays = weight.astype(dtype), bias.astype(dtype)
     if not all(np.isfinite(each).all() for each in arrays):
-        return
-    names = [rewrite.constant(f"{node.label}.{kind}", each) for kind, each in zip(("weight", "bias"), arrays, strict=True)]
+        return False
+    kinds = ("weight", "bias")
+    names = [rewrite.constant(f"{node.label}.{kind}", each) for kind, each in zip(kinds, arrays, strict=True)]
     rewrite.put(with_inputs(node, [node.inputs[0], *names], outputs), *old)
+    return True
 
 
 def _unpadded(node: Node) -> bool:

@@ -8,7 +8,6 @@ from ..graph import Constants, Node
 from .table import Call, Filling, Step, operator
 from .windows import Pads, auto_pad, explicit_pads, per_dimension, shared, unknown_auto_pad, window_pads
 
-
 ACTIVATION = "activation"
 """An attribute of ours: what a backend's entries take as the activation.  Input 3, too, is ours: what is added."""
 

@@ -88,9 +88,9 @@ def make_gemm(call: Call) -> Step:
         raise ValueError(f"expects an inner size that both have, got shapes {call.shape(0)} and {call.shape(1)}")
     dtypes = {call.dtype(i) for i in range(len(call.arrays)) if call.has(i)}
     plain = call.is_float() and len(dtypes) == 1 and alpha == beta == 1 and not across_a
-    if xp is np and plain and 0 not in (rows, inner, columns):
-        if not call.has(2) or np.broadcast_shapes(call.shape(2), (rows, columns)) == (rows, columns):
-            return _rows_times(call, (rows, columns), (rows, inner, columns), across_b)
+    fits = not call.has(2) or np.broadcast_shapes(call.shape(2), (rows, columns)) == (rows, columns)
+    if xp is np and plain and fits and 0 not in (rows, inner, columns):
+        return _rows_times(call, (rows, columns), (rows, inner, columns), across_b)
 
     def run(a: Any, b: Any, c: Any = None) -> Any:
         y = (a.T if across_a else a) @ (b.T if across_b else b)

@@ -122,9 +122,7 @@ def _by_kernel(call: Call, shape: tuple[int, ...], out: list[int], factors: list
     return None
 
 
-def _interpolating(
-    call: Call, shape: tuple[int, ...], size: tuple[int, int], bilinear: bool, corners: bool
-) -> Filling:
+def _interpolating(call: Call, shape: tuple[int, ...], size: tuple[int, int], bilinear: bool, corners: bool) -> Filling:
     on, g = call.on, _shapes.interpolate("Resize", shape, size, None, corners)
     fill = on.resize.interpolate
     return Filling(on, g.output, call.dtype(), lambda out, x, *more: fill(out, x, g, bilinear, corners))

@@ -13,7 +13,8 @@ SIZES = (1, 7, 1023, 1024, 1025, 9000, 130_001)
 
 DEFINITIONS = {
     "add": np.add, "multiply": np.multiply, "subtract": np.subtract, "divide": np.divide, "greater": np.maximum,
-    "less": np.minimum, "prelu": lambda x, y: np.where(x > 0, x, x * y), "sloped": lambda x, a, b: np.where(x > 0, x * b, x * a),
+    "less": np.minimum, "prelu": lambda x, y: np.where(x > 0, x, x * y),
+    "sloped": lambda x, a, b: np.where(x > 0, x * b, x * a),
     "clamp": np.clip, "tanh": np.tanh, "exp": np.exp, "square_root": np.sqrt, "reciprocal": lambda x: 1 / x,
     "negative": np.negative, "absolute": np.abs, "copy": lambda x: x,
 }  # fmt: skip
@@ -23,7 +24,10 @@ KERNELS = ("relu", "sigmoid", "silu", "hardsigmoid", "hardswish", "gelu")
 def run(instructions, arrays, outputs, dtype, in_place=(), shape=None):
     shape = np.broadcast_shapes(*(each.shape for each in arrays)) if shape is None else shape
     made = Chain(instructions, [each.shape for each in arrays], shape, outputs, dtype, in_place)
-    outs = [np.full(shape, 9, dtype) if not in_place or in_place[k] < 0 else arrays[in_place[k]] for k in range(len(outputs))]
+    outs = [
+        np.full(shape, 9, dtype) if not in_place or in_place[k] < 0 else arrays[in_place[k]]
+        for k in range(len(outputs))
+    ]
     made(*outs, *arrays)
     return outs
 
@@ -65,7 +69,9 @@ def test_an_operator(normal, name, dtype):
 
 def test_tanh_near_0_and_far(rng):
     for dtype in (np.float32, np.float64):
-        x = np.concatenate([rng.uniform(-1, 1, 20_000) * 10.0 ** rng.uniform(-30, 2, 20_000), [0.0, -0.0]]).astype(dtype)
+        x = np.concatenate([rng.uniform(-1, 1, 20_000) * 10.0 ** rng.uniform(-30, 2, 20_000), [0.0, -0.0]]).astype(
+            dtype
+        )
         (out,) = run([Instruction("tanh", 0)], [x], [1], dtype)
         expected = np.tanh(x.astype(np.longdouble))
         assert np.max(np.abs(out - expected) / np.spacing(np.abs(expected).astype(dtype))) < 3

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 import fastops
-from fastops.cli import UsageError, clear_cache, compare, info, report, warmup
+from fastops.cli import UsageError, clear_cache, compare, info, report, run, warmup
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,7 +21,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"fastops {fastops.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    modules = {"compare": compare, "report": report, "info": info, "warmup": warmup, "clear-cache": clear_cache}
+    modules = {
+        "run": run,
+        "compare": compare,
+        "report": report,
+        "info": info,
+        "warmup": warmup,
+        "clear-cache": clear_cache,
+    }
     for name, module in modules.items():
         summary = (module.__doc__ or "").partition("\n")[0]
         command = commands.add_parser(name, help=summary, description=summary)

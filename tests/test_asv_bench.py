@@ -60,9 +60,7 @@ def test_asv_times_every_case(benchmarks):
 @pytest.mark.parametrize("name", ["relu on 1x3x32x32", "softmax_backward rows on 1x3x32x32"])
 def test_an_asv_benchmark_runs(benchmarks, library, name):
     pytest.importorskip(library)
-    chosen = next(
-        c for c in classes(benchmarks) if name in getattr(c, "params", ((), ()))[1] and hasattr(c, "time_call")
-    )
+    chosen = next(c for c in classes(benchmarks) if hasattr(c, "time_call") and name in c.params[1])
     benchmark = chosen()
     benchmark.setup(library, name, "cpu")
     benchmark.time_call(library, name, "cpu")
@@ -147,3 +145,32 @@ def test_what_is_missing_is_skipped(benchmarks, monkeypatch):
     monkeypatch.delattr(fastops, "relu")
     with pytest.raises(NotImplementedError, match="fastops lacks it"):
         benchmark.setup("fastops", relu)
+
+
+def test_networks_are_measured_once_for_all_figures(benchmarks, monkeypatch):
+    for package in ("onnx", "onnxruntime", "torch"):
+        pytest.importorskip(package)
+    networks = importlib.import_module("benchmarks.networks")
+    plug = importlib.import_module("fastops.cli.networks")
+    monkeypatch.setitem(plug.EFFORT, networks.EFFORT, plug.Effort(0, 0, 0))
+    rows = networks.measured(["dcgan, batch 1"])
+    benchmark = networks.Network()
+    benchmark.setup(rows, "dcgan, batch 1")
+    figures = [getattr(benchmark, name) for name in dir(benchmark) if name.startswith("track_")]
+    assert len(figures) == 5 and all(figure(rows, "dcgan, batch 1") > 0 and figure.unit for figure in figures)
+    with pytest.raises(NotImplementedError):
+        benchmark.setup(rows, "unet, batch 1")
+    monkeypatch.setitem(sys.modules, "fastops.onnx", None)
+    assert networks.measured(["dcgan, batch 1"]) == {}
+
+
+def test_a_first_answer_of_a_network(benchmarks, monkeypatch, tmp_path):
+    for package in ("onnx", "onnxruntime"):
+        pytest.importorskip(package)
+    startup = importlib.import_module("benchmarks.startup")
+    monkeypatch.setattr(startup.tempfile, "gettempdir", lambda: str(tmp_path))
+    for library in startup.RUN:
+        benchmark = startup.FirstAnswer()
+        benchmark.setup(library, "mobilenet_v2")
+        code, prepare = benchmark.timeraw_load_and_first_call(library, "mobilenet_v2")
+        assert library in code and "import" in prepare and "import" not in code

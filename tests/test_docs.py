@@ -90,6 +90,13 @@ def test_the_table_of_sources_is_that_of_the_script():
     assert "conv/winograd" in rows["conv2d"][1] and "conv/tiles" in rows["conv2d"][2]
 
 
+def test_the_table_of_network_operators_is_that_of_the_script():
+    pytest.importorskip("onnx")
+    table = script("network_operators")
+    assert table.FILE.read_text() == table.text(), "run python docs/network_operators.py"
+    assert all((ROOT / file.strip("`")).is_file() for *_, file in table.rows())
+
+
 # ------------------------------------------------------------------------------------------------------ examples
 
 

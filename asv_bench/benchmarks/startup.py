@@ -1,8 +1,11 @@
 """What a user waits for before the first result; each sample is a process of its own."""
 
+import importlib
 import importlib.util
+import tempfile
+from pathlib import Path
 
-from . import LIBRARIES
+from . import LIBRARIES, YARDSTICK
 
 ARRAYS = {
     "fastops": "import numpy\nx = numpy.ones((8, 64, 56, 56), numpy.float32)\nweight = x[:, :, :3, :3].copy()",
@@ -23,6 +26,16 @@ FIRST_CALLS = {
 }
 WARM, COLD = "warm", "cold"  # the cache of compiled kernels on disk
 FASTOPS_CACHE = {WARM: "1", COLD: "0"}
+
+
+NETWORKS = ("resnet18", "mobilenet_v2")
+RUN = {
+    "fastops": ("import fastops.onnx", "fastops.onnx.load({file!r})(x)"),
+    "onnxruntime": (
+        "import onnxruntime",
+        "onnxruntime.InferenceSession({file!r}, providers=['CPUExecutionProvider']).run(None, {{'input_0': x}})",
+    ),
+}
 
 
 def skip_what_is_missing(library, cache=WARM):
@@ -79,3 +92,30 @@ class FirstCall:
 
     def timeraw_import_and_first_call(self, library, operator, cache):
         return f"{preparation(library, cache)}\n{FIRST_CALLS[operator]}"
+
+
+class FirstAnswer:
+    """From a network's file to its first answer, kernels in the cache; the import is not counted."""
+
+    params = (tuple(RUN), NETWORKS)
+    param_names = ("library", "network")
+    number = 1
+    timeout = 600
+
+    def setup(self, library, network):
+        for package in ("onnx", library):
+            skip_what_is_missing(package)
+        if library == "fastops" and importlib.util.find_spec("fastops.onnx") is None:
+            raise NotImplementedError("this version has no fastops.onnx")
+        networks, graphs = (importlib.import_module(f"{YARDSTICK}.{name}") for name in ("networks", "graphs"))
+        self.file = Path(tempfile.gettempdir()) / f"fastops-{network}.onnx"
+        if not self.file.exists():
+            model = graphs.to_onnx(networks.NETWORKS[network].graph(), importlib.import_module("onnx"))
+            self.file.write_bytes(model.SerializeToString())
+        code, prepare = self.timeraw_load_and_first_call(library, network)
+        exec(f"{prepare}\n{code}", {})  # fills the cache for the samples
+
+    def timeraw_load_and_first_call(self, library, network):
+        load, run = RUN[library]
+        prepare = f"import numpy\n{load}\nx = numpy.ones((1, 3, 224, 224), numpy.float32)"
+        return run.format(file=str(self.file)), prepare

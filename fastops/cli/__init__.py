@@ -1,7 +1,8 @@
-"""The commands behind `fastops`: compare, report, info, warmup and clear-cache, a module each, with what they share.
+"""The commands behind `fastops`, a module each: run, compare, report, info, warmup, clear-cache; and what they share.
 
 They use packages that fastops itself does not need (torch, scikit-image, rich, matplotlib, Jinja2: the extra
-`compare`). Each is imported where it is used, and the rest of fastops never imports this subpackage.
+`compare`; onnx and ONNX Runtime: `suite`). Each is imported where it is used, and the rest of fastops never imports
+this subpackage.
 """
 
 # By their own names: the name fastops belongs to another project in PyPI.

@@ -8,7 +8,7 @@ from typing import Any
 import fastops
 from fastops import _jit
 from fastops.cli.processes import cores, in_processes
-from fastops.yardstick.work import of_gradient, of_operator, with_precision
+from fastops.yardstick.work import of_gradient, of_layer, of_operator, with_precision
 
 Jobs = Sequence[Any]  # compare.Job
 MakeJobs = Callable[[argparse.Namespace], tuple[Any, Jobs]]  # their functions cannot be sent to another process
@@ -41,6 +41,9 @@ def run_once(job: Any, precision: str) -> None:
         arrays = job.case.inputs(job.input())
         ops = with_precision(fastops, precision)
         (of_gradient if job.backward else of_operator)(job.case, arrays, ops, None).ours()
+        layer = of_layer(job.case, arrays, ops) if job.family and not job.backward else None
+        if layer:
+            layer()
     except _jit.NotCompiled:
         raise
     except Exception:

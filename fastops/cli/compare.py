@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import fastops
 from fastops import _jit
-from fastops.cli import EXTRA, UsageError, onnx_models
+from fastops.cli import EXTRA, UsageError, networks, onnx_models
 from fastops.cli.ahead import compile_ahead, not_compiled
 from fastops.cli.chart import draw
 from fastops.cli.info import machine, versions
@@ -27,10 +27,13 @@ from fastops.yardstick import limits
 from fastops.yardstick.cases import CASES, Array, Case
 from fastops.yardstick.devices import CPU, Device, cuda
 from fastops.yardstick.measure import HEAD, ONNX, TOLERANCE, Row, measure
+from fastops.yardstick.networks import NETWORKS
 from fastops.yardstick.operators import OPERATORS
 from fastops.yardstick.suite import FAMILIES, SUITE
 from fastops.yardstick.targets import by_family, summarise, table
 from fastops.yardstick.timing import EFFORT
+from fastops.yardstick.whole import MODELS, by_group
+from fastops.yardstick.whole import table as network_table
 from fastops.yardstick.work import with_precision
 
 DOORS = """
@@ -58,9 +61,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--suite",
         action="append",
-        choices=[*FAMILIES, "all"],
+        choices=[*FAMILIES, "networks", "all"],
         metavar="NAME",
-        help=f"time the layers of a family in place of the photograph; may be repeated. all, or {families}",
+        help="time the layers of a family in place of the photograph; may be repeated. all of them, networks for whole "
+        f"networks, or {families}",
+    )
+    parser.add_argument(
+        "--network",
+        action="append",
+        choices=[*NETWORKS, *MODELS],
+        metavar="NAME",
+        help=f"of the suite networks this one alone; may be repeated: {', '.join([*NETWORKS, *MODELS])}",
     )
     parser.add_argument(
         "--size",
@@ -119,18 +130,20 @@ def run(arguments: argparse.Namespace) -> int:
         "suite": arguments.suite,
         "picture": picture,
     }
-    onnx = partial(onnx_models.session, threads=report["threads"]) if arguments.suite else None
-    if onnx and (device is not CPU or not onnx_models.installed()):
-        onnx = None
+    beside_onnx = arguments.suite and device is CPU and onnx_models.installed()
+    onnx = onnx_models.OnnxRuntime(report["threads"]) if beside_onnx else None
     effort = EFFORT["suite" if arguments.suite and arguments.size == "full" else arguments.size]
     print(introduction(report))
-    print(f"{len(jobs)} cases, each checked and timed beside torch: about {duration(len(jobs) * (effort.case + 0.3))}.")
+    if jobs:
+        seconds = len(jobs) * (effort.case + 0.3)
+        print(f"{len(jobs)} cases, each checked and timed beside torch: about {duration(seconds)}.")
     if device is CPU and _jit.cache_folder() and (missing := not_compiled(jobs, arguments.precision)):
         print(f"Kernels of {len(missing)} of them are compiled first, in {cores()} processes, this once.", flush=True)
         compile_ahead(missing, jobs, jobs_of, arguments)
-    print(HEAD + ONNX.format("onnx") if arguments.suite else HEAD)
+    if jobs:
+        print(HEAD + ONNX.format("onnx", "function") if arguments.suite else HEAD)
     rows = []
-    with progress_bar(len(jobs)) as show:
+    with onnx or nullcontext(), progress_bar(len(jobs)) as show:
         for number, job in enumerate(jobs):
             show(number, str(job))
             with torch.inference_mode(not job.backward) if torch else nullcontext():
@@ -140,11 +153,16 @@ def run(arguments: argparse.Namespace) -> int:
             rows.append(replace(row, family=job.family))
             print(coloured(rows[-1]), flush=True)
     report["summary"] = summarise(rows)
-    if arguments.suite:
+    if arguments.suite and rows:
         report["families"] = by_family(rows, arguments.precision, arguments.pages)
         print(table(report["families"]))
     report["rows"] = [asdict(row) for row in rows]
-    print(conclusion(report["summary"]))
+    if rows:
+        print(conclusion(report["summary"]))
+    whole = networks.run(arguments.network, report["threads"], arguments.size) if of_networks(arguments) else []
+    if whole:
+        report["networks"] = {"rows": [asdict(row) for row in whole], "groups": by_group(whole)}
+        print(network_table(report["networks"]["groups"]))
     if not arguments.suite:
         print(DOORS)
     if arguments.json:
@@ -152,11 +170,13 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.json.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
     if arguments.plot and report["summary"]["beside_torch"]:
         draw(report, arguments.plot)
-    return 1 if report["summary"]["wrong"] else 0
+    return 1 if report["summary"]["wrong"] or any(row.problem for row in whole) else 0
 
 
 def jobs_of(arguments: argparse.Namespace) -> tuple[str | None, list[Job]]:
     """The picture's name, if there is one, and what gives the lines."""
+    if arguments.network and not of_networks(arguments):
+        raise UsageError("--network belongs to --suite networks")
     if arguments.suite:
         return of_the_suite(arguments)
     return on_the_photograph(arguments, arguments.dtype or "float32")
@@ -178,13 +198,19 @@ def of_the_suite(arguments: argparse.Namespace) -> tuple[None, list[Job]]:
     """The cases of the families asked for."""
     if arguments.backward:
         raise UsageError("--backward belongs to the photograph; the gradients are a suite of their own: backward")
+    if of_networks(arguments) and arguments.device != "cpu":
+        raise UsageError("--suite networks runs on the CPU, where ONNX Runtime and torch are its peers")
     if arguments.dtype:
         raise UsageError("--dtype belongs to the photograph; the cases of a suite have dtypes of their own")
     chosen = [each for each in SUITE if "all" in arguments.suite or each.family in arguments.suite]
     found = [each for each in chosen if not arguments.op or each.case.operator in arguments.op]
-    if not found:
+    if not found and not (of_networks(arguments) and not arguments.op):
         raise UsageError(f"no case of {' or '.join(arguments.op)} is in {' or '.join(arguments.suite)}")
     return None, [Job(each.case, each.batch, each.input, each.backward, each.family) for each in found]
+
+
+def of_networks(arguments: argparse.Namespace) -> bool:
+    return bool(arguments.suite) and "networks" in arguments.suite
 
 
 def on_device(name: str) -> Device:

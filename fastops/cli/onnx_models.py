@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from fastops.cli.peers import Peer, PeerError
 from fastops.yardstick.cases import Array, Case
-from fastops.yardstick.work import Call, Noted
+from fastops.yardstick.work import Noted
 
 EXTRA = "pip install onnxruntime onnx"
 MODULES = ("onnxruntime", "onnx")
@@ -26,29 +27,34 @@ def installed() -> bool:
     return True
 
 
-def session(case: Case, arrays: Sequence[Array], threads: int) -> Call | None:
-    """The case in a session of its own, weights as constants; None where ONNX Runtime has no such operator.
+class OnnxRuntime:
+    """ONNX Runtime in a process of its own, for one case after the other."""
 
-    It returns the outputs in a list.
-    """
-    make = NODES.get(case.operator)
-    if make is None or not arrays[0].flags.c_contiguous:
-        return None
-    noted = Noted(case, arrays)
-    node = make(*noted.args, **noted.options)
-    if node is None:
-        return None
-    onnxruntime: Any = importlib.import_module("onnxruntime")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 4  # it would warn of every operator that it lacks
-    try:
-        ready = onnxruntime.InferenceSession(model(node, arrays[0]), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its own classes, one for each status code
-        if type(error).__name__ in ("NotImplemented", "Fail", "InvalidGraph"):  # convolutions in float64, for one
+    def __init__(self, threads: int) -> None:
+        self.peer = Peer("onnxruntime", threads)
+
+    def __call__(self, case: Case, arrays: Sequence[Array]) -> Peer | None:
+        """The process with the case prepared, weights as constants; None where ONNX Runtime has no such operator."""
+        make = NODES.get(case.operator)
+        if make is None or not arrays[0].flags.c_contiguous:
             return None
-        raise
-    return partial(ready.run, None, {"input": arrays[0]})
+        noted = Noted(case, arrays)
+        node = make(*noted.args, **noted.options)
+        if node is None:
+            return None
+        try:
+            self.peer.prepare(model(node, arrays[0]), [arrays[0]])
+        except PeerError as error:
+            if error.kind in ("NotImplemented", "Fail", "InvalidGraph"):  # convolutions in float64, for one
+                return None
+            raise
+        return self.peer
+
+    def __enter__(self) -> "OnnxRuntime":
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self.peer.close()
 
 
 def model(node: Node, x: Array) -> bytes:

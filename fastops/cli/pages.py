@@ -6,6 +6,7 @@ From fresh pages every first touch of 4 KiB (or 2 MiB, where NumPy asks for huge
 import os
 import platform
 import sys
+from collections.abc import Collection
 
 from fastops.cli import UsageError
 
@@ -21,7 +22,12 @@ def start_again_with(pages: str) -> None:
     if platform.libc_ver()[0] != "glibc":
         raise UsageError("--pages sets options of glibc's malloc, and this Python runs on another C library")
     others = {name for settings in PAGES.values() for name in settings}
-    environment = {name: value for name, value in os.environ.items() if name not in others} | PAGES[pages]
+    start_again(PAGES[pages], others)
+
+
+def start_again(settings: dict[str, str], without: Collection[str] = ()) -> None:
+    """Run this very command in this process's place, with these variables; at once if it has them."""
+    environment = {name: value for name, value in os.environ.items() if name not in without} | settings
     if environment != dict(os.environ):
         sys.stdout.flush()
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)

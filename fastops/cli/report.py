@@ -6,14 +6,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fastops.cli import EXTRA, UsageError, report_figures, report_plots
+from fastops.cli import EXTRA, UsageError, report_figures, report_networks, report_plots
 from fastops.cli.report_figures import Run, is_number
 from fastops.yardstick.measure import Row
 
 SCHEMA = 1  # of the files; what older files of this schema lack, the page says so
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 TEXTS, NUMBERS = ("operator", "case", "batch"), ("error", "allowed_share", "fastops_seconds", "torch_seconds", "ratio")
-LATER = ("onnx_seconds", "onnx_ratio", "operations", "bytes_moved")  # numbers that older files lack
+# Numbers that older files lack.
+LATER = ("onnx_seconds", "onnx_ratio", "operations", "bytes_moved", "layer_seconds", "onnx_function_ratio")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
         output.write_text(page(runs), encoding="utf-8", errors="replace")
     except OSError as error:
         raise UsageError(f"cannot write {output}: {error.strerror}") from None
-    print(f"{output}: {sum(len(each.rows) for each in runs)} results, {output.stat().st_size / 1e3:.0f} kB")
+    results = sum(len(each.rows) + len(each.networks) for each in runs)
+    print(f"{output}: {results} results, {output.stat().st_size / 1e3:.0f} kB")
     return 0
 
 
@@ -66,9 +68,10 @@ def read(path: Path, letter: str) -> Run:
         if not isinstance(found.get(name), dict):
             raise UsageError(f"{path} is not a report of `fastops compare --json`: it has no {name}")
     rows = [row_of(row, f"{path}, row {number}") for number, row in enumerate(found["rows"], 1)]
-    if not rows:
+    networks = report_networks.rows_of(found, str(path))
+    if not rows and not networks:
         raise UsageError(f"{path} has no results")
-    return Run(letter, path.name, found, rows)
+    return Run(letter, path.name, found, rows, networks)
 
 
 def row_of(found: Any, where: str) -> Row:
@@ -108,4 +111,5 @@ def page(runs: list[Run]) -> str:
     )
     environment.filters.update(report_figures.FILTERS)
     template = environment.get_template("report.html")
-    return str(template.render(report_figures.figures(runs), plots=report_plots.plots(runs), several=len(runs) > 1))
+    told = {**report_figures.figures(runs), **report_networks.figures(runs)}
+    return str(template.render(told, plots=report_plots.plots(runs), several=len(runs) > 1))

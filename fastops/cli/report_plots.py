@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 from fastops.cli.report_figures import Result, Run, percent, ratio, results, targets
+from fastops.yardstick import whole
 from fastops.yardstick.measure import Row
 from fastops.yardstick.targets import summarise
+from fastops.yardstick.whole import by_group
 
 SVG = "{http://www.w3.org/2000/svg}"
 WIDTH, HEAD, FOOT = 8.6, 0.5, 0.62  # inches: of a plot, and above and below its strips
@@ -66,7 +68,14 @@ def plots(runs: list[Run]) -> dict[str, list[Plot]]:
         "right   |   largest difference / difference allowed, logarithmic   |   wrong",
         percent_text,
     )
-    return {"ratios": ratios, "limits": list(limits), "accuracy": list(accuracy)}
+    networks = drawn(
+        "Ratios of whole networks",
+        list(ordered(runs, network_strips)),
+        ("beside ONNX Runtime", "beside PyTorch"),
+        "slower   |   times as fast as the other library, logarithmic   |   faster",
+        ratio_text,
+    )
+    return {"ratios": ratios, "limits": list(limits), "accuracy": list(accuracy), "networks": list(networks)}
 
 
 def ordered(runs: list[Run], strips: Callable[[Run], dict[str, Strip]]) -> Iterator[Strip]:
@@ -86,6 +95,22 @@ def ratio_strips(run: Run) -> dict[str, Strip]:
         if beside_torch.values or beside_onnx.values:
             note = " | ".join(ratio(mean) for mean in (torch, onnx) if mean)
             found[group] = Strip(group, run.letter, (beside_torch, beside_onnx), note)
+    return found
+
+
+def network_strips(run: Run) -> dict[str, Strip]:
+    found = {}
+    for group, sums in by_group(run.networks).items():
+        rows = [row for row in run.networks if row.group == group and not row.problem]
+        beside_onnx = dots(((row.onnx_ratio, row) for row in rows), ratio)
+        beside_torch = dots(((row.torch_ratio, row) for row in rows), ratio)
+        if beside_onnx.values or beside_torch.values:
+            means = sums["mean"], sums["torch_mean"]
+            both = (
+                beside_onnx._replace(mark=means[0], target=sums["target"]["mean"]),
+                beside_torch._replace(mark=means[1]),
+            )
+            found[group] = Strip(group, run.letter, both, " | ".join(ratio(mean) for mean in means if mean))
     return found
 
 
@@ -116,7 +141,7 @@ def accuracy_strips(run: Run) -> dict[str, Strip]:
 
 def dots(found: Any, spelled: Callable[[float], str]) -> Dots:
     """Of pairs of a value, or none, and its row; what is 0 has no place on a logarithmic axis."""
-    pairs: list[tuple[float, Row]] = [(value, row) for value, row in found if value]
+    pairs: list[tuple[float, Row | whole.Row]] = [(value, row) for value, row in found if value]
     return Dots([value for value, _ in pairs], [f"{row.name}: {spelled(value)}" for value, row in pairs])
 
 

@@ -4,17 +4,26 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from operator import truediv
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from .cases import Array, Case
 from .devices import CPU, Device
 from .limits import bytes_moved, operations
-from .timing import Effort, median, timings
-from .work import Call, of_gradient, of_operator
+from .timing import Call, Effort, median, timings
+from .work import of_gradient, of_layer, of_operator
 
-Peer = Callable[[Case, Sequence[Array]], Call | None]  # another library's call for a case, where it has the operator
+
+class Other(Protocol):
+    """A call that is ready in a process of its own."""
+
+    def seconds(self, calls: int) -> float: ...
+
+    def outputs(self) -> list[Array]: ...
+
+
+Peer = Callable[[Case, Sequence[Array]], Other | None]  # another library's call for a case, where it has the operator
 Noting = Callable[[], AbstractContextManager[Iterable[str]]]  # the names of the kernels that are called inside
 
 TOLERANCE = {"float32": (1e-4, 1e-5), "float64": (1e-7, 1e-7)}  # of each value, and of the largest value
@@ -43,13 +52,15 @@ class Row:
     torch_seconds: float | None
     ratio: float | None  # torch / fastops: above 1, fastops is faster
     pairs: int
-    onnx_seconds: float | None = None  # of ONNX Runtime, and its ratio: where it was asked and has the operator
-    onnx_ratio: float | None = None
+    onnx_seconds: float | None = None  # of ONNX Runtime, where it was asked and has the operator
+    onnx_ratio: float | None = None  # its time / fastops's, of a convolution as a layer that keeps its weights ready
     family: str | None = None  # of the suite
     dtype: str | None = None  # of the input
     operations: int | None = None  # that a convolution has to do
     bytes_moved: int | None = None  # arguments and results, each once
     kernels: tuple[str, ...] = ()  # that ran, as in "cpu.conv.direct._convolve"
+    layer_seconds: float | None = None  # of the layer, where there is one
+    onnx_function_ratio: float | None = None  # ONNX Runtime's time / the function's, where there is a layer
 
     @property
     def name(self) -> str:
@@ -63,12 +74,12 @@ class Row:
         name, shape = f"{self.operator} {self.case}", "x".join(map(str, self.shape))
         line = LINE.format(name, shape, error, allowed, fast, slow, ratio)
         if self.family:
-            line += ONNX.format(f"{self.onnx_ratio:.2f}" if self.onnx_ratio else "-")
+            line += ONNX.format(*(f"{r:.2f}" if r else "-" for r in (self.onnx_ratio, self.onnx_function_ratio)))
         return f"{line}  {self.problem}" if self.problem else line
 
 
 LINE = "{:<47} {:<13} {:>8} {:>10} {:>10} {:>10} {:>6}"
-ONNX = " {:>6}"  # a column more for the suite
+ONNX = " {:>6} {:>8}"  # two columns more for the suite: a convolution's layer, and its function
 HEAD = LINE.format("operator", "input", "error", "of allowed", "fastops ms", "torch ms", "ratio")
 
 
@@ -87,12 +98,14 @@ def measure(
     """Check the case's first result, or its gradients, then time it.
 
     `ops` is fastops, or what with_precision makes of it, and `noting` fastops's own; `torch` is None where it is not
-    installed; `onnx` makes ONNX Runtime's call of an operator.
+    installed; `onnx` has ONNX Runtime prepare an operator, in a
+    process of its own.
     """
     arrays = case.inputs(x)
     verdict = Verdict(None, None, None)
     rounds: list[tuple[float, ...]] = []
-    onnx_seconds: list[float] = []
+    third: Other | None = None
+    layer: Call | None = None
     needs: dict[str, Any] = {}
     try:
         work = (of_gradient if backward else of_operator)(case, arrays, ops, torch, device)
@@ -112,27 +125,43 @@ def measure(
             results = [np.asarray(each) for each in (result if isinstance(result, tuple) else (result,))]
             needs["operations"] = operations(case, arrays, work.arrays[0] if backward else results[0], backward)
             needs["bytes_moved"] = bytes_moved(work.arrays, results)
-        rounds = list(timings((work.ours, work.theirs), effort, device.wait))
-        # After the others: beside a session's threads, even idle, parallel regions stalled for 8 ms (seen here).
         third = onnx(case, arrays) if onnx and not backward else None
-        onnx_seconds = [seconds for (seconds,) in timings((third,), effort)] if third else []
-    seconds, torch_seconds = zip(*rounds, strict=True) if rounds else ((), ())
-    ours, others = median(seconds), median(onnx_seconds)
+        layer = of_layer(case, arrays, ops) if third else None
+        if not verdict.problem:
+            beside = {"the layer": layer, "ONNX Runtime": third.outputs if third else None}
+            verdict = verdict._replace(problem=disagreement(result, beside))
+        rounds = list(timings((work.ours, work.theirs, layer), effort, device.wait, [third.seconds] if third else []))
+    ours, theirs, ready, *rest = zip(*rounds, strict=True) if rounds else ((), (), ())
+    others = rest[0] if rest else ()
     return Row(
         operator=f"{case.operator}_backward" if backward else case.operator,
         case=case.label,
         batch=batch,
         shape=arrays[0].shape,
         **verdict._asdict(),
-        fastops_seconds=ours,
-        torch_seconds=median(torch_seconds),
-        ratio=median(map(truediv, torch_seconds, seconds)),
+        fastops_seconds=median(ours),
+        torch_seconds=median(theirs),
+        ratio=median(map(truediv, theirs, ours)),
         pairs=len(rounds),
-        onnx_seconds=others,
-        onnx_ratio=others / ours if others and ours else None,
+        onnx_seconds=median(others),
+        onnx_ratio=median(map(truediv, others, ready if layer else ours)),
         dtype=str(arrays[0].dtype),
+        layer_seconds=median(ready),
+        onnx_function_ratio=median(map(truediv, others, ours)) if layer else None,
         **needs,
     )
+
+
+def disagreement(result: Any, others: dict[str, Call | None]) -> str | None:
+    """Whose first output is not fastops's within the tolerance, if anybody's: in words."""
+    due = result[0] if isinstance(result, tuple) else result
+    for name, call in others.items():
+        if call:
+            got = call()
+            problem = judge_array(np.asarray(got[0] if isinstance(got, list) else got), np.asarray(due), False).problem
+            if problem:
+                return f"{name} differs: {problem}"
+    return None
 
 
 def judge(result: Any, want: Any, exact: bool) -> Verdict:

@@ -3,9 +3,10 @@
 A timed case is a case of `fastops compare`, or one of the layers below, on an input of a given shape.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ class Target(NamedTuple):
     mean: float  # the geometric one, beside torch
     worst: float
     onnx: float | None = None  # the geometric mean beside ONNX Runtime
+    onnx_worst: float | None = None
 
 
 class Family(NamedTuple):
@@ -29,20 +31,27 @@ class Family(NamedTuple):
     target: Target
     fast: Target | None = None  # with precision='fast'
     recycled: Target | None = None  # with --pages recycled
+    aside: Mapping[str, float] = MappingProxyType({})  # operators whose worst case has a target of its own
 
 
 FAMILIES = {
-    "conv2d-3x3": Family("3x3, stride 1", Target(1.7, 1.0, 1.25), fast=Target(1.9, 1.0, 1.45)),
-    "conv2d-1x1": Family("1x1", Target(1.4, 1.0, 1.1), fast=Target(1.4, 1.0, 1.1)),
+    "conv2d-3x3": Family("3x3, stride 1", Target(1.7, 1.0, 1.25, 1.0), fast=Target(1.9, 1.0, 1.45, 1.0)),
+    "conv2d-1x1": Family("1x1", Target(1.4, 1.0, 1.1, 0.95), fast=Target(1.4, 1.0, 1.1, 0.95)),
     "conv2d-others": Family(
-        "first layers, strided, dilated, grouped, 5x5, 1x7, float64", Target(1.5, 1.0, 1.1), fast=Target(1.5, 1.0, 1.1)
+        "first layers, strided, dilated, grouped, 5x5, 1x7, float64",
+        Target(1.5, 1.0, 1.1, 0.95),
+        fast=Target(1.5, 1.0, 1.1, 0.95),
     ),
-    "depthwise": Family("a filter for each channel", Target(2.3, 1.2, 1.15), fast=Target(2.3, 1.2, 1.15)),
+    "depthwise": Family("a filter for each channel", Target(2.3, 1.2, 1.15, 0.95), fast=Target(2.3, 1.2, 1.15, 0.95)),
     "conv_transpose2d": Family("U-Net's and DCGAN's", Target(1.6, 1.0)),
-    "large": Family("up to 12 M elements", Target(4.5, 1.1, 1.2), recycled=Target(3.3, 0.95, 1.2)),
-    "small": Family("every operator on (1, 3, 32, 32)", Target(2, 0.95, 1.7)),
-    "middle": Family("every operator on about 50 000 elements", Target(2.3, 0.95, 1.5)),
-    "backward": Family("the gradients of all of them", Target(2, 0.95)),
+    "large": Family("up to 12 M elements", Target(4.5, 1.1), recycled=Target(3.3, 0.95, 1.2, 0.9)),
+    "small": Family("every operator on (1, 3, 32, 32)", Target(2, 0.95, 1.7, 1.0)),
+    "middle": Family("every operator on about 50 000 elements", Target(2.3, 0.95, 1.5, 0.95)),
+    "backward": Family(
+        "the gradients of all of them",
+        Target(2, 0.95),
+        aside={"dropout_backward": 0.6},  # which makes its mask again in place of keeping it
+    ),
 }
 LAYERS = ("conv2d-3x3", "conv2d-1x1", "conv2d-others", "depthwise", "conv_transpose2d")  # of well-known networks
 

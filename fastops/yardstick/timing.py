@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 Call = Callable[[], Any]
+Clock = Callable[[int], float]  # seconds that so many calls take
 
 
 class Effort(NamedTuple):
@@ -29,31 +30,44 @@ EFFORT = {
 QUIET = 0.02
 
 
-def timings(calls: Sequence[Call | None], effort: Effort, wait: Call | None = None) -> Iterator[tuple[float, ...]]:
-    """Seconds per call of each, taken in turn: at least three rounds, and as many more as the effort has time for."""
+def timings(
+    calls: Sequence[Call | None], effort: Effort, wait: Call | None = None, others: Sequence[Clock] = ()
+) -> Iterator[tuple[float, ...]]:
+    """Seconds per call of each, taken in turn: at least three rounds, and as many more as the effort has time for.
+
+    `others` are asked last in each round: they run in processes of their own.
+    """
+    clocks = [clock(call, wait) if call else None for call in calls]
     end = time.perf_counter() + effort.case
     done = 0
     while done < 3 or time.perf_counter() < end:
-        yield tuple(seconds_per_call(call, effort, wait) if call else math.nan for call in calls)
+        yield tuple(seconds_per_call(each, effort) if each else math.nan for each in (*clocks, *others))
         done += 1
 
 
-def seconds_per_call(call: Call, effort: Effort, wait: Call | None = None) -> float:
-    """The mean time of a call; `wait`, for the device that it runs on, counts as part of it."""
+def clock(call: Call, wait: Call | None = None) -> Clock:
+    """`wait`, for the device that the call runs on, counts as part of it."""
+
+    def seconds(calls: int) -> float:
+        start = time.perf_counter()
+        for _ in range(calls):
+            call()
+        if wait:
+            wait()
+        return time.perf_counter() - start
+
+    return seconds
+
+
+def seconds_per_call(seconds: Clock, effort: Effort) -> float:
+    """The mean time of a call, after untimed ones: one, two, four, ... of them."""
     time.sleep(QUIET)
-    calls, start = 0, time.perf_counter()
-    while not calls or time.perf_counter() < start + effort.untimed:
-        call()
-        calls += 1
-    if wait:
-        wait()
-    calls = max(1, round(calls * effort.timed / (time.perf_counter() - start)))
-    start = time.perf_counter()
-    for _ in range(calls):
-        call()
-    if wait:
-        wait()
-    return (time.perf_counter() - start) / calls
+    calls, before, last = 1, 0.0, seconds(1)
+    while before + last < effort.untimed:
+        before, calls = before + last, 2 * calls
+        last = seconds(calls)
+    calls = max(1, round(calls * effort.timed / max(last, 1e-9)))  # a coarse clock may say 0
+    return seconds(calls) / calls
 
 
 def median(values: Iterable[float]) -> float | None:

@@ -13,6 +13,7 @@ from .operators import OPERATORS
 
 Call = Callable[[], Any]
 
+LAYERS = {"conv2d": "Conv2d", "conv_transpose2d": "ConvTranspose2d"}  # those that keep weights laid out in evaluation
 SEED = 4  # of dropout's mask, the operator's and its gradient's
 
 
@@ -33,7 +34,8 @@ def with_precision(ops: Any, precision: str) -> Any:
         return ops
     functions = {name: getattr(ops, name) for name in ops.__all__}
     told = {name: partial(functions[name], precision=precision) for name in functions if name.startswith("conv")}
-    return SimpleNamespace(**{**functions, **told})
+    layers = {name: partial(getattr(ops.nn, name), precision=precision) for name in LAYERS.values()}
+    return SimpleNamespace(**{**functions, **told, "nn": SimpleNamespace(**layers)})
 
 
 def of_operator(case: Case, arrays: Sequence[Array], ops: Any, torch: Any, device: Device = CPU) -> Work:
@@ -47,6 +49,20 @@ def of_operator(case: Case, arrays: Sequence[Array], ops: Any, torch: Any, devic
             want = partial(call, *(CPU.tensor(a, torch) for a in arrays))
     check = None if expected is None else lambda result: expected(result, *arrays)
     return Work(partial(case.call, ops, *device.put_all(arrays)), theirs, want, check, operator.exact, tuple(arrays))
+
+
+def of_layer(case: Case, arrays: Sequence[Array], ops: Any) -> Call | None:
+    """A convolution as a layer of fastops.nn in evaluation: what a user who has the weights for good calls."""
+    if case.operator not in LAYERS:
+        return None
+    noted = Noted(case, arrays)
+    x, weight, bias = noted.args
+    channels = [weight.shape[0], weight.shape[1] * noted.options.get("groups", 1)]
+    if case.operator == "conv2d":
+        channels.reverse()
+    layer = getattr(ops.nn, LAYERS[case.operator])(*channels, weight.shape[2:], dtype=x.dtype, **noted.options)
+    layer.load_state_dict({"weight": weight, "bias": bias})
+    return partial(layer.eval(), x)
 
 
 def of_gradient(case: Case, arrays: Sequence[Array], ops: Any, torch: Any, device: Device = CPU) -> Work:

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import cpu
 from ..cpu.chain import Chain, TooLong
-from ..cpu.contiguous import copy
+from ..cpu.contiguous import copy, copy_part
 from .buffers import Memory, arranged, lives
 from .fusion.elementwise import Program, grouped
 from .fusion.epilogue import with_epilogues
@@ -158,27 +158,37 @@ class _Scheduler:
             if task.node.op_type != "Concat":
                 continue
             (out,) = task.makes
-            parts: list[Any] = []
-            axis = int(task.node.attributes.get("axis", 1)) % len(self.specs[out].shape)
-            apart = prod(self.specs[out].shape[:axis]) != 1
-            start = 0
-            for name in task.names():
-                spec = self.specs[name]
-                size = spec.shape[axis]
-                first = start * prod(spec.shape[axis + 1 :])
-                once = task.names().count(name) == 1 and spec.dtype == self.specs[out].dtype
-                mine = not apart and once and name in self.memory and self.memory.whole(name)
-                if mine and self.memory.place(name).root != self.memory.place(out).root:
+            shape, names = self.specs[out].shape, task.names()
+            axis = int(task.node.attributes.get("axis", 1)) % len(shape)
+            starts = np.cumsum([0, *(self.specs[name].shape[axis] for name in names)]).tolist()
+            left, i = [], 0
+            while i < len(names):
+                together = self._together(out, names, i) if prod(shape[:axis]) == 1 else 0
+                if together:
                     place = self.memory.place(out)
-                    self.memory.join(name, place.root, place.first + first)
+                    self.memory.join(names[i], place.root, place.first + starts[i] * prod(shape[axis + 1 :]))
                 else:
-                    parts.append((name, (*(slice(None),) * axis, slice(start, start + size))))
-                start += size
-            if not parts:
+                    left.append((names[i], starts[i]))
+                i += together or 1
+            if not left:
                 self.tasks.remove(task)
-                continue
-            task.run = _joined(tuple(place for _, place in parts))
-            task.reads = tuple(name for name, _ in parts)
+            task.run = _joined(axis, tuple(start for _, start in left))
+            task.reads = tuple(name for name, _ in left)
+
+    def _together(self, out: str, names: list[str], i: int) -> int:
+        """How many of a Concat's inputs, from i on, are one after the other all of a root that can be put elsewhere."""
+        if names[i] not in self.memory or self.specs[names[i]].dtype != self.specs[out].dtype:
+            return 0
+        root, size = self.memory.place(names[i]).root, 0
+        if root in self.memory.fixed or root == self.memory.place(out).root:
+            return 0
+        for count, name in enumerate(names[i:], 1):
+            if name not in self.memory or self.memory.place(name) != (root, size):
+                return 0
+            size += prod(self.specs[name].shape)
+            if size == prod(self.specs[root].shape):
+                return count
+        return 0
 
     def _chains(self) -> dict[int, Chain]:
         """The compiled chains; their outputs take the memory of operands that nobody reads later."""
@@ -304,12 +314,12 @@ def _copied(out: Array, x: Array) -> None:
     copy(out, x)
 
 
-def _joined(places: tuple[Any, ...]) -> Function:
-    """Copies of arrays to their places."""
+def _joined(axis: int, starts: tuple[int, ...]) -> Function:
+    """Copies of arrays to their places along a dimension."""
 
     def run(out: Array, *arrays: Array) -> None:
-        for place, array in zip(places, arrays, strict=True):
-            np.copyto(out[place], array)
+        for start, array in zip(starts, arrays, strict=True):
+            copy_part(out, array, axis, start)
 
     return run
 

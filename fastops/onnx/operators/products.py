@@ -15,6 +15,8 @@ from .table import Call, Filling, Step, operator
 
 FEW_ROWS = 16
 """Rows up to which a product with a constant is made of dots, for which the constant is laid out."""
+LAID_OUT = 1 << 22
+"""Elements of a constant up to which it is, beside the file's own."""
 SMALL = 65536
 """Products up to which one thread of BLAS does them, which nobody waits for."""
 
@@ -36,7 +38,7 @@ def make_matmul(call: Call) -> Step:
 def _rows_times(call: Call, shape: tuple[int, ...], sizes: tuple[int, int, int], across: bool) -> Filling:
     """(rows, inner) times (inner, columns), the second perhaps ``across``, plus what broadcasts to the product."""
     (rows, inner, columns), on, dtype = sizes, call.on, call.dtype()
-    dots = across or (rows <= FEW_ROWS and call.is_constant(1))
+    dots = across or (rows <= FEW_ROWS and call.is_constant(1) and inner * columns <= LAID_OUT)
     kept = call.kept(1, "product", across) if call.is_constant(1) else None
     conv2d, fast = on.conv.conv2d, call.fast
     if dots and rows * inner * columns > SMALL:

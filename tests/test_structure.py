@@ -62,6 +62,7 @@ ONNX = {  # what the modules of fastops.onnx may import of each other, and of th
     "network": (
         [
             "fusion",
+            "fusion.epilogue",
             "graph",
             "operators",
             "operators.table",

@@ -11,6 +11,7 @@ from .. import _arrays, _options, cpu
 from .._backend import Array, Backend
 from . import reader
 from .fusion import fused
+from .fusion.epilogue import with_epilogues
 from .graph import Constants, Graph, Node, Value
 from .operators import OPERATORS
 from .operators.table import Kept
@@ -282,7 +283,8 @@ class Network:
                 self._on_device[key] = xp.asarray(array)
             return self._on_device[key]
 
-        return Planner(self._graph, on, xp, self._precision, to_device, self._kept)
+        graph = with_epilogues(self._graph) if self._fuse and on is not cpu else self._graph
+        return Planner(graph, on, xp, self._precision, to_device, self._kept)
 
 
 def _named(values: tuple[Value, ...]) -> str:

@@ -14,13 +14,13 @@ IN_REGISTERS = ("relu", "clamp")
 """Activations that convolutions do before they write; others take a pass of their own, as a chain does."""
 
 
-def with_epilogues(graph: Graph, specs: Mapping[str, Any]) -> Graph:
-    """The graph whose convolutions add what is added to them and end with their activation."""
+def with_epilogues(graph: Graph, specs: Mapping[str, Any] | None = None) -> Graph:
+    """The graph whose convolutions end with their activation, and where shapes are known add what is added to them."""
     rewrite = Rewrite(graph)
     for node in graph.nodes:
         if rewrite.maker(next(filter(None, node.outputs), "")) is not node:
             continue
-        if node.op_type in ("Add", "Sum"):
+        if node.op_type in ("Add", "Sum") and specs is not None:
             _add(rewrite, node, specs)
         else:
             _activate(rewrite, node, specs)
@@ -42,12 +42,12 @@ def _add(rewrite: Rewrite, node: Node, specs: Mapping[str, Any]) -> None:
         _put(rewrite, with_inputs(before, inputs, node.outputs), before, node)
 
 
-def _activate(rewrite: Rewrite, node: Node, specs: Mapping[str, Any]) -> None:
+def _activate(rewrite: Rewrite, node: Node, specs: Mapping[str, Any] | None) -> None:
     activation = activation_of(node, rewrite)
     before = rewrite.inner(node.inputs[0], "Conv", "ConvTranspose") if activation else None
     if activation is None or before is None or ACTIVATION in before.attributes:
         return
-    if activation[0] not in IN_REGISTERS:
+    if activation[0] not in IN_REGISTERS and specs is not None:
         after = rewrite.reader(node.outputs[0])
         chained = after is not None and translated(after, specs, rewrite.constants) is not None
         if after is not None and chained and specs[after.outputs[0]].shape == specs[node.outputs[0]].shape:

@@ -197,7 +197,9 @@ def in_order(nodes):
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_an_activation_ends_a_convolution(name):
     expected = name.split(",")[0].split(" ")[0]
-    assert check([CONVOLVED, *in_order(ACTIVATIONS[name])]) == [f"Conv + {expected}"]
+    alone = {"leaky_relu": "LeakyRelu", "hardswish": "HardSwish"}.get(expected)  # which a chain does faster
+    steps = ["Conv", alone] if alone else [f"Conv + {expected}"]
+    assert check([CONVOLVED, *in_order(ACTIVATIONS[name])]) == steps
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

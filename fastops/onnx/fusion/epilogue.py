@@ -12,6 +12,9 @@ from .rewrite import Rewrite, with_inputs
 
 IN_REGISTERS = ("relu", "clamp")
 """Activations that convolutions do before they write; others take a pass of their own, as a chain does."""
+IN_PLACE = ("sigmoid", "silu", "gelu")
+"""Of those, the ones whose pass is as fast in place.  In the others' loops LLVM sees that input and output overlap and
+does one element at a time: 50 000 of hardswish take 39 us, in a chain 5.6."""
 
 
 def with_epilogues(graph: Graph, specs: Mapping[str, Any] | None = None) -> Graph:
@@ -47,7 +50,9 @@ def _activate(rewrite: Rewrite, node: Node, specs: Mapping[str, Any] | None) -> 
     before = rewrite.inner(node.inputs[0], "Conv", "ConvTranspose") if activation else None
     if activation is None or before is None or ACTIVATION in before.attributes:
         return
-    if activation[0] not in IN_REGISTERS and specs is not None:
+    if specs is not None and activation[0] not in IN_REGISTERS:
+        if activation[0] not in IN_PLACE:
+            return
         after = rewrite.reader(node.outputs[0])
         chained = after is not None and translated(after, specs, rewrite.constants) is not None
         if after is not None and chained and specs[after.outputs[0]].shape == specs[node.outputs[0]].shape:

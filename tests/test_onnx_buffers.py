@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from onnx_models import node
 
 import fastops.onnx
+from fastops import _jit
 from fastops.onnx.buffers import arranged
 from fastops.onnx.network import load_plain
 from fastops.onnx.schedule import Schedule
@@ -204,6 +205,47 @@ def test_calls_of_several_shapes_in_turn():
             models.assert_close(network(x), [want], 3e-6)
     assert len(network._plans) == 3
     assert len({id(kept) for kept in network._kept.values()}) == 3  # weights are prepared once for all shapes
+
+
+def test_constants_that_follow_the_shape_are_each_plans_own():
+    """A row of numbers as long as the image is wide is added; the weights are multiplied by its height."""
+    nodes = [
+        node("Shape", ["x"], ["s"]), node("Gather", ["s", "two"], ["h"]), node("Gather", ["s", "three"], ["n"]),
+        node("Range", ["zero", "n", "one"], ["r"]), node("Cast", ["r"], ["row"], to=1),
+        node("Add", ["x", "row"], ["a"]),
+        node("Cast", ["h"], ["high"], to=1), node("Mul", ["w", "high"], ["wh"]), conv("a", "wh", "b"),
+        node("MatMul", ["b", "m"], ["c"]), node("Concat", ["c", "b"], ["y"], axis=1),
+    ]  # fmt: skip
+    constants = {name: np.array(value) for name, value in {"zero": 0, "one": 1, "two": 2, "three": 3}.items()}
+    constants |= {"w": CONSTANTS["w"], "m": np.eye(8, dtype=np.float32)}
+    model = models.network(nodes, [("x", np.float32, ["N", 6, "H", "W"])], ["y"], constants)
+    network, plain = fastops.onnx.load(model), load_plain(model)
+    for size in ((1, 6, 8, 8), (1, 6, 5, 8), (1, 6, 8, 8), (2, 6, 3, 8)):
+        x = normal(*size)
+        models.assert_close(network(x), [plain(x)], 1e-5)
+    model.graph.node[-1].input[0] = "b"
+    del model.graph.node[-2]
+    network, plain = fastops.onnx.load(model), load_plain(model)
+    for width in (8, 5, 7, 8):
+        x = normal(1, 6, 4, width)
+        models.assert_close(network(x), [plain(x)], 1e-5)
+        models.assert_close(network(x), models.onnx_runtime(model, {"x": x}), 1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 6, 80, 80), (4, 6, 40, 40)], ids=str)
+def test_the_bits_do_not_depend_on_threads(shape):
+    numba = pytest.importorskip("numba")
+    nodes = [*BRANCHES[:-1], node("Add", ["h", "x"], ["i"]), node("MatMul", ["i", "m"], ["y"])]
+    network, _ = network_of(nodes, shape=shape, m=normal(shape[-1], 50))
+    x, threads = normal(*shape), numba.get_num_threads()
+    expected = network(x)
+    try:
+        numba.set_num_threads(1)
+        np.testing.assert_array_equal(network(x), expected)
+    finally:
+        numba.set_num_threads(threads)
+    with _jit.only("serial"):
+        np.testing.assert_array_equal(network(x), expected)
 
 
 def test_eight_threads_call_one_network():

@@ -12,7 +12,7 @@ from .. import cpu
 from .fusion.elementwise import translated
 from .graph import Array, Graph, Node
 from .operators import OPERATORS, Call
-from .operators.table import Filling, Kept
+from .operators.table import Filling, Kept, kept_of
 from .operators.table import Step as Function
 from .simplify import TROUBLES, evaluated
 
@@ -65,7 +65,7 @@ def inferred(graph: Graph, inputs: dict[str, Spec], precision: str, kept: Kept) 
                 shape = specs[node.inputs[0]].shape if node.op_type in _OF_FIRST else np.broadcast_shapes(*shapes)
                 specs[node.outputs[0]] = Spec(shape, specs[node.inputs[0]].dtype)
                 continue
-            call = Call(node, cpu, np, arrays, known, precision, kept)
+            call = Call(node, cpu, np, arrays, known, precision, kept_of(kept, node, graph.constants))
             functions[node.outputs] = function = made(call)
             if call.depends:
                 return None

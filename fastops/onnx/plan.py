@@ -17,7 +17,7 @@ from .._backend import Array, Backend
 from .graph import Graph, Node
 from .operators import OPERATORS, Call
 from .operators import Step as Function
-from .operators.table import Kept
+from .operators.table import Kept, kept_of
 from .simplify import TROUBLES, evaluated, failed, listed, run
 
 
@@ -136,7 +136,9 @@ class Planner:
                 self._on_device(name) if name in self.constant else array
                 for name, array in zip(node.inputs, arrays, strict=True)
             )
-        call = Call(node, self.on, self.xp, arrays, known, self.precision, self.kept)
+        call = Call(
+            node, self.on, self.xp, arrays, known, self.precision, kept_of(self.kept, node, self.graph.constants)
+        )
         step, outputs = run(self.graph.name, node, call)
         self.reusable = self.reusable and not call.depends
         call.arrays = ()  # which a step must not keep

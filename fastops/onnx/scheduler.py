@@ -20,7 +20,7 @@ from .graph import Array, Graph, Node
 from .inference import Inferred, Spec, inferred, made
 from .operators import Call
 from .operators import Step as Function
-from .operators.table import Filling, Kept
+from .operators.table import Filling, Kept, kept_of
 from .plan import operations
 from .schedule import Buffers, Lent, Schedule, Step
 
@@ -53,17 +53,20 @@ def scheduled(
         value.name: Spec(tuple(array.shape), array.dtype) for value, array in zip(graph.inputs, arrays, strict=True)
     }
     found = inferred(graph, inputs, precision, kept)
-    return None if found is None else _Scheduler(found, inputs, precision, kept, entered).schedule()
+    return None if found is None else _Scheduler(found, graph, inputs, precision, kept, entered).schedule()
 
 
 class _Scheduler:
     """Makes a schedule of what is known of a network."""
 
     def __init__(
-        self, found: Inferred, inputs: dict[str, Spec], precision: str, kept: Kept, entered: dict[str, Array]
-    ) -> None:
+        self, found: Inferred, graph: Graph, inputs: dict[str, Spec], precision: str, kept: Kept,
+        entered: dict[str, Array],
+    ) -> None:  # fmt: skip
         self.specs, self.views, self.functions = found.specs, found.views, found.functions
-        self.inputs, self.precision, self.kept, self.entered = inputs, precision, kept, entered
+        self.inputs, self.precision, self.kept = inputs, precision, kept
+        self.own, self.entered_for_all = graph.constants, entered
+        self.entered_here: dict[str, Array] = {}
         self.graph = with_epilogues(found.graph, found.specs)
         self.constants = self.graph.constants
         self.results = [value.name for value in self.graph.outputs]
@@ -125,7 +128,7 @@ class _Scheduler:
             for name in node.inputs
         )  # fmt: skip
         known = tuple(not name or name in self.constants for name in node.inputs)
-        return Call(node, cpu, np, arrays, known, self.precision, self.kept)
+        return Call(node, cpu, np, arrays, known, self.precision, kept_of(self.kept, node, self.own))
 
     def _outputs(self) -> dict[str, int]:
         """The slots of a call's own arrays, by root: the inputs, then the outputs, which steps write straight into.
@@ -276,10 +279,11 @@ class _Scheduler:
         if not each:
             return None
         if each not in self.memory:
-            if each not in self.entered:
+            entered = self.entered_for_all if each in self.own else self.entered_here
+            if each not in entered:
                 array = self.constants[each]
-                self.entered[each] = array if array.flags.carray else cpu.enter(array)
-            return self.entered[each]
+                entered[each] = array if array.flags.carray else cpu.enter(array)
+            return entered[each]
         root, first = self.memory.place(each)
         if root in self.memory.fixed:
             return None

@@ -17,7 +17,12 @@ Step = Callable[..., Any]
 """From a node's input arrays, None for those left out at its middle, to its output, or a tuple of its outputs."""
 
 Kept = dict[Any, dict[Any, Any]]
-"""Weights as kernels want them, by node."""
+"""Weights as kernels want them, by name and use: of a network's own constants, which are the same in all its plans."""
+
+
+def kept_of(kept: Kept, node: Node, own: Constants) -> Kept:
+    """Where a node keeps its weights: not beside the network's own if they follow the shape of an input."""
+    return kept if all(name in own for name in filter(None, node.inputs[1:])) else {}
 
 
 class Filling:

@@ -68,7 +68,7 @@ html_theme_options = {
     "pygments_dark_style": "monokai",
 }
 alone = (
-    "index", "getting-started", "networks", "performance", "adding-an-operator", "dashboards", "contributing",
-    "changelog",
+    "index", "getting-started", "networks", "performance", "torch", "dask", "adding-an-operator", "dashboards",
+    "contributing", "changelog",
 )  # fmt: skip
 html_sidebars = dict.fromkeys(alone, ())  # pages without others beside them in their section

@@ -7,6 +7,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from fastops.cpu.conv import plan
+from fastops.dask import windows
 
 IMAGES = Path(__file__).parent / "images"
 
@@ -264,7 +265,34 @@ def choice() -> Drawing:
     return d
 
 
-FIGURES = {"call": call, "buffer": buffer, "tile": tile, "blocked": blocked, "choice": choice}
+def seam() -> Drawing:
+    """What a block of a convolution's output reads of the input's blocks, by the code that cuts them."""
+    d = Drawing(720, 330, "The windows of two blocks at the seam between them")
+    chunks, stride, pad, extent, cell, left = (8, 8), 1, 1, 3, 34, 96
+    spans = windows.spans_of_windows(chunks, sum(chunks), stride, pad, extent)
+    cuts = windows.cut_windows(spans, sum(chunks), stride, pad, extent)
+    d.text(20, 34, "A row of an image in two chunks, and conv2d(image, weight of 3 x 3, padding=1)", 16, style="bold")
+    for y, words in ((72, "input"), (252, "output")):
+        d.text(20, y + 22, words, 15)
+        for i in range(sum(chunks)):
+            d.rect(left + i * cell, y, cell, cell, (BLUE, ORANGE)[i >= chunks[0]])
+            d.text(left + i * cell + cell / 2, y + 22, str(i), 13, "middle")
+    for i, (cut, fill) in enumerate(zip(cuts, (BLUE, ORANGE), strict=True)):
+        y, x, wide = 130 + 46 * i, left + cut.start * cell, (cut.stop - cut.start) * cell
+        if cut.pad:
+            d.rect(x - cut.pad * cell, y, cut.pad * cell, 32, GREY)
+        d.rect(x, y, wide, 32, fill, wide=2)
+        d.text(x + wide / 2, y + 21, f"block {i} reads {cut.start} to {cut.stop - 1}", 14, "middle")
+    d.text(left - cell / 2, 151, "0", 13, "middle")
+    d.rect(left + sum(chunks) * cell, 176, cell, 32, GREY)
+    d.text(left + sum(chunks) * cell + cell / 2, 197, "0", 13, "middle")
+    d.text(
+        left, 312, "Zeros stand at the image's own border alone; at the seam each block reads a pixel of the other.", 14
+    )
+    return d
+
+
+FIGURES = {"call": call, "buffer": buffer, "tile": tile, "blocked": blocked, "choice": choice, "seam": seam}
 
 if __name__ == "__main__":
     IMAGES.mkdir(exist_ok=True)

@@ -56,7 +56,7 @@ def enter(op: str, optional: tuple[str, ...] = (), /, **arrays: Array) -> tuple[
             entered[0], first_name, dtype = on, name, array.dtype
             numpy_dtype = dtype if type(array) is _ndarray else None
         elif on is not entered[0]:
-            _same_kind(op, name, on, entered[0], first_name)
+            entered[0] = _common(op, name, on, entered[0], first_name)
         if array.dtype != dtype:
             raise TypeError(f"{op}: {name} expects dtype {dtype}, as {first_name} has, got {array.dtype}")
         entered.append(array)
@@ -79,7 +79,7 @@ def enter_like(op: str, name: str, array: Array, on: Backend, like: Array) -> Ar
     """A float argument of the kind and dtype of another one, ``like``, of backend ``on``."""
     got, array = enter_one(op, name, array)
     if got is not on:
-        _same_kind(op, name, got, on, "input")
+        _common(op, name, got, on, "input", on)
     same_dtype(op, name, array, like)
     return array
 
@@ -88,6 +88,8 @@ def backend(op: str, name: str, array: Array) -> tuple[Backend, Array]:
     """(backend, array) for an argument of any dtype and layout."""
     if type(array) is _ndarray:
         return cpu, array
+    if is_dask(array):
+        return _dask(op, name, array), array
     if is_cuda(array):
         return _cuda(op, name).backend_of(op, name, array), array
     return cpu, _numpy(op, name, array)
@@ -118,7 +120,7 @@ def integers(op: str, name: str, array: Array, on: Backend, first_name: str) -> 
     """An integer argument, of the kind of the argument ``first_name``, as a C-contiguous int64 array."""
     got, array = backend(op, name, array)
     if got is not on:
-        _same_kind(op, name, got, on, first_name)
+        _common(op, name, got, on, first_name, on)
     check_integer(op, name, array.dtype if type(array) is _ndarray else on.facts(op, name, array).dtype)
     return on.integers(array)
 
@@ -191,6 +193,20 @@ def is_cuda(array: Array) -> bool:
     return hasattr(array, "__cuda_array_interface__") or hasattr(array, "__cuda_ndarray__")
 
 
+def is_dask(array: Array) -> bool:
+    """Whether an array is dask's."""
+    dask: ModuleType | None = sys.modules.get("dask.array")
+    return isinstance(array, getattr(dask, "Array", ()))  # nothing yet, while another thread imports it
+
+
+def _dask(op: str, name: str, array: Array) -> Any:
+    """The backend of dask arrays, if nothing speaks against this one."""
+    from . import dask  # at the first dask array only: it imports what it needs of dask
+
+    dask.admit(op, name, array)
+    return dask
+
+
 def _cuda(op: str, name: str) -> ModuleType:
     try:
         from . import cuda  # at the first CUDA array only: importing it must never slow down or break the CPU side
@@ -200,6 +216,21 @@ def _cuda(op: str, name: str) -> ModuleType:
             "install fastops with its extra cuda13 (or cuda12), or copy it to a NumPy array first"
         ) from None
     return cuda
+
+
+def _common(
+    op: str, name: str, got: Backend, on: Backend, first_name: str | None, wanted: Backend | None = None
+) -> Backend:
+    """The backend of a call in which both kinds meet: that of dask arrays takes NumPy's, too; others are refused.
+
+    It has to be ``wanted``, if that is given.
+    """
+    kinds = {got.kind, on.kind}
+    lazy = got if on is cpu else on
+    if lazy.kind == "a dask array" and kinds == {cpu.kind, lazy.kind} and wanted in (None, lazy):
+        return lazy
+    _same_kind(op, name, got, on, first_name)
+    return on
 
 
 def _same_kind(op: str, name: str, got: Backend, on: Backend, first_name: str | None) -> None:

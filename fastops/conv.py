@@ -1,5 +1,6 @@
 """conv2d, conv_transpose2d and their gradients: what is promised."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from . import _arrays, _options, _shapes
@@ -222,15 +223,10 @@ def conv2d_backward(
     (array([[[[ 8., 12.],
              [20., 24.]]]]), None)
     """
-    op = "conv2d_backward"
-    on, go, x, w, b = _arrays.enter(op, ("bias",), grad_output=grad_output, input=input, weight=weight, bias=bias)
-    _options.choice(op, "precision", precision, ("exact", "fast"))
-    g = _shapes.conv2d(op, x.shape, w.shape, None if b is None else b.shape, stride, padding, dilation, groups)
-    _shapes.same(op, "grad_output", go.shape, g.output)
-    grad_input = on.empty(x.shape, x.dtype)
-    if grad_input.size:
-        on.conv.conv_transpose2d(grad_input, go, w, None, g, precision == "fast")
-    return grad_input, *_parameter_gradients(on, w, b, g, go, x, go)
+    every = True, True, True
+    return _conv2d_backward(  # type: ignore[return-value]
+        every, grad_output, input, weight, bias, stride, padding, dilation, groups, precision
+    )
 
 
 def conv_transpose2d_backward(
@@ -283,17 +279,10 @@ def conv_transpose2d_backward(
     array([[[[6., 6.],
              [6., 6.]]]])
     """
-    op = "conv_transpose2d_backward"
-    on, go, x, w, b = _arrays.enter(op, ("bias",), grad_output=grad_output, input=input, weight=weight, bias=bias)
-    _options.choice(op, "precision", precision, ("exact", "fast"))
-    g = _shapes.conv_transpose2d(
-        op, x.shape, w.shape, None if b is None else b.shape, stride, padding, output_padding, groups, dilation
+    every = True, True, True
+    return _conv_transpose2d_backward(  # type: ignore[return-value]
+        every, grad_output, input, weight, bias, stride, padding, output_padding, groups, dilation, precision
     )
-    _shapes.same(op, "grad_output", go.shape, g.output)
-    grad_input = on.empty(x.shape, x.dtype)
-    if grad_input.size:
-        on.conv.conv2d(grad_input, go, w, None, g, precision == "fast")
-    return grad_input, *_parameter_gradients(on, w, b, g, x, go, go)
 
 
 def _conv2d(
@@ -340,14 +329,49 @@ def _end(
     return add, _options.activation(op, activation)
 
 
+def _conv2d_backward(
+    needed: Sequence[bool], grad_output: Array, input: Array, weight: Array, bias: Array | None, stride: Pair,
+    padding: Padding | str, dilation: Pair, groups: int, precision: str = "exact",
+) -> tuple[Array | None, Array | None, Array | None]:  # fmt: skip
+    """conv2d_backward; ``needed`` says which of the gradients, the others are None."""
+    op = "conv2d_backward"
+    on, go, x, w, b = _arrays.enter(op, ("bias",), grad_output=grad_output, input=input, weight=weight, bias=bias)
+    _options.choice(op, "precision", precision, ("exact", "fast"))
+    g = _shapes.conv2d(op, x.shape, w.shape, None if b is None else b.shape, stride, padding, dilation, groups)
+    _shapes.same(op, "grad_output", go.shape, g.output)
+    grad_input = on.empty(x.shape, x.dtype) if needed[0] else None
+    if grad_input is not None and grad_input.size:
+        on.conv.conv_transpose2d(grad_input, go, w, None, g, precision == "fast")
+    return grad_input, *_parameter_gradients(needed, on, w, b, g, go, x, go)
+
+
+def _conv_transpose2d_backward(
+    needed: Sequence[bool], grad_output: Array, input: Array, weight: Array, bias: Array | None, stride: Pair,
+    padding: Pair, output_padding: Pair, groups: int, dilation: Pair, precision: str = "exact",
+) -> tuple[Array | None, Array | None, Array | None]:  # fmt: skip
+    """conv_transpose2d_backward; ``needed`` as in _conv2d_backward."""
+    op = "conv_transpose2d_backward"
+    on, go, x, w, b = _arrays.enter(op, ("bias",), grad_output=grad_output, input=input, weight=weight, bias=bias)
+    _options.choice(op, "precision", precision, ("exact", "fast"))
+    g = _shapes.conv_transpose2d(
+        op, x.shape, w.shape, None if b is None else b.shape, stride, padding, output_padding, groups, dilation
+    )
+    _shapes.same(op, "grad_output", go.shape, g.output)
+    grad_input = on.empty(x.shape, x.dtype) if needed[0] else None
+    if grad_input is not None and grad_input.size:
+        on.conv.conv2d(grad_input, go, w, None, g, precision == "fast")
+    return grad_input, *_parameter_gradients(needed, on, w, b, g, x, go, go)
+
+
 def _parameter_gradients(
-    on: Backend, weight: Array, bias: Array | None, g: _shapes.Conv2d, map: Array, image: Array, grad_output: Array
-) -> tuple[Array, Array | None]:
+    needed: Sequence[bool], on: Backend, weight: Array, bias: Array | None, g: _shapes.Conv2d, map: Array, image: Array,
+    grad_output: Array,
+) -> tuple[Array | None, Array | None]:  # fmt: skip
     """grad_weight, from the smaller and the larger side of the convolution, and grad_bias."""
-    grad_weight = on.empty(weight.shape, weight.dtype)
-    if grad_weight.size:
+    grad_weight = on.empty(weight.shape, weight.dtype) if needed[1] else None
+    if grad_weight is not None and grad_weight.size:
         on.conv.grad_weight(grad_weight, map, image, g)
-    if bias is None:
+    if bias is None or not needed[2]:
         return grad_weight, None
     grad_bias = on.empty(bias.shape, bias.dtype)
     on.conv.grad_bias(grad_bias, grad_output, g.batch)

@@ -91,7 +91,7 @@ def test_shares_of_the_limits(benchmarks, monkeypatch):
 
 
 def test_shares_of_torchs_time_for_every_case(benchmarks):
-    shares = [c for c in classes(benchmarks) if hasattr(c, "track_share")]
+    shares = [c for c in classes(benchmarks) if hasattr(c, "track_share") and issubclass(c, benchmarks.Cases)]
     names = [name for each in shares for name in each.params[0]]
     assert sorted(names) == sorted(case.name for case in SUITE)
 
@@ -174,3 +174,12 @@ def test_a_first_answer_of_a_network(benchmarks, monkeypatch, tmp_path):
         benchmark.setup(library, "mobilenet_v2")
         code, prepare = benchmark.timeraw_load_and_first_call(library, "mobilenet_v2")
         assert library in code and "import" in prepare and "import" not in code
+
+
+@pytest.mark.parametrize("way", ["frozen, batch 1", "training, batch 8"])
+def test_models_in_torch(benchmarks, way):
+    pytest.importorskip("torch")
+    each = importlib.import_module("benchmarks.torch_models").Model()
+    each.edge = 32
+    each.setup("resnet18", way)
+    assert each.track_share("resnet18", way) > 0

@@ -101,6 +101,25 @@ def test_an_entry_is_on_both_sides(room, entry):
     assert parameters(mine) == parameters(theirs)
 
 
+DASKS = {"admit", "by_blocks", "warmup"}
+"""What `fastops.dask` has beside the contract: `_arrays` asks for the first, users for the others."""
+
+
+def test_dask_arrays_have_the_same_contract():
+    """Every function, room and entry, with the CPU's parameters."""
+    pytest.importorskip("dask.array")
+    import fastops.dask as lazy
+
+    assert set(lazy.__all__) - {"kind"} - DASKS == set(FUNCTIONS) | ROOMS
+    assert lazy.kind.startswith("a ") and lazy.kind != cpu.kind
+    for name in FUNCTIONS:
+        wanted = [(each, default) for each, _, default in parameters(FUNCTIONS[name])]
+        assert [(each, default) for each, _, default in parameters(getattr(lazy, name))] == wanted, name
+    for room, entry in ENTRIES:
+        assert getattr(lazy, room).__name__.startswith("fastops.dask.")
+        assert parameters(getattr(getattr(lazy, room), entry)) == parameters(getattr(getattr(cpu, room), entry)), entry
+
+
 def functions_of(module):
     """A room's own public functions in plain Python: entries, and what other modules of its side call."""
     own = {name: each for name, each in vars(module).items() if isinstance(each, FunctionType) and name[0] != "_"}

@@ -1,6 +1,7 @@
 """The examples that run trained networks: what they find, and the arithmetic around the networks."""
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 
@@ -144,3 +145,18 @@ def test_a_package_that_is_missing_is_named(name, call, request, monkeypatch):
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda package: None)
     with pytest.raises(SystemExit, match="pip install"):
         getattr(module, call)()
+
+
+# ------------------------------------------------------------------------------------------- a model in torch
+
+
+def test_a_model_in_torch(monkeypatch, tmp_path, capsys):
+    pytest.importorskip("torch")
+    arguments = ["faster_torch.py", "--size", "64", "--rounds", "2", "--output-dir", str(tmp_path / "charts")]
+    monkeypatch.setattr(sys, "argv", arguments)
+    example("faster_torch").main()
+    told = capsys.readouterr().out
+    assert "inference" in told and "training" in told
+    differences = [float(word) for word in re.findall(r"largest difference (\S+) of", told)]
+    assert len(differences) == 2 and max(differences) < 1e-4
+    assert (tmp_path / "charts" / "faster_torch.png").read_bytes().startswith(b"\x89PNG")

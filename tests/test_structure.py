@@ -23,8 +23,9 @@ SECTIONS = ["Parameters", "Returns", "Raises", "References", "Examples"]
 OPTIONAL = {"torch", "skimage", "rich", "matplotlib", "jinja2"}  # the extra `compare`
 
 LATE = {
-    ("_arrays", "cuda"), ("cuda._libraries", "cupy"), ("cli.info", "cuda"), ("_jit.parts", "numba.np"),
-    ("onnx.profile", "matplotlib.figure"), ("onnx.backend", "onnx.backend.test.runner"),
+    ("_arrays", "cuda"), ("_arrays", "dask"), ("cuda._libraries", "cupy"), ("cli.info", "cuda"),
+    ("_jit.parts", "numba.np"), ("onnx.profile", "matplotlib.figure"),
+    ("onnx.backend", "onnx.backend.test.runner"),
 }  # fmt: skip
 ONNX = {  # what the modules of fastops.onnx may import of each other, and of the other packages beside numpy
     "dtypes": ([], []),
@@ -139,7 +140,7 @@ def may_import(module: str) -> tuple[set[str], set[str]]:
     room, _, name = module.partition(".")
     every = {
         part: {each for each in MODULES if each.split(".")[0] == part}
-        for part in ("_jit", "cpu", "cuda", "nn", "onnx", "yardstick", "cli")
+        for part in ("_jit", "cpu", "cuda", "dask", "nn", "onnx", "torch", "yardstick", "cli")
     }
     if module == "":
         return FAMILIES | {"nn"}, set()
@@ -152,7 +153,7 @@ def may_import(module: str) -> tuple[set[str], set[str]]:
     if module == "_backend":
         return every["cpu"] - {"cpu"}, {"numpy"}
     if module == "_arrays":
-        return {"_backend", "cpu", "cuda"}, {"numpy"}
+        return {"_backend", "cpu", "cuda", "dask"}, {"numpy"}
     if room == "_jit":
         below = {"": every["_jit"], "compile": {"_jit.cache", "_jit.parts", "_jit.threads"}}
         return below.get(name, set()) - {module}, {"numpy", "numba", "llvmlite"}
@@ -165,8 +166,15 @@ def may_import(module: str) -> tuple[set[str], set[str]]:
         scalars = {f"cpu.{name}", f"cpu.{name.partition('_')[0]}", *shared}  # its family's
         scalars = scalars if name else {"_backend"}
         return scalars | every["cuda"] - {"cuda" if name else ""}, {"numpy", "numba", "llvmlite", "cupy"}
+    if room == "dask":  # a plug: its tasks call the entries of the CPU, and nothing that families do
+        below = {"_backend", "_options", "_shapes", "cpu", *({"_jit"} if name == "workers" else ())}
+        others = {"numpy", "dask", *({"numba"} if name == "workers" else ())}
+        return below | every["dask"] - {"dask" if name else ""}, others
     if room == "nn":
         return {"_arrays", "_options", "_shapes", *FAMILIES, *every["nn"]} - {"nn" if name else ""}, {"numpy"}
+    if room == "torch":  # a plug: nothing of fastops imports it
+        below = {"_arrays", "_options", "_shapes", "cpu", "nn.fuse", *FAMILIES}
+        return below | every["torch"] - {"torch" if name else ""}, {"numpy", "torch"}
     if room == "onnx":
         if name.partition(".")[0] == "operators":
             below = {"onnx.graph", "onnx.dtypes"} | {each for each in every["onnx"] if "operators." in each}
@@ -228,8 +236,10 @@ def test_imports_stand_at_the_top(module):
             optional = module.startswith("cli.") and not each.ours and each.module.split(".")[0] in OPTIONAL
             assert late or optional, f"{module} imports {each.module or 'fastops'} in a function"
         else:
-            assert each.ours or each.module.split(".")[0] not in OPTIONAL
-            assert (module, each.module) != ("_arrays", "cuda")
+            optional = OPTIONAL - ({"torch"} if module.split(".")[0] == "torch" else set())
+            assert each.ours or each.module.split(".")[0] not in optional
+            assert (module, each.module) not in LATE
+            assert module.startswith("dask") or each.ours or each.module.split(".")[0] != "dask"
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if not module.startswith("cli.")], ids=str)

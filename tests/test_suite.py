@@ -459,6 +459,6 @@ def test_what_a_gradient_needs():
         forward.kernels
     )
     forward, backward = (run(pool, backward=gradient) for gradient in (False, True))
-    assert forward.operations is None and forward.kernels == ("cpu.pool._max_pool2d",)
+    assert forward.operations is None and forward.kernels == ("cpu.pool_apart._max_pool2d_apart",)
     assert forward.bytes_moved == 4 * (x.size + x.size / 4)
     assert backward.bytes_moved == (4 + 8) * x.size / 4 + 4 * x.size  # grad_output, indices; grad_input

@@ -299,7 +299,7 @@ def bits_of_one_thread() -> dict:
     return json.loads(in_a_process(__file__, "bits", NUMBA_NUM_THREADS="1"))
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(5, marks=pytest.mark.wide)])
+@pytest.mark.parametrize("count", [2, *(pytest.param(count, marks=pytest.mark.wide) for count in (5, 64))])
 def test_every_number_of_threads_gives_the_same_bits(layer, count):
     one = bits_of_one_thread()
     several = json.loads(in_a_process(__file__, "bits", NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS=str(count)))

@@ -25,5 +25,6 @@ from .cpu import VECTOR_BYTES as VECTOR_BYTES
 from .cpu import VECTOR_REGISTERS as VECTOR_REGISTERS
 from .parts import NotCompiled as NotCompiled
 from .parts import compiled_before as compiled_before
+from .threads import serially as serially
 from .threads import thread_count as thread_count
 from .threads import threading_layer as threading_layer

@@ -28,6 +28,7 @@ try:
     import fcntl
 except ImportError:  # Windows, which removes no file that is open
     fcntl = None  # type: ignore[assignment]
+    import msvcrt
 
 KEPT = 4  # folders of the latest used keys; each holds up to 20 MB
 _IN_USE = "in-use"  # a file in each, locked while a process uses it; its time is that of the last start
@@ -171,6 +172,46 @@ def size_of(folder: Path) -> int:
 
 _in_use: int | None = None  # the open file; the lock ends with the process
 _FOLDER = _open()
+
+# ------------------------------------------------------------------------------------------ one compiles, others wait
+
+
+@contextlib.contextmanager
+def compiling(name: str) -> Iterator[None]:
+    """Inside, no other process compiles the kernel ``name``: workers that start together then load what one has made.
+
+    The system lets the lock go when its holder ends, however that happens.  Where there are no locks, all compile.
+    """
+    if _FOLDER is None:
+        yield
+        return
+    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+    file = -1
+    try:
+        with contextlib.suppress(OSError):
+            file = os.open(_FOLDER / f"{digest}.lock", os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+            _lock(file)
+        yield
+    finally:
+        if file >= 0:
+            with contextlib.suppress(OSError):
+                _unlock(file)  # a forked child may hold the file open
+            os.close(file)
+
+
+def _lock(file: int) -> None:
+    if fcntl:
+        fcntl.flock(file, fcntl.LOCK_EX)
+    else:
+        msvcrt.locking(file, msvcrt.LK_LOCK, 1)  # type: ignore[attr-defined]  # gives up after 10 s: then two compile
+
+
+def _unlock(file: int) -> None:
+    if fcntl:
+        fcntl.flock(file, fcntl.LOCK_UN)
+    else:
+        msvcrt.locking(file, msvcrt.LK_UNLCK, 1)  # type: ignore[attr-defined]
+
 
 # ---------------------------------------------------------------------------------------------- numba's cache of ours
 

@@ -10,7 +10,7 @@ from numba import njit
 from numba.core import config
 
 from . import threads
-from .cache import Cache, cache_folder
+from .cache import Cache, cache_folder, compiling
 from .parts import CalleeCompiler, CalleeDispatcher, KernelCompiler
 
 # nnan and ninf never: NaN and infinities must come through.  nsz would lose the sign of relu(-0.0), arcp would round
@@ -122,7 +122,18 @@ def _build(function: types.FunctionType, build: str, **flags: Any) -> Any:
     dispatcher = njit(**_FLAGS, **flags, pipeline_class=KernelCompiler)(twin)
     if cache_folder() is not None and not config.DISABLE_JIT:
         dispatcher._cache = Cache(twin)
+        dispatcher.compile = _alone(f"{twin.__module__}.{twin.__qualname__}", dispatcher.compile)
     return dispatcher
+
+
+def _alone(name: str, compile: Callable[..., Any]) -> Callable[..., Any]:
+    """Numba's `compile`, which looks into the cache first, in one process at a time."""
+
+    def compile_alone(signature: Any) -> Any:
+        with compiling(name):
+            return compile(signature)
+
+    return compile_alone
 
 
 _observer: Callable[[Kernel], str | None] | None = None

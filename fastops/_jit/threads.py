@@ -17,6 +17,15 @@ one_at_a_time = threading.Lock()
 
 _layer: str | None = None
 _serial_only = False
+
+
+class _Thread(threading.local):
+    """What holds for one of Python's threads."""
+
+    serial = False
+
+
+_thread = _Thread()
 _forked = False
 
 
@@ -33,6 +42,8 @@ def threading_layer() -> str:
 def usable() -> bool:
     """Whether parallel kernels may run; the first call starts the threads."""
     global _layer, _serial_only
+    if _thread.serial:
+        return False
     if _layer is None and not _serial_only:
         if config.DISABLE_JIT or config.NUMBA_NUM_THREADS == 1:
             _serial_only = True
@@ -52,6 +63,16 @@ def usable() -> bool:
                     stacklevel=2,
                 )
     return not _serial_only
+
+
+@contextlib.contextmanager
+def serially() -> Iterator[None]:
+    """Kernels that this thread of Python's calls inside run on it alone: others of its kind fill the cores."""
+    before, _thread.serial = _thread.serial, True
+    try:
+        yield
+    finally:
+        _thread.serial = before
 
 
 @contextlib.contextmanager

@@ -75,18 +75,20 @@ def of_onnxruntime(task: Task) -> Callable[[], Call]:
 
 
 def of_torch(task: Task) -> Callable[[], Call]:
-    """A module that torch.save has written; `accelerate`: None, "live" or "frozen", by fastops.torch; `training`: a
-    step of it, forward, backward and SGD."""
+    """A module that torch.save has written; `accelerate`: None, "live" or "frozen", by fastops.torch, or "inductor", by
+    torch.compile; `training`: a step of it, forward, backward and SGD."""
     torch: Any = importlib.import_module("torch")
     torch.set_num_threads(task["threads"])
     how = task.get("accelerate")
-    ours: Any = importlib.import_module("fastops.torch") if how else None
+    ours: Any = importlib.import_module("fastops.torch") if how in ("live", "frozen") else None
 
     def load() -> Call:
         module = torch.load(task["model"], weights_only=False).train(task.get("training", False))
         tensors = [torch.from_numpy(each) for each in task["inputs"]]
         if ours:
             module = ours.accelerate(module, frozen=how == "frozen")
+        elif how == "inductor":
+            module = torch.compile(module)
         if not module.training:
             torch.set_grad_enabled(False)
             return lambda: module(*tensors)

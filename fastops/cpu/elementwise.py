@@ -161,6 +161,22 @@ def _dropout(out, x, threshold, scale, key0, key1):
                 _drop(to, values, of_high + lane_count, end, half(high, values, True), scale)
 
 
+@kernel
+def _dropout_rows(out, x, firsts, width, threshold, scale, key0, key1):
+    # Row r is the elements firsts[r], firsts[r] + 1, ... of a larger array, and has its mask.  An iteration owns a row.
+    scale, zero = out.dtype.type(scale), out.dtype.type(0)
+    for row in prange(firsts.size):
+        values, results = x[row * width : (row + 1) * width], out[row * width : (row + 1) * width]
+        word, w1, w2, w3 = philox(np.uint64(firsts[row] >> 2), np.uint64(key0), np.uint64(key1))
+        for _ in range(firsts[row] & 3):
+            word, w1, w2 = w1, w2, w3
+        for i in range(width):
+            results[i] = values[i] * scale if word >= threshold else zero
+            word, w1, w2 = w1, w2, w3
+            if (firsts[row] + i) & 3 == 3:
+                word, w1, w2, w3 = philox(np.uint64((firsts[row] + i + 1) >> 2), np.uint64(key0), np.uint64(key1))
+
+
 # ------------------------------------------------------------------------------------------------- entries
 
 
@@ -238,3 +254,15 @@ def dropout(out, input, p, key):
         out.fill(0)
         return
     _dropout(input.size * 2)(out.ravel(), input.ravel(), threshold, 1.0 / (1.0 - p), key & 0xFFFFFFFF, key >> 32)
+
+
+def dropout_rows(out, input, p, key, firsts):
+    """The same for rows of a larger array: row r of ``out`` begins with the element ``firsts[r]`` of it."""
+    threshold = round(p * 2**32)
+    if threshold == 2**32 or not input.size:
+        out.fill(0)
+        return
+    width = input.size // firsts.size
+    _dropout_rows(input.size * 8)(
+        out.ravel(), input.ravel(), firsts, width, threshold, 1.0 / (1.0 - p), key & 0xFFFFFFFF, key >> 32
+    )

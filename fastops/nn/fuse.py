@@ -97,24 +97,36 @@ def _activation(layer: Module) -> Any:
 
 
 def _fold(layer: Conv2d | ConvTranspose2d, norm: BatchNorm2d) -> None:
-    """Make weight and bias such that the convolution gives what it and the batch norm gave; in float64."""
-    weight = layer.weight.peek()
-    scale = (_float64(norm.running_var) + norm.eps) ** -0.5
-    if norm.weight is not None:
-        scale = scale * _float64(norm.weight.peek())
-    bias = -_float64(norm.running_mean)
-    if layer.bias is not None:
-        bias = bias + _float64(layer.bias.peek())
-    bias = bias * scale
-    if norm.bias is not None:
-        bias = bias + _float64(norm.bias.peek())
-    if isinstance(layer, ConvTranspose2d):  # (groups * channels, outputs of a group, height, width)
-        of_groups = weight.reshape(layer.groups, -1, *weight.shape[1:])
-        scaled = (_float64(of_groups) * scale.reshape(layer.groups, 1, -1, 1, 1)).reshape(weight.shape)
+    """Make weight and bias such that the convolution gives what it and the batch norm gave."""
+    parameters = layer.bias, norm.weight, norm.bias
+    bias, scale, shift = (None if each is None else each.peek() for each in parameters)
+    transposed = isinstance(layer, ConvTranspose2d)
+    weight, bias = folded(
+        layer.weight.peek(), bias, norm.running_mean, norm.running_var, scale, shift, norm.eps, layer.groups, transposed
+    )
+    layer.weight, layer.bias = Parameter(weight), Parameter(bias)
+
+
+def folded(
+    weight: Array, bias: Array | None, mean: Array, var: Array, norm_weight: Array | None, norm_bias: Array | None,
+    eps: float, groups: int, transposed: bool,
+) -> tuple[Array, Array]:  # fmt: skip
+    """Weight and bias of a convolution that gives what one and a batch norm behind it gave; made in float64."""
+    scale = (_float64(var) + eps) ** -0.5
+    if norm_weight is not None:
+        scale = scale * _float64(norm_weight)
+    shift = -_float64(mean)
+    if bias is not None:
+        shift = shift + _float64(bias)
+    shift = shift * scale
+    if norm_bias is not None:
+        shift = shift + _float64(norm_bias)
+    if transposed:  # (groups * channels, outputs of a group, height, width)
+        of_groups = weight.reshape(groups, -1, *weight.shape[1:])
+        scaled = (_float64(of_groups) * scale.reshape(groups, 1, -1, 1, 1)).reshape(weight.shape)
     else:
         scaled = _float64(weight) * scale.reshape(-1, 1, 1, 1)
-    layer.weight = Parameter(scaled.astype(weight.dtype))
-    layer.bias = Parameter(bias.astype(weight.dtype))
+    return scaled.astype(weight.dtype), shift.astype(weight.dtype)
 
 
 def _float64(array: Array) -> Array:

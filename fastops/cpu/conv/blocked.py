@@ -13,7 +13,7 @@ Source of the tile: Georganas et al., arXiv 1808.05567, whose activations are in
 import numpy as np
 from numba import carray, prange
 
-from ..._jit import VECTOR_BYTES, index, kernel, thread_count
+from ..._jit import VECTOR_BYTES, index, kernel, routine, thread_count
 from ..simd.emit import (
     lanes,
     stack_memory,
@@ -26,16 +26,19 @@ from .exact import not_finite
 from .finish import Finish, part_of
 from .micro_kernel import PIXEL_HEIGHTS, PIXEL_VECTORS, PIXELS, add_pixels
 from .outcome import Outcome
-from .plan import Layout, copy_parts, sides
+from .plan import LONGEST_SUM, Layout, copy_parts, sides
 from .turned import read_turned, write_turned
 
 PACKED = 64  # weights of each channel that are packed at a time
+# Tasks that share a block of weights pack them each for itself, if they are so few, in L1 and L2.  9 MB of new memory
+# cost more than the products of 7x7 pixels: 2 ms of page faults and writes beside 1.1 ms.
+FEW_CHUNKS = 4
 
 # ------------------------------------------------------------------------------------------------ routines
 
 _MOST = SUMS_BYTES // (PIXEL_VECTORS * VECTOR_BYTES)  # pixels of a task
 _sums_of_a_task = stack_memory(SUMS_BYTES + VECTOR_BYTES // 4 * PIXEL_VECTORS * VECTOR_BYTES)
-_weights_turned = stack_memory(PACKED * VECTOR_BYTES)
+_packed_of_a_task = stack_memory(LONGEST_SUM * PIXEL_VECTORS * VECTOR_BYTES)
 _starts_of_a_task = stack_memory((_MOST + max(PIXELS.values())) * 8)
 _layout, _phase, _chunk, _pair = fields(len(Layout._fields)), fields(len(Phase._fields)), fields(3), fields(2)
 
@@ -49,38 +52,55 @@ _HEIGHT = np.array(
 )  # fmt: skip
 
 
+@routine
+def _pack_products(packed, to, wide, w, at, places, step, k0, k1, channels):
+    """packed[to + (k - k0) * wide + c] = w[at + c * step + places[k]] for k0 <= k < k1, 0 from ``channels`` on."""
+    if channels < wide:
+        for i in range((k1 - k0) * wide):
+            packed[index(to + i)] = 0
+    if k1 > k0 and step > places[k1 - 1] and places[k1 - 1] - places[k0] == k1 - k0 - 1:  # side by side
+        read_turned(packed, to, wide, w, at + places[k0], step, channels, k1 - k0)
+    elif step == 1:  # channels are
+        for k in range(k0, k1):
+            for c in range(channels):
+                packed[index(to + (k - k0) * wide + c)] = w[index(at + places[k] + c)]
+    else:
+        for k in range(k0, k1):
+            for c in range(channels):
+                packed[index(to + (k - k0) * wide + c)] = w[index(at + c * step + places[k])]
+
+
+@routine
+def _add_tiles(sums, w, row, source, starts, offsets, pixels, count, wide, k0, k1, adds):
+    """The products k0 to k1 of some pixels with ``count`` vectors of output channels, tile by tile."""
+    most, q = _HEIGHT[count, _HEIGHT.shape[1] - 1], 0
+    while q < pixels:
+        tall = _HEIGHT[count, min(pixels - q, most)]
+        add_pixels(tall, count, sums, q * wide, w, row, source, starts[q:], offsets, k0, k1, adds)
+        q += tall
+
+
 # ------------------------------------------------------------------------------------------------- kernels
 
 
 @kernel
-def _pack(packed, w, firsts, steps, count, runs, run_step, step, edges, groups, filters):
-    # The weights of a group become blocks of vectors of output channels, (product, channel); channels that fill the
-    # last vector up are 0.  Of an output channel, ``step`` from the one before, there are ``runs`` runs of weights;
-    # weight e of run r is product firsts[e] + r * steps[e].  An iteration owns a block.
-    lane_count, length, blocks = lanes(w.itemsize), firsts.size, edges.size - 1
+def _pack(packed, w, places, step, edges, groups, filters):
+    # The weights of a group become blocks of vectors of output channels, (product, channel); an iteration owns a block.
+    lane_count, count, blocks = lanes(w.itemsize), places.size, edges.size - 1
     inputs = w.size // groups
     for task in prange(groups * blocks):
         group, block = task // blocks, task % blocks
         v0, v1 = edges[block], edges[block + 1]
         wide, to = (v1 - v0) * lane_count, (group * edges[blocks] + v0) * lane_count * count
-        square = carray(_weights_turned(), (PACKED * lane_count,), w.dtype)
-        for v in range(v0, v1):
-            oc, kept = v * lane_count, min(lane_count, filters - v * lane_count)
-            for run in range(runs):
-                at = group * inputs + oc * step + run * run_step
-                for e0 in range(0, length, PACKED):
-                    e1 = min(e0 + PACKED, length)
-                    read_turned(square, 0, lane_count, w, at + e0, step, kept, e1 - e0)
-                    for e in range(e0, e1):
-                        if firsts[e] >= 0:
-                            place = to + (firsts[e] + run * steps[e]) * wide + (v - v0) * lane_count
-                            for c in range(lane_count):
-                                packed[index(place + c)] = square[index((e - e0) * lane_count + c)] if c < kept else 0
+        channels, at = min(wide, filters - v0 * lane_count), group * inputs + v0 * lane_count * step
+        for k0 in range(0, count, PACKED):
+            k1 = min(k0 + PACKED, count)
+            _pack_products(packed, to + k0 * wide, wide, w, at, places, step, k0, k1, channels)
 
 
 @kernel
-def _convolve_blocked(out, x, source, w, bias, offsets, phases, chunks, edges, layout, shifts, copies, together, images,
-                      groups, height, width, add, adds, low, high):  # fmt: skip
+def _convolve_blocked(out, x, source, w, packs, places, step, bias, offsets, phases, chunks, edges, layout, shifts,
+                      copies, together, images, groups, height, width, add, adds, low, high):  # fmt: skip
     # An iteration owns the pixels of a chunk for a block of output channels of a group.
     # Returns how many came out infinite or NaN.  The source is the padded copy, to be made, or x once more: as one
     # variable that is either, numba took it in the parallel build for an array of x's size (seen here).
@@ -119,11 +139,13 @@ def _convolve_blocked(out, x, source, w, bias, offsets, phases, chunks, edges, l
         k0 = first
         while k0 < last or k0 == first:
             k1 = min(k0 + together, last)
-            q = 0
-            while q < p1 - p0:
-                tall = _HEIGHT[count, min(p1 - p0 - q, most)]
-                add_pixels(tall, count, sums, q * wide, w, row, source, starts[q:], offsets, k0, k1, k0 > first)
-                q += tall
+            if packs:
+                some = carray(_packed_of_a_task(), (together * wide,), w.dtype)
+                at = group * (w.size // groups) + c0 * step
+                _pack_products(some, 0, wide, w, at, places, step, k0, k1, kept)
+                _add_tiles(sums, some, -k0 * wide, source, starts, offsets, p1 - p0, count, wide, k0, k1, k0 > first)
+            else:
+                _add_tiles(sums, w, row, source, starts, offsets, p1 - p0, count, wide, k0, k1, k0 > first)
             k0 += together
         bad += not_finite(sums[: (p1 - p0) * wide]) != 0
         p, whole = p0, out_x == 1 and out_y == columns
@@ -162,12 +184,7 @@ def parts(g, transposed, itemsize, kept):
 def convolve(out, input, weight, bias, g, transposed, kept, finish):
     """As __init__.py says."""
     plan, side = blocked_plan(g, transposed, out.itemsize), sides(g, transposed)
-    packed = kept.get("blocked") if kept else None
-    if packed is None:
-        packed = _packed_weights(weight.reshape(-1), plan, g.groups, side.out_channels // g.groups)
-        if kept is not None:
-            kept["blocked"] = packed
-    out, input = out.reshape(-1), input.reshape(-1)
+    weight, out, input = weight.reshape(-1), out.reshape(-1), input.reshape(-1)
     if not plan.covered:
         fill(out, bias, side.out_height * side.out_width)
     # padded copies of as many images at a time as BUFFER_BYTES hold
@@ -176,6 +193,15 @@ def convolve(out, input, weight, bias, g, transposed, kept, finish):
         image_size = side.channels * plan.y.size * plan.x.size
         together = max(1, min(g.batch, BUFFER_BYTES // max(1, image_size * out.itemsize)))
     buffer = np.empty(together * image_size, out.dtype) if plan.copies else None
+    few = len(chunks_of(g, transposed, out.itemsize, together, thread_count())) <= FEW_CHUNKS * len(plan.phases)
+    packs = kept is None and few
+    if not packs:
+        packed = kept.get("blocked") if kept else None
+        if packed is None:
+            packed = _packed_weights(weight, plan, g.groups, side.out_channels // g.groups)
+        if kept is not None:
+            kept["blocked"] = packed
+        weight = packed
     ends = plan.covered and not (finish.adds and transposed and g.stride_w > 1)
     bad, per_input, per_output = 0, input.size // g.batch, out.size // g.batch
     work = plan.products * int(plan.edges[-1]) * g.groups * lanes(out.itemsize) // 8
@@ -184,8 +210,9 @@ def convolve(out, input, weight, bias, g, transposed, kept, finish):
         x, y = input[n * per_input : (n + count) * per_input], out[n * per_output : (n + count) * per_output]
         chunks = chunks_of(g, transposed, out.itemsize, count, thread_count())
         bad += _convolve_blocked(count * work)(
-            y, x, buffer if plan.copies else x, packed, bias, plan.offsets, plan.phases, chunks, plan.edges,
-            plan.layout, plan.y.shifts, plan.copies, plan.together, count, g.groups, side.height, side.width,
+            y, x, buffer if plan.copies else x, weight, packs, plan.places, plan.step, bias, plan.offsets, plan.phases,
+            chunks, plan.edges, plan.layout, plan.y.shifts, plan.copies, plan.together, count, g.groups, side.height,
+            side.width,
             *part_of(finish if ends else Finish(bias), n * per_output, count * per_output),
         )  # fmt: skip
     return Outcome(plan.pads, bad == 0, ended=ends)
@@ -193,5 +220,5 @@ def convolve(out, input, weight, bias, g, transposed, kept, finish):
 
 def _packed_weights(weight, plan, groups, filters):
     packed = np.empty(groups * int(plan.edges[-1]) * lanes(weight.itemsize) * plan.offsets.size, weight.dtype)
-    _pack(packed.size)(packed, weight, *plan.packing, plan.edges, groups, filters)
+    _pack(packed.size)(packed, weight, plan.places, plan.step, plan.edges, groups, filters)
     return packed

@@ -34,17 +34,6 @@ class Phase(NamedTuple):
     out_x: int
 
 
-class Packing(NamedTuple):
-    """Where the weights of an output channel are: runs of them, of which weight e is a product of its own."""
-
-    firsts: Integers  # in run r, number firsts[e] + r * steps[e]; -1 for what no output sees
-    steps: Integers
-    products: int  # of an output channel
-    runs: int
-    run_step: int  # in the weights, from one run to the next,
-    step: int  # and from one output channel of a group
-
-
 class BlockedPlan(NamedTuple):
     """Where products find their inputs, their weights and their outputs."""
 
@@ -53,7 +42,8 @@ class BlockedPlan(NamedTuple):
     layout: Integers  # Layout
     offsets: Integers  # in the input, of each product from the pixel's start
     together: int  # products added up before they join a sum
-    packing: Packing
+    places: Integers  # in the weights of an output channel, of each product
+    step: int  # in the weights, from one output channel of a group to the next
     phases: Integers  # rows of Phase
     covered: bool  # whether the phases make every output
     edges: Integers  # first vectors of the blocks of a group's output channels, and their end
@@ -79,24 +69,23 @@ def blocked_plan(g: Any, transposed: bool, itemsize: int) -> BlockedPlan:
     place = (first_y[:, None] * pitch + first_x).reshape(-1)  # of each element of the kernel, from the pixel's start
     inputs = np.arange(channels)[:, None]
     if transposed:
-        phases, offsets, firsts, steps = [], [], np.full(taps, -1), np.zeros(taps, np.int64)
+        phases, offsets, places = [], [], []
         made_y, made_x = (output_phases(*axis) for axis in zip(output, kernel, stride, pad, dilation, strict=True))
         count = 0
         for ky, to_y, q_y, rows in made_y:
             for kx, to_x, q_x, columns in made_x:
                 elements = (ky[:, None] * kernel[1] + kx).reshape(-1)
                 offsets.append((inputs * channel + place[elements]).reshape(-1))
-                firsts[elements], steps[elements] = count + np.arange(elements.size), elements.size
+                places.append((inputs * filters * taps + elements).reshape(-1))
                 phases.append(Phase(count, count + offsets[-1].size, rows, columns, q_y * pitch + q_x, pitch, 1,
                                     to_y * output[1] + to_x, stride[0] * output[1], stride[1]))  # fmt: skip
                 count += offsets[-1].size
         covered = len(made_y) == min(stride[0], output[0]) and len(made_x) == min(stride[1], output[1])
-        packing = Packing(firsts, steps, count, channels, filters * taps, taps)
+        step = taps
     else:
         offsets = [(inputs * channel + place).reshape(-1)]
         phases = [Phase(0, channels * taps, *output, 0, stride[0] * pitch, stride[1], 0, output[1], 1)]
-        covered, every = True, np.arange(channels * taps)
-        packing = Packing(every, np.zeros_like(every), every.size, 1, 0, every.size)
+        covered, step, places = True, channels * taps, [np.arange(channels * taps)]
     none = np.zeros(0, np.int64)
     vectors = -(-filters // lanes(itemsize))
     blocks = -(-vectors // PIXEL_VECTORS)
@@ -104,7 +93,8 @@ def blocked_plan(g: Any, transposed: bool, itemsize: int) -> BlockedPlan:
     table = np.array(phases, np.int64).reshape(-1, len(Phase._fields))
     products = sum(phase.rows * phase.columns * (phase.last - phase.first) for phase in phases)
     together = FEW_PRODUCTS if channel * itemsize % 256 == 0 else LONGEST_SUM
-    return BlockedPlan(y, x, np.array(layout_of(y, x)), np.concatenate([none, *offsets]), together, packing, table,
+    return BlockedPlan(y, x, np.array(layout_of(y, x)), np.concatenate([none, *offsets]), together,
+                       np.concatenate([none, *places]), step, table,
                        covered, np.arange(blocks + 1) * vectors // blocks, not as_it_is, products)  # fmt: skip
 
 

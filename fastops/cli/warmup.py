@@ -30,6 +30,7 @@ CALLS = numbered(every_call(fastops))
 
 NETWORK = "network 1"
 """What networks run and no function of ours calls."""
+NAMES = [*CALLS, NETWORK]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +58,7 @@ def shared_out(processes: int) -> list[list[tuple[str, str, str]]]:
 
     From four processes on each build has processes of its own, from eight on neighbouring calls of one build.
     """
-    names, slices = [*CALLS, NETWORK], max(1, processes // 4)
+    names, slices = NAMES, max(1, processes // 4)
     groups = [BUILDS] if processes < 4 else [(build,) for build in BUILDS]
     edges = [len(names) * i // slices for i in range(slices + 1)]
     return [

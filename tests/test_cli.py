@@ -381,7 +381,7 @@ print(json.dumps(found))
 def test_warmup_shares_out_every_call_once(processes):
     shares = warmup.shared_out(processes)
     calls = [call for share in shares for call in share]
-    assert sorted(calls) == sorted(set(calls)) and len(calls) == len(warmup.CALLS) * 4
+    assert sorted(calls) == sorted(set(calls)) and len(calls) == len(warmup.NAMES) * 4
     assert len(shares) <= max(2, processes) and all(shares)
     assert all(len({dtype for _, dtype, _ in share}) == 1 for share in shares)  # whose two builds share their callees
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import fastops
-from fastops.cpu.contiguous import contiguous
+from fastops import _jit
+from fastops.cpu.contiguous import contiguous, copy_part
 
 LAYOUTS = {
     "channels last": lambda x: x.transpose(0, 2, 3, 1),
@@ -48,3 +49,16 @@ def test_objects_and_unaligned_arrays_are_numpys_to_copy():
     assert contiguous(objects.T)[3, 4] is None
     unaligned = np.zeros(8 * 160_000 + 1, np.uint8)[1:].view(np.float64).reshape(400, 400)
     assert np.array_equal(contiguous(unaligned.T), unaligned.T)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.bool_, np.int16])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("shape", [(3, 4, 5), (3, 20, 3000), (40, 3, 1000), (2, 1, 90_001)], ids=str)
+def test_parts_along_a_dimension(rng, dtype, axis, shape):
+    parts = [rng.integers(0, 2, shape).astype(dtype) for _ in range(3)]
+    out = np.full([size * 3 if i == axis else size for i, size in enumerate(shape)], 1, dtype)
+    for build in ("serial", "parallel"):
+        with _jit.only(build):
+            for i, part in enumerate(parts):
+                copy_part(out, part, axis, i * shape[axis])
+        np.testing.assert_array_equal(out, np.concatenate(parts, axis))

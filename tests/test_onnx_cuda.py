@@ -73,6 +73,23 @@ def test_a_network_on_cupys_arrays_is_the_cpus(put):
     np.testing.assert_array_equal(np.asarray(x), X)
 
 
+def test_activations_end_convolutions_there_too(put):
+    nodes = [
+        models.node("Conv", ["x", "w"], ["a"], pads=[1, 1, 1, 1]),
+        models.node("Relu", ["a"], ["b"]),
+        models.node("Conv", ["b", "v"], ["c"]),
+        models.node("Sigmoid", ["c"], ["d"]),
+        models.node("Mul", ["c", "d"], ["y"]),
+    ]
+    constants = {"w": rng.standard_normal((3, 2, 3, 3)), "v": rng.standard_normal((2, 3, 1, 1))}
+    constants = {name: array.astype(np.float32) for name, array in constants.items()}
+    network = fastops.onnx.load(models.network(nodes, [("x", X)], ["y"], constants))
+    expected = network(X)
+    assert_close(np.asarray(network(put(X))), expected)
+    (*_, plan) = network._plans.values()
+    assert [step.node.op_type for step in plan.steps] == ["Conv", "Conv"]
+
+
 def test_kinds_do_not_mix(put):
     network = fastops.onnx.load(models.one_node("Add", [X, X])[0])
     with pytest.raises(TypeError, match="x1 expects a CuPy array on device 0, as the first input is, got a NumPy"):

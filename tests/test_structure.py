@@ -1,6 +1,7 @@
 """The plan of the house, as CONTRIBUTING tells it, read from the imports: who uses whom, and what the outside sees."""
 
 import ast
+import importlib
 import inspect
 import re
 import subprocess
@@ -34,12 +35,51 @@ ONNX = {  # what the modules of fastops.onnx may import of each other, and of th
     "tensors": (["dtypes", "graph", "wire"], ["onnx"]),
     "reader": (["dtypes", "graph", "tensors", "versions", "wire"], ["onnx", "google"]),
     "simplify": (["graph", "operators", "operators.table"], []),
+    "fusion.rewrite": (["graph"], []),
+    "fusion.patterns": (["graph", "fusion.rewrite"], []),
+    "fusion.weights": (["graph", "fusion.rewrite"], []),
+    "fusion": (["graph", "fusion.patterns", "fusion.weights"], []),
+    "fusion.elementwise": (["graph"], []),
+    "fusion.epilogue": (["graph", "fusion.elementwise", "fusion.rewrite", "operators.convolutions"], []),
+    "inference": (["fusion.elementwise", "graph", "operators", "operators.table", "simplify"], []),
+    "buffers": ([], []),
     "plan": (["graph", "operators", "operators.table", "simplify"], []),
-    "profile": (["plan"], ["matplotlib"]),
-    "network": (["graph", "operators", "plan", "profile", "reader", "simplify"], []),
+    "schedule": (["graph", "inference", "operators", "simplify"], []),
+    "scheduler": (
+        [
+            "buffers",
+            "fusion.elementwise",
+            "fusion.epilogue",
+            "graph",
+            "inference",
+            "operators",
+            "operators.table",
+            "plan",
+            "schedule",
+        ],
+        [],
+    ),
+    "profile": (["plan", "schedule"], ["matplotlib"]),
+    "network": (
+        [
+            "fusion",
+            "fusion.epilogue",
+            "graph",
+            "operators",
+            "operators.table",
+            "plan",
+            "profile",
+            "reader",
+            "schedule",
+            "scheduler",
+            "simplify",
+        ],
+        [],
+    ),
     "backend": (["network"], ["onnx"]),
     "": (["backend", "network", "profile"], ["onnx"]),
 }
+KERNELS = {"fusion.elementwise": ["chain"], "scheduler": ["chain", "contiguous"]}  # that no public function has
 KEEPING = {("nn.conv", "_conv2d"), ("nn.conv", "_conv_transpose2d")}
 
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -141,6 +181,8 @@ def may_import(module: str) -> tuple[set[str], set[str]]:
             return {"_backend", "_shapes", *FAMILIES} | below, {"numpy"}
         below, others = ONNX[name]
         ours = {"_arrays", "_backend", "_options", "cpu"} if name in ("simplify", "plan", "network") else set()
+        ours |= {"cpu"} if name in ("inference", "schedule", "scheduler") else set()
+        ours |= {f"cpu.{each}" for each in KERNELS.get(name, ())}
         return ours | {f"onnx.{each}" for each in below}, {"numpy", *others}
     if module == "__main__":
         return {"", *every["cli"]}, set()
@@ -148,6 +190,7 @@ def may_import(module: str) -> tuple[set[str], set[str]]:
         return every["yardstick"] - {"yardstick"}, {"numpy", *(("numba", "llvmlite") if name == "limits" else ())}
     if room == "cli":
         below = {"", "_jit", *every["yardstick"], *({"cuda"} if name == "info" else ())}
+        below |= {"cpu.chain", "cpu.contiguous"} if name == "warmup" else set()
         return below | every["cli"], {"numpy", *OPTIONAL}
     raise AssertionError(f"{module} has no place in the plan")
 
@@ -260,6 +303,7 @@ def test_kernel_names_begin_with_an_underscore():
             if isinstance(node, ast.FunctionDef) and any("kernel" in ast.dump(each) for each in node.decorator_list):
                 kernels[f"{module}.{node.name}"] = node.name
     pytest.importorskip("fastops.cuda", reason="numba.cuda cannot be imported", exc_type=Exception)
+    importlib.import_module("fastops.cpu.chain")  # which networks alone have
     known = [*_jit.kernels, *fastops.cuda._launch.kernels]
     names = {kernel.name for kernel in known}  # some more are made for constants, when they are needed
     assert set(kernels) <= names

@@ -12,6 +12,7 @@ import fastops
 from fastops import _jit
 from fastops.cli import UsageError
 from fastops.cli.processes import cores, in_processes
+from fastops.cpu import chain, contiguous
 from fastops.yardstick.calls import Call, every_call
 
 DTYPES = ("float32", "float64")
@@ -26,6 +27,10 @@ def numbered(calls: Iterable[Call]) -> dict[str, Call]:
 
 CALLS = numbered(every_call(fastops))
 """Calls of every function and of its gradient: together they reach every kernel, which tests/test_cli.py counts."""
+
+NETWORK = "network 1"
+"""What networks run and no function of ours calls."""
+NAMES = [*CALLS, NETWORK]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +58,7 @@ def shared_out(processes: int) -> list[list[tuple[str, str, str]]]:
 
     From four processes on each build has processes of its own, from eight on neighbouring calls of one build.
     """
-    names, slices = list(CALLS), max(1, processes // 4)
+    names, slices = NAMES, max(1, processes // 4)
     groups = [BUILDS] if processes < 4 else [(build,) for build in BUILDS]
     edges = [len(names) * i // slices for i in range(slices + 1)]
     return [
@@ -75,6 +80,13 @@ def compiled(name: str, dtype: str, build: str) -> bool:
 
 
 def compile_one(name: str, dtype: str, build: str) -> None:
+    if name == NETWORK:
+        with _jit.only(build):
+            chain.Chain([chain.Instruction("relu", 0)], [(1,)], (1,), [1], dtype)(*np.zeros((2, 1), dtype))
+            contiguous.copy_part(
+                np.zeros((2, 2, _jit.PARALLEL_WORK), dtype), np.zeros((2, 1, _jit.PARALLEL_WORK), dtype), 1, 0
+            )
+        return
     call = CALLS[name]
     with _jit.only(build):
         getattr(fastops, call.op)(**call.arrays(np.dtype(dtype).type), **call.options)

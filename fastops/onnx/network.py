@@ -10,10 +10,15 @@ import numpy as np
 from .. import _arrays, _options, cpu
 from .._backend import Array, Backend
 from . import reader
+from .fusion import fused
+from .fusion.epilogue import with_epilogues
 from .graph import Constants, Graph, Node, Value
 from .operators import OPERATORS
+from .operators.table import Kept
 from .plan import Plan, Planner
 from .profile import Profile, profiled
+from .schedule import Schedule
+from .scheduler import scheduled
 from .simplify import simplified
 
 PLANS = 8
@@ -62,7 +67,14 @@ def load(model: Any, *, precision: str = "exact") -> "Network":
     _options.choice("load", "precision", precision, ("exact", "fast"))
     graph = reader.read(model)
     check(graph)
-    return Network(simplified(graph), precision)
+    return Network(fused(simplified(graph)), precision)
+
+
+def load_plain(model: Any, *, precision: str = "exact") -> "Network":
+    """`load` without fusion: every node a step, as tests and comparisons want it."""
+    graph = reader.read(model)
+    check(graph)
+    return Network(simplified(graph), precision, fuse=False)
 
 
 def check(graph: Graph) -> None:
@@ -87,10 +99,12 @@ class Network:
     array, or a tuple in the order of ``outputs``.
     """
 
-    def __init__(self, graph: Graph, precision: str = "exact") -> None:
-        self._graph, self._precision = graph, precision
+    def __init__(self, graph: Graph, precision: str = "exact", fuse: bool = True) -> None:
+        self._graph, self._precision, self._fuse = graph, precision, fuse
         self._lock = threading.Lock()
-        self._plans: OrderedDict[Any, Plan] = OrderedDict()
+        self._plans: OrderedDict[Any, Plan | Schedule] = OrderedDict()
+        self._kept: Kept = {}
+        self._entered_weights: dict[str, Array] = {}
         self._on_device: dict[Any, Any] = {}
 
     @property
@@ -172,10 +186,10 @@ class Network:
         return f"<fastops.onnx.Network {self.name}: {_named(self.inputs)} -> {_named(self.outputs)}>"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"graph": self._graph, "precision": self._precision}
+        return {"graph": self._graph, "precision": self._precision, "fuse": self._fuse}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["graph"], state["precision"])  # type: ignore[misc]
+        self.__init__(state["graph"], state["precision"], state["fuse"])  # type: ignore[misc]
         for array in self._graph.constants.values():
             array.flags.writeable = False
 
@@ -226,14 +240,14 @@ class Network:
     def _key(self, on: Backend, arrays: list[Array]) -> Any:
         return on.kind, tuple((array.shape, array.dtype.char) for array in arrays)
 
-    def _plan(self, key: Any) -> Plan | None:
+    def _plan(self, key: Any) -> Plan | Schedule | None:
         with self._lock:
             plan = self._plans.get(key)
             if plan is not None:
                 self._plans.move_to_end(key)
             return plan
 
-    def _keep(self, key: Any, plan: Plan) -> None:
+    def _keep(self, key: Any, plan: Plan | Schedule) -> None:
         """Keep a plan that is good for other elements, too."""
         if not plan.reusable:
             return
@@ -242,9 +256,13 @@ class Network:
             while len(self._plans) > PLANS:
                 self._plans.popitem(last=False)
 
-    def _planned(self, on: Backend, arrays: list[Array]) -> tuple[Plan, tuple[Array, ...]]:
+    def _planned(self, on: Backend, arrays: list[Array]) -> tuple[Plan | Schedule, tuple[Array, ...]]:
         """(a plan for arrays of these shapes, their outputs), or an error that says what came in."""
         try:
+            if self._fuse and on is cpu:
+                schedule = scheduled(self._graph, arrays, self._precision, self._kept, self._entered_weights)
+                if schedule is not None:
+                    return schedule, schedule(arrays)
             return self._planner(on).plan(arrays)
         except ValueError as trouble:
             given = [
@@ -265,7 +283,8 @@ class Network:
                 self._on_device[key] = xp.asarray(array)
             return self._on_device[key]
 
-        return Planner(self._graph, on, xp, self._precision, to_device)
+        graph = with_epilogues(self._graph) if self._fuse and on is not cpu else self._graph
+        return Planner(graph, on, xp, self._precision, to_device, self._kept)
 
 
 def _named(values: tuple[Value, ...]) -> str:

@@ -17,6 +17,7 @@ from .._backend import Array, Backend
 from .graph import Graph, Node
 from .operators import OPERATORS, Call
 from .operators import Step as Function
+from .operators.table import Kept, kept_of
 from .simplify import TROUBLES, evaluated, failed, listed, run
 
 
@@ -81,9 +82,10 @@ class Plan:
 class Planner:
     """Runs a graph once, and writes down what it did."""
 
-    def __init__(self, graph: Graph, on: Backend, xp: Any, precision: str, to_device: Callable[[str, Array], Any]):
+    def __init__(self, graph: Graph, on: Backend, xp: Any, precision: str, to_device: Callable[[str, Array], Any],
+                 kept: Kept):  # fmt: skip
         self.graph, self.on, self.xp, self.precision = graph, on, xp, precision
-        self.to_device = to_device
+        self.to_device, self.kept = to_device, kept
         self.values: dict[str, Any] = dict(graph.constants)
         self.constant = set(graph.constants)
         self.slot_of: dict[str, int] = {"": 0}  # slot 0 is what is left out
@@ -134,7 +136,9 @@ class Planner:
                 self._on_device(name) if name in self.constant else array
                 for name, array in zip(node.inputs, arrays, strict=True)
             )
-        call = Call(node, self.on, self.xp, arrays, known, self.precision)
+        call = Call(
+            node, self.on, self.xp, arrays, known, self.precision, kept_of(self.kept, node, self.graph.constants)
+        )
         step, outputs = run(self.graph.name, node, call)
         self.reusable = self.reusable and not call.depends
         call.arrays = ()  # which a step must not keep
@@ -149,7 +153,7 @@ class Planner:
         self.steps.append(Step(
             node, step, tuple(self._slot(name) for name in node.inputs),
             tuple(self._new_slot(name) for name in node.outputs), tuple(tuple(each.shape) for each in results),
-            _operations(node, arrays, results), many,
+            operations(node, arrays, results), many,
         ))  # fmt: skip
 
     def _know(self, node: Node, results: tuple[Array, ...]) -> None:
@@ -203,7 +207,7 @@ def _copy(array: Any) -> Any:
     return array.copy(order="C")
 
 
-def _operations(node: Node, arrays: tuple[Any, ...], results: tuple[Any, ...]) -> int:
+def operations(node: Node, arrays: tuple[Any, ...], results: tuple[Any, ...]) -> int:
     """What a convolution or a product multiplies and adds."""
     if node.op_type in ("Conv", "ConvTranspose"):
         pixels = results[0] if node.op_type == "Conv" else arrays[0]

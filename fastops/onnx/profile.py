@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
-from .plan import Plan, Step
+from .plan import Plan
+from .schedule import Schedule
 
 TIMES = 3
 
@@ -86,13 +87,14 @@ class Profile:
         figure.savefig(file)
 
 
-def profiled(network: str, plan: Plan, arrays: list[Any]) -> Profile:
+def profiled(network: str, plan: Plan | Schedule, arrays: list[Any]) -> Profile:
     """The profile of a plan's steps, each by its fastest of a few calls."""
-    best = [float("inf")] * len(plan.steps)
+    steps: list[Any] = list(plan.steps)
+    best = [float("inf")] * len(steps)
     for _ in range(TIMES):
         times: list[float] = []
 
-        def timed(step: Step, given: list[Any], times: list[float] = times) -> Any:
+        def timed(step: Any, given: list[Any], times: list[float] = times) -> Any:
             began = perf_counter()
             result = step.run(*given)
             times.append(perf_counter() - began)
@@ -104,6 +106,6 @@ def profiled(network: str, plan: Plan, arrays: list[Any]) -> Profile:
     rows = [
         Row(step.node.label, step.node.op_type, step.shapes[0], time, time / total,
             step.operations / time / 1e9 if step.operations and time else None)
-        for step, time in zip(plan.steps, best, strict=True)
+        for step, time in zip(steps, best, strict=True)
     ]  # fmt: skip
     return Profile(network, rows)

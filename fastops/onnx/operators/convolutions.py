@@ -5,8 +5,11 @@ from typing import Any
 
 from ... import _shapes
 from ..graph import Constants, Node
-from .table import Call, Step, contiguous, operator
+from .table import Call, Filling, Step, operator
 from .windows import Pads, auto_pad, explicit_pads, per_dimension, shared, unknown_auto_pad, window_pads
+
+ACTIVATION = "activation"
+"""An attribute of ours: what a backend's entries take as the activation.  Input 3, too, is ours: what is added."""
 
 
 def _refused(node: Node, constants: Constants) -> str:
@@ -91,19 +94,16 @@ def _step(call: Call, entry: Any, g: _shapes.Conv2d, x_shape: Any, w_shape: Any,
             raise ValueError(f"expects dtype {dtype}, as its input 0 has, got {call.dtype(i)} for input {i}")
     if not call.is_float(0):
         raise ValueError(f"expects dtype float32 or float64, got {dtype}")
-    kept: dict[Any, Any] | None = {} if call.is_constant(1) else None  # weights as kernels want them, made once
-    shape = (*g.output[:2], *g.output[4 - rank :])
+    kept = call.kept(1, g.groups, *g[-8:])  # the window, which says how weights are laid out
+    activation, shape = call.attribute(ACTIVATION), (*g.output[:2], *g.output[4 - rank :])
 
-    def run(x: Any, w: Any, b: Any = None) -> Any:
+    def fill(out: Any, x: Any, w: Any, b: Any = None, add: Any = None) -> None:
         if rank == 1:
-            x, w = x.reshape(x_shape), w.reshape(w_shape)
-        out = on.empty(g.output, dtype)
-        if out.size:
-            b = None if b is None else contiguous(on, b)
-            entry(out, contiguous(on, x), contiguous(on, w), b, g, fast, kept)
-        return out.reshape(shape) if rank == 1 else out
+            out, x, w = out.reshape(g.output), x.reshape(x_shape), w.reshape(w_shape)
+            add = None if add is None else add.reshape(g.output)
+        entry(out, x, w, b, g, fast, kept, add, activation)
 
-    return run
+    return Filling(on, shape, dtype, fill)
 
 
 def _image_rank(x: Sequence[int], w: Sequence[int]) -> int:

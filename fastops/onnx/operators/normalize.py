@@ -3,10 +3,10 @@
 from math import prod
 from typing import Any
 
+from ... import _shapes
 from ...norm import batch_norm
-from ...softmax import log_softmax, softmax
 from ..graph import Constants, Node
-from .table import Call, Step, axis_of, operator
+from .table import Call, Filling, Step, axis_of, operator
 
 
 def _old_training(node: Node, constants: Constants) -> str:
@@ -117,13 +117,17 @@ def make_lrn(call: Call) -> Step:
 @operator("Softmax", "LogSoftmax")
 def make_softmax(call: Call) -> Step:
     """softmax along one dimension; before opset 13 all from the axis on are one."""
-    function, shape = {"Softmax": softmax, "LogSoftmax": log_softmax}[call.node.op_type], call.shape()
+    on, shape = call.on, call.shape()
+    fill = {"Softmax": on.softmax.softmax, "LogSoftmax": on.softmax.log_softmax}[call.node.op_type]
     axis = int(call.attribute("axis", -1))
+    if not call.is_float():
+        raise ValueError(f"expects dtype float32 or float64, got {call.dtype()}")
     if not call.attribute("flattens"):
-        return lambda x: function(x, axis)
-    axis = axis if axis == len(shape) else axis_of(axis, len(shape))
-    rows = prod(shape[:axis]), prod(shape[axis:])
-    return lambda x: function(x.reshape(rows), 1).reshape(shape)
+        view = _shapes.around_dim(call.node.op_type, shape, axis_of(axis, len(shape)) if shape else 0)
+    else:
+        axis = axis if axis == len(shape) else axis_of(axis, len(shape))
+        view = _shapes.around_dim(call.node.op_type, (prod(shape[:axis]), prod(shape[axis:])), 1)
+    return Filling(on, shape, call.dtype(), lambda out, x: fill(out, x, view))
 
 
 def _training(node: Node, constants: Constants) -> str:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ...pool import avg_pool2d, max_pool2d
-from ...resize import adaptive_avg_pool2d
-from .table import Call, Step, fits, operator
+from ... import _shapes
+from ...pool import max_pool2d
+from .table import Call, Filling, Step, fits, operator
 from .windows import Pads, auto_pad, per_dimension, unknown_auto_pad, window_pads
 
 
@@ -88,16 +88,18 @@ def max_pool(call: Call) -> Step:
     flat = (*shape[:2], 1, *shape[2:]) if window.rank == 1 else shape
     firsts = (np.arange(prod(shape[:2]), dtype=np.int64) * prod(shape[2:])).reshape(*shape[:2], *[1] * window.rank)
     columns = shape[-1]
+    if not with_indices and 0 not in shape:
+        g, on = _shapes.pool2d("MaxPool", flat, kernel, stride, padding, dilation, window.ceil), call.on
+        return Filling(on, out_shape, call.dtype(), lambda out, x: on.pool.max_pool2d(out, None, x, g))
 
     def run(x: Any) -> Any:
         x = x.reshape(flat)
-        if not with_indices:
-            return max_pool2d(x, kernel, stride, padding, dilation, window.ceil).reshape(out_shape)
         out, places = max_pool2d(x, kernel, stride, padding, dilation, window.ceil, return_indices=True)
         places = places.reshape(out_shape)
         if by_columns and window.rank == 2:
             places = places // columns + places % columns * shape[2]
-        return out.reshape(out_shape), xp.asarray(firsts) + places
+        out = out.reshape(out_shape)
+        return (out, xp.asarray(firsts) + places) if with_indices else out
 
     return run
 
@@ -135,8 +137,8 @@ def average_pool(call: Call) -> Step:
     if call.is_float() and window.suits(dilates=False):
         kernel, stride, padding, _ = window.arguments()
         flat = (*shape[:2], 1, *shape[2:]) if window.rank == 1 else shape
-        ceil = window.ceil
-        return lambda x: avg_pool2d(x.reshape(flat), kernel, stride, padding, ceil, with_padding).reshape(out_shape)
+        g, on = _shapes.pool2d("AveragePool", flat, kernel, stride, padding, 1, window.ceil), call.on
+        return Filling(on, out_shape, dtype, lambda out, x: on.pool.avg_pool2d(out, x, g, with_padding, 0))
     counted = np.ones((1, 1, *window.sizes), dtype)
     if with_padding:
         counted = np.ones((1, 1, *(size + sum(pad) for size, pad in zip(window.sizes, window.pads, strict=True))))
@@ -166,7 +168,8 @@ def global_average_pool(call: Call) -> Step:
     """adaptive_avg_pool2d to one pixel."""
     shape = call.shape()
     plane, out = (*shape[:2], prod(shape[2:-1]), shape[-1]), (*shape[:2], *[1] * (len(shape) - 2))
-    return lambda x: adaptive_avg_pool2d(x.reshape(plane), 1).reshape(out)
+    g, on = _shapes.adaptive_avg_pool2d("GlobalAveragePool", plane, 1), call.on
+    return Filling(on, out, call.dtype(), lambda out, x: on.resize.adaptive_avg_pool2d(out, x, g))
 
 
 @operator("GlobalMaxPool")

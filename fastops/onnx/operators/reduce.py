@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from ...resize import adaptive_avg_pool2d
-from .table import Call, Step, operator
+from ... import _shapes
+from .table import Call, Filling, Step, operator
 
 _REDUCTIONS: dict[str, Callable[..., Any]] = {
     "ReduceSum": lambda xp, x, axes, keep: xp.sum(x, axes, dtype=x.dtype, keepdims=keep),
@@ -43,7 +43,8 @@ def make_reduction(call: Call) -> Step:
     of_planes = rank == 4 and axes is not None and sorted(axis % rank for axis in axes) == [2, 3]
     if name == "ReduceMean" and call.is_float() and of_planes and 0 not in shape:
         out = (*shape[:2], 1, 1) if keep else shape[:2]
-        return lambda x, *more: adaptive_avg_pool2d(x, 1).reshape(out)
+        g, on = _shapes.adaptive_avg_pool2d("ReduceMean", shape, 1), call.on
+        return Filling(on, out, call.dtype(), lambda out, x, *more: on.resize.adaptive_avg_pool2d(out, x, g))
     if name in ("ReduceMax", "ReduceMin") and 0 in shape:
         return _of_nothing(call, axes, keep)
     reduction = _REDUCTIONS[name]

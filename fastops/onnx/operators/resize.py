@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...resize import interpolate
+from ... import _shapes
 from ..graph import Constants, Node
-from .table import Call, Step, axis_of, fits, operator
+from .table import Call, Filling, Step, axis_of, fits, operator
 
 _COORDINATES = (
     "half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", "tf_crop_and_resize", "half_pixel_symmetric",
@@ -112,14 +112,20 @@ def _by_kernel(call: Call, shape: tuple[int, ...], out: list[int], factors: list
         places = [_nearest(call, n, o, f)[0] for n, o, f in zip(shape[2:], size, factors[2:], strict=True)]
         torchs = [_torchs_nearest(n, o) for n, o in zip(shape[2:], size, strict=True)]
         if all(np.array_equal(ours, theirs) for ours, theirs in zip(places, torchs, strict=True)):
-            return lambda x, *more: interpolate(x, size)
+            return _interpolating(call, shape, size, False, False)
     elif mode == "linear" and (even or _given_sizes(call)):
         corners = coordinates == "align_corners"
         if corners or coordinates in ("half_pixel", "half_pixel_symmetric") or (
             coordinates == "pytorch_half_pixel" and min(size) > 1
         ):  # fmt: skip
-            return lambda x, *more: interpolate(x, size, mode="bilinear", align_corners=corners)
+            return _interpolating(call, shape, size, True, corners)
     return None
+
+
+def _interpolating(call: Call, shape: tuple[int, ...], size: tuple[int, int], bilinear: bool, corners: bool) -> Filling:
+    on, g = call.on, _shapes.interpolate("Resize", shape, size, None, corners)
+    fill = on.resize.interpolate
+    return Filling(on, g.output, call.dtype(), lambda out, x, *more: fill(out, x, g, bilinear, corners))
 
 
 def _given_sizes(call: Call) -> bool:

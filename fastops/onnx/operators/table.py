@@ -16,17 +16,42 @@ from ..graph import Constants, Node
 Step = Callable[..., Any]
 """From a node's input arrays, None for those left out at its middle, to its output, or a tuple of its outputs."""
 
+Kept = dict[Any, dict[Any, Any]]
+"""Weights as kernels want them, by name and use: of a network's own constants, which are the same in all its plans."""
+
+
+def kept_of(kept: Kept, node: Node, own: Constants) -> Kept:
+    """Where a node keeps its weights: not beside the network's own if they follow the shape of an input."""
+    return kept if all(name in own for name in filter(None, node.inputs[1:])) else {}
+
+
+class Filling:
+    """A step of one output whose shape is known: it may also be handed the memory to fill.
+
+    ``fill(out, *arrays)`` takes C-contiguous arrays.
+    """
+
+    def __init__(self, on: Backend, shape: tuple[int, ...], dtype: Any, fill: Step) -> None:
+        self.on, self.shape, self.dtype, self.fill = on, shape, dtype, fill
+
+    def __call__(self, *arrays: Any) -> Any:
+        out = self.on.empty(self.shape, self.dtype)
+        if out.size:
+            self.fill(out, *(None if each is None else contiguous(self.on, each) for each in arrays))
+        return out
+
 
 class Call:
     """A node in a call: its arrays, and which of them are the same in every call of these shapes."""
 
     def __init__(
         self, node: Node, on: Backend, xp: Any, arrays: tuple[Array | None, ...], constant: tuple[bool, ...],
-        precision: str = "exact",
+        precision: str = "exact", kept: Kept | None = None,
     ) -> None:  # fmt: skip
         self.node, self.on, self.xp = node, on, xp
         self.arrays, self.constant = arrays, constant
         self.fast = precision == "fast"
+        self._kept = {} if kept is None else kept
         self.depends = False
         """Whether the step was made for the values of an input, and is none for other values."""
 
@@ -60,6 +85,12 @@ class Call:
 
     def attribute(self, name: str, default: Any = None) -> Any:
         return self.node.attributes.get(name, default)
+
+    def kept(self, i: int, *options: Any) -> dict[Any, Any] | None:
+        """Where the constant input i is kept as a kernel wants it, by all plans of a network; None if it is none."""
+        if not self.is_constant(i):
+            return None
+        return self._kept.setdefault((self.on.kind, self.node.op_type, self.node.inputs[i], *options), {})
 
     def _array(self, i: int) -> Any:
         if not self.has(i):

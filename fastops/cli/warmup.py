@@ -12,7 +12,7 @@ import fastops
 from fastops import _jit
 from fastops.cli import UsageError
 from fastops.cli.processes import cores, in_processes
-from fastops.cpu import chain, contiguous
+from fastops.cpu import chain, contiguous, elementwise
 from fastops.yardstick.calls import Call, every_call
 
 DTYPES = ("float32", "float64")
@@ -28,9 +28,9 @@ def numbered(calls: Iterable[Call]) -> dict[str, Call]:
 CALLS = numbered(every_call(fastops))
 """Calls of every function and of its gradient: together they reach every kernel, which tests/test_cli.py counts."""
 
-NETWORK = "network 1"
-"""What networks run and no function of ours calls."""
-NAMES = [*CALLS, NETWORK]
+INSIDE = "inside 1"
+"""What networks and blocks of Dask's arrays run, and no function of NumPy arrays calls."""
+NAMES = [*CALLS, INSIDE]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,8 +80,10 @@ def compiled(name: str, dtype: str, build: str) -> bool:
 
 
 def compile_one(name: str, dtype: str, build: str) -> None:
-    if name == NETWORK:
+    if name == INSIDE:
         with _jit.only(build):
+            rows = np.zeros((1, 8), dtype)
+            elementwise.dropout_rows(rows, rows, 0.5, 0, np.zeros(1, np.int64))
             chain.Chain([chain.Instruction("relu", 0)], [(1,)], (1,), [1], dtype)(*np.zeros((2, 1), dtype))
             contiguous.copy_part(
                 np.zeros((2, 2, _jit.PARALLEL_WORK), dtype), np.zeros((2, 1, _jit.PARALLEL_WORK), dtype), 1, 0

@@ -83,7 +83,7 @@ def compile_one(name: str, dtype: str, build: str) -> None:
     if name == INSIDE:
         with _jit.only(build):
             rows = np.zeros((1, 8), dtype)
-            elementwise.dropout_rows(rows, rows, 0.5, 0, np.zeros(1, np.int64))
+            elementwise.dropout_rows(rows, rows, 0.5, 0, np.zeros(1, np.int64))  # type: ignore[no-untyped-call]
             chain.Chain([chain.Instruction("relu", 0)], [(1,)], (1,), [1], dtype)(*np.zeros((2, 1), dtype))
             contiguous.copy_part(
                 np.zeros((2, 2, _jit.PARALLEL_WORK), dtype), np.zeros((2, 1, _jit.PARALLEL_WORK), dtype), 1, 0

@@ -169,11 +169,14 @@ def parts(g, transposed, itemsize, kept):
     vectors = g.groups * int(plan.edges[-1])
     pixels = plan.products // max(1, plan.offsets.size)
     rounds = -(-plan.offsets.size // plan.together)
+    squares = sum(
+        -(-rows * columns // lane_count) if step_x == 1 and step_y == columns else rows * -(-columns // lane_count)
+        for _, _, rows, columns, _, _, _, _, step_y, step_x in plan.phases.tolist()
+    )  # of channels by pixels, which are written whole or in part
     found = {
         "product": plan.products * vectors,
         "tile": pixels / PIXELS[int(np.diff(plan.edges).max())] * g.groups * (plan.edges.size - 1) * rounds,
-        "scatter" if transposed and g.stride_w > 1 else "write": -(-side.out_height * side.out_width // lane_count)
-        * side.out_channels,
+        "scatter" if transposed and g.stride_w > 1 else "write": squares * vectors * lane_count,
     }
     if plan.copies:
         found |= copy_parts(plan.y, plan.x, side.channels, itemsize)

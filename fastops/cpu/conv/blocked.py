@@ -21,7 +21,7 @@ from ..simd.emit import (
 from ..simd.values import fields
 from .blocked_plan import SUMS_BYTES, Phase, blocked_plan, chunks_of
 from .copy import copy_channel
-from .direct import BUFFER_BYTES, fill
+from .direct import fill, images_together
 from .exact import not_finite
 from .finish import Finish, part_of
 from .micro_kernel import PIXEL_HEIGHTS, PIXEL_VECTORS, PIXELS, add_pixels
@@ -33,6 +33,7 @@ PACKED = 64  # weights of each channel that are packed at a time
 # Tasks that share a block of weights pack them each for itself, if they are so few, in L1 and L2.  9 MB of new memory
 # cost more than the products of 7x7 pixels: 2 ms of page faults and writes beside 1.1 ms.
 FEW_CHUNKS = 4
+BUFFER_BYTES = 4 * 2**20  # padded copies of so many images at a time: each time all weights are read
 
 # ------------------------------------------------------------------------------------------------ routines
 
@@ -194,7 +195,7 @@ def convolve(out, input, weight, bias, g, transposed, kept, finish):
     image_size, together = 0, g.batch
     if plan.copies:
         image_size = side.channels * plan.y.size * plan.x.size
-        together = max(1, min(g.batch, BUFFER_BYTES // max(1, image_size * out.itemsize)))
+        together = images_together(g.batch, image_size * out.itemsize, BUFFER_BYTES)
     buffer = np.empty(together * image_size, out.dtype) if plan.copies else None
     few = len(chunks_of(g, transposed, out.itemsize, together, thread_count())) <= FEW_CHUNKS * len(plan.phases)
     packs = kept is None and few

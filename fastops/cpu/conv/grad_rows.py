@@ -17,11 +17,11 @@ from numba import prange
 from ..._jit import kernel
 from ..simd.emit import lanes
 from .copy import padded_copy
-from .direct import BUFFER_BYTES
 from .micro_kernel import VECTORS, add_dots
 from .plan import Axis, Integers, conv2d_plan
 
 MAPS, ELEMENTS = 16, 48  # weights of a task: a multiple of the tile of the dots
+BUFFER_BYTES = 4 * 2**20  # copies of so many images at a time
 PIXELS = 2048  # pixels of a dot: 16 maps of them are 128 KiB and stay in L2, an input channel in L1
 
 # ------------------------------------------------------------------------------------------------- kernels

@@ -190,7 +190,7 @@ def may_import(module: str) -> tuple[set[str], set[str]]:
         return every["yardstick"] - {"yardstick"}, {"numpy", *(("numba", "llvmlite") if name == "limits" else ())}
     if room == "cli":
         below = {"", "_jit", *every["yardstick"], *({"cuda"} if name == "info" else ())}
-        below |= {"cpu.chain", "cpu.contiguous"} if name == "warmup" else set()
+        below |= {"cpu.chain", "cpu.contiguous", "cpu.elementwise"} if name == "warmup" else set()
         return below | every["cli"], {"numpy", *OPTIONAL}
     raise AssertionError(f"{module} has no place in the plan")
 

@@ -27,10 +27,11 @@ TABLE = (
             example(normal(2, 2, 4, 5), normal(3, 2, 2, 2), normal(3), padding="valid"),
             example(normal(1, 2, 5, 6), normal(2, 2, 2, 2), padding="same"),
             # depthwise
-            example(normal(1, 3, 9, 10), normal(3, 1, 3, 3), groups=3, stride=2, padding=1),
+            example(normal(1, 3, 9, 10), normal(3, 1, 3, 3), groups=3, padding=1),
+            example(normal(1, 3, 9, 20), normal(3, 1, 3, 3), groups=3, stride=2, padding=1),
             example(normal(1, 3, 9, 10), normal(3, 1, 3, 3), groups=3, dilation=2),
             example(normal(1, 3, 9, 10), normal(3, 1, 5, 5), groups=3, padding=2),
-            example(normal(1, 3, 9, 10), normal(3, 1, 5, 5), groups=3, stride=2, padding=2),
+            example(normal(1, 3, 9, 20), normal(3, 1, 5, 5), groups=3, stride=2, padding=2),
             # more pixels than tasks that would pack the weights each for itself
             example(normal(2, 32, 40, 40), normal(16, 32, 2, 2), stride=2),
             # one filter for each group

@@ -10,23 +10,23 @@ read, which layers in evaluation do once; the sums of a task are turned into (ch
 Source of the tile: Georganas et al., arXiv 1808.05567, whose activations are in blocks of channels, too.
 """
 
+from functools import lru_cache
+from typing import Any, NamedTuple
+
 import numpy as np
 from numba import carray, prange
 
 from ..._jit import VECTOR_BYTES, index, kernel, routine, thread_count
-from ..simd.emit import (
-    lanes,
-    stack_memory,
-)
+from ..simd.emit import lanes, stack_memory
 from ..simd.values import fields
-from .blocked_plan import SUMS_BYTES, Phase, blocked_plan, chunks_of
+from .blocked_plan import SUMS_BYTES, BlockedPlan, Phase, blocked_plan, chunks_of
 from .copy import copy_channel
 from .direct import fill, images_together
 from .exact import not_finite
 from .finish import Finish, part_of
 from .micro_kernel import PIXEL_HEIGHTS, PIXEL_VECTORS, PIXELS, add_pixels
 from .outcome import Outcome
-from .plan import LONGEST_SUM, Layout, copy_parts, sides
+from .plan import LONGEST_SUM, Layout, Sides, copy_parts, sides
 from .turned import read_turned, write_turned
 
 PACKED = 64  # weights of each channel that are packed at a time
@@ -185,19 +185,38 @@ def parts(g, transposed, itemsize, kept):
     return found if kept else found | {"pack": vectors * lane_count * plan.offsets.size}
 
 
+class Parts(NamedTuple):
+    """How a convolution is shared out: into images and, of each part, pixels."""
+
+    plan: BlockedPlan
+    side: Sides
+    image_size: int  # of the padded copy of one
+    together: int  # images at a time: as many copies as BUFFER_BYTES hold
+    chunks: Any  # of so many
+    few: bool  # whether tasks had better pack the weights
+    work: int  # of an image
+
+
+@lru_cache(maxsize=256)
+def _parts_of(g: Any, transposed: bool, itemsize: int, threads: int) -> Parts:
+    plan, side, image_size, together = blocked_plan(g, transposed, itemsize), sides(g, transposed), 0, g.batch
+    if plan.copies:
+        image_size = side.channels * plan.y.size * plan.x.size
+        together = images_together(g.batch, image_size * itemsize, BUFFER_BYTES)
+    chunks = chunks_of(g, transposed, itemsize, together, threads)
+    work = plan.products * int(plan.edges[-1]) * g.groups * lanes(itemsize) // 8
+    few = len(chunks) <= FEW_CHUNKS * len(plan.phases)
+    return Parts(plan, side, image_size, together, chunks, few, work)
+
+
 def convolve(out, input, weight, bias, g, transposed, kept, finish):
     """As __init__.py says."""
-    plan, side = blocked_plan(g, transposed, out.itemsize), sides(g, transposed)
+    threads = thread_count()
+    plan, side, image_size, together, chunks, few, work = _parts_of(g, transposed, out.itemsize, threads)
     weight, out, input = weight.reshape(-1), out.reshape(-1), input.reshape(-1)
     if not plan.covered:
         fill(out, bias, side.out_height * side.out_width)
-    # padded copies of as many images at a time as BUFFER_BYTES hold
-    image_size, together = 0, g.batch
-    if plan.copies:
-        image_size = side.channels * plan.y.size * plan.x.size
-        together = images_together(g.batch, image_size * out.itemsize, BUFFER_BYTES)
     buffer = np.empty(together * image_size, out.dtype) if plan.copies else None
-    few = len(chunks_of(g, transposed, out.itemsize, together, thread_count())) <= FEW_CHUNKS * len(plan.phases)
     packs = kept is None and few
     if not packs:
         packed = kept.get("blocked") if kept else None
@@ -207,17 +226,18 @@ def convolve(out, input, weight, bias, g, transposed, kept, finish):
             kept["blocked"] = packed
         weight = packed
     ends = plan.covered and not (finish.adds and transposed and g.stride_w > 1)
-    bad, per_input, per_output = 0, input.size // g.batch, out.size // g.batch
-    work = plan.products * int(plan.edges[-1]) * g.groups * lanes(out.itemsize) // 8
+    finish = finish if ends else Finish(bias)
+    bad, per_input, per_output, x, y, end = 0, input.size // g.batch, out.size // g.batch, input, out, finish
     for n in range(0, g.batch, together):
         count = min(together, g.batch - n)
-        x, y = input[n * per_input : (n + count) * per_input], out[n * per_output : (n + count) * per_output]
-        chunks = chunks_of(g, transposed, out.itemsize, count, thread_count())
+        if count < g.batch:
+            x, y = input[n * per_input : (n + count) * per_input], out[n * per_output : (n + count) * per_output]
+            end = part_of(finish, n * per_output, count * per_output)
+            chunks = chunks_of(g, transposed, out.itemsize, count, threads)
         bad += _convolve_blocked(count * work)(
             y, x, buffer if plan.copies else x, weight, packs, plan.places, plan.step, bias, plan.offsets, plan.phases,
             chunks, plan.edges, plan.layout, plan.y.shifts, plan.copies, plan.together, count, g.groups, side.height,
-            side.width,
-            *part_of(finish if ends else Finish(bias), n * per_output, count * per_output),
+            side.width, *end,
         )  # fmt: skip
     return Outcome(plan.pads, bad == 0, ended=ends)
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 SCRIPT = Path(__file__).with_name("peer.py")
-# Of every library that may be in such a process, NumPy's own threads included.
 # Seconds that a library's threads go on spinning after a call, and take a core from whoever is asked next: 40 ms were
 # counted of onnxruntime 1.31, and fastops beside it looked 50 times slower than it is.
 SPINNING = 0.06
+# Of every library that may be in such a process, NumPy's own threads included.
 THREADS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -30,7 +30,8 @@ class PeerError(Exception):
 class Peer:
     """A process, started with the first question; it has one call prepared at a time.
 
-    Of the environment it gets what this process has (so `--pages` holds for it), and the number of threads.
+    Of the environment it gets what this process has (so `--pages` holds for it), and the number of threads. An answer
+    comes when the process is at rest again.
     """
 
     def __init__(self, library: str, threads: int) -> None:
@@ -43,10 +44,8 @@ class Peer:
         return float(self._ask("prepare", task))
 
     def seconds(self, calls: int) -> float:
-        """How long so many calls take, by the clock of that process; it returns when the process is at rest."""
-        answer = float(self._ask("seconds", calls))
-        time.sleep(SPINNING)
-        return answer
+        """How long so many calls take, by the clock of that process."""
+        return float(self._ask("seconds", calls))
 
     def outputs(self) -> list[Any]:
         found: list[Any] = self._ask("outputs")
@@ -70,6 +69,8 @@ class Peer:
             raise PeerError("Ended", f"the process of {self.library} ended by itself (exit code {code})") from None
         if kind is not None:
             raise PeerError(kind, answer)
+        if what != "peak":
+            time.sleep(SPINNING)
         return answer
 
     def _start(self) -> "subprocess.Popen[bytes]":

@@ -73,6 +73,12 @@ def masked_store(builder: Any, value: Value, pointer: Value, mask: Value) -> Non
     _call(builder, f"masked.store.{_name(vector)}.p0", ir.VoidType(), arguments)
 
 
+def prefetch(builder: Any, pointer: Value) -> None:
+    """Ask for a line of the cache that will be read; any address may be asked for."""
+    numbers = [ir.IntType(32)(each) for each in (0, 3, 1)]  # to read, into all levels, data
+    _call(builder, "prefetch.p0", ir.VoidType(), [pointer, *numbers])
+
+
 def _call(builder: Any, name: str, returns: Any, arguments: list[Value]) -> Value:
     kind = ir.FunctionType(returns, [argument.type for argument in arguments])
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}"), arguments)

@@ -160,9 +160,18 @@ def repeated(builder: Any, vector: Any, value: Value) -> Value:
     return shuffled(builder, builder.insert_element(undefined, value, ir.IntType(32)(0)), undefined, [0] * vector.count)
 
 
-def every_second(builder: Any, low: Value, high: Value) -> Value:
-    """The even lanes of two vectors."""
-    return shuffled(builder, low, high, range(0, 2 * low.type.count, 2))
+def every_second(builder: Any, low: Value, high: Value, first: int = 0) -> Value:
+    """The even lanes of two vectors, or the odd ones."""
+    return shuffled(builder, low, high, range(first, 2 * low.type.count, 2))
+
+
+def following(builder: Any, vector: Value, more: Value, count: int) -> Value:
+    """The lanes of a vector from ``count`` on, then as many of ``more``, a vector that may be shorter."""
+    lane_count, few = vector.type.count, more.type.count
+    if count == 0:
+        return vector
+    wide = shuffled(builder, more, ir.Constant(more.type, ir.Undefined), [min(i, few) for i in range(lane_count)])
+    return shuffled(builder, vector, wide, range(count, count + lane_count))
 
 
 def interleaved(builder: Any, vectors: list[Value]) -> list[Value]:

@@ -45,11 +45,15 @@ def enter(op: str, optional: tuple[str, ...] = (), /, **arrays: Array) -> tuple[
     first_name = dtype = numpy_dtype = None
     entered: list[Any] = [cpu]
     for name, array in arrays.items():
-        if array is None and name in optional:
+        if type(array) is _ndarray:  # the ordinary case at once: 0.1 us each instead of 0.2
+            kind = array.dtype
+            if dtype is None and (kind is _FLOAT32 or kind is _FLOAT64):
+                first_name, dtype, numpy_dtype = name, kind, kind
+            if kind is numpy_dtype and array.flags.carray:
+                entered.append(array)
+                continue
+        elif array is None and name in optional:
             entered.append(None)
-            continue
-        if type(array) is _ndarray and array.dtype is numpy_dtype and array.flags.carray:
-            entered.append(array)
             continue
         on, array = enter_one(op, name, array)
         if dtype is None:

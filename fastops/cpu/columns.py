@@ -16,6 +16,7 @@ import numpy as np
 
 from .._jit import index, routine, scalar
 from .exp import exp
+from .simd.transpose import transpose
 
 RUN = 128  # lines summed in the array's own type before they join float64 totals
 
@@ -70,30 +71,28 @@ def images_from(x, start, size, inner, wide):
 def gather(lines, x, start, size, inner, wide):
     """Copy the images that begin at x[start], and end where x does or lines are full, side by side into lines."""
     images = images_from(x, start, size, inner, wide)
+    if inner == 1:
+        transpose(lines, 0, wide, x, start, size, images, size)
+        return
     for c in range(size):
-        if inner == 1:
-            for n in range(images):
-                lines[index(c * wide + n)] = x[index(start + n * size + c)]
-        else:
-            for n in range(images):
-                line, some = c * wide + n * inner, start + (n * size + c) * inner
-                for j in range(inner):
-                    lines[index(line + j)] = x[index(some + j)]
+        for n in range(images):
+            line, some = c * wide + n * inner, start + (n * size + c) * inner
+            for j in range(inner):
+                lines[index(line + j)] = x[index(some + j)]
 
 
 @routine
 def scatter(x, lines, start, size, inner, wide):
     """Copy the images in lines back to where gather found them."""
     images = images_from(x, start, size, inner, wide)
+    if inner == 1:
+        transpose(x, start, size, lines, 0, wide, size, images)
+        return
     for n in range(images):
-        if inner == 1:
-            for c in range(size):
-                x[index(start + n * size + c)] = lines[index(c * wide + n)]
-        else:
-            for c in range(size):
-                line, some = c * wide + n * inner, start + (n * size + c) * inner
-                for j in range(inner):
-                    x[index(some + j)] = lines[index(line + j)]
+        for c in range(size):
+            line, some = c * wide + n * inner, start + (n * size + c) * inner
+            for j in range(inner):
+                x[index(some + j)] = lines[index(line + j)]
 
 
 @routine

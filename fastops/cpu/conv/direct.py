@@ -12,7 +12,8 @@ list of offsets for each phase of the output: no zeros are inserted and nothing 
 plan.py.  Sources: Zhang, Franchetti, Low, arXiv 1809.10170; Georganas et al., arXiv 1808.05567.
 """
 
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -39,7 +40,7 @@ from .exact import not_finite
 from .finish import Finish, finished, in_vectors, part_of
 from .micro_kernel import ROWS, VECTORS, add_products
 from .outcome import Outcome
-from .plan import LONGEST_SUM, Layout, Phase, Tile, Writing, copy_parts, plan_of, sides
+from .plan import LONGEST_SUM, Layout, Phase, Plan, Sides, Tile, Writing, copy_parts, plan_of, sides
 
 CHANNELS = 64  # output channels of a task: their sums of one tile are 12 KiB and stay in L1
 SQUARE = 16  # channels on each side of a block of weights that is transposed: a line of the cache is used whole
@@ -251,46 +252,67 @@ def parts(g, transposed, itemsize, kept):
     return found | {"turn": side.out_channels * plan.offsets.size} if transposed and not kept else found
 
 
+class _Call(NamedTuple):
+    """What a call needs to know beside its arrays; small convolutions took as long to find it as to be computed."""
+
+    plan: Plan
+    side: Sides
+    arrays: tuple[Any, ...]  # of the plan, as the kernel takes them, and whether there is a buffer
+    together: int  # padded copies of as many images at a time as BUFFER_BYTES hold
+    buffer: int  # elements; the last tile may reach beyond the images
+    one: bool  # one row of weights cannot use the micro-kernel's registers; long sums need its partial sums
+    work: int  # of an image
+
+
+@lru_cache(maxsize=64)
+def _call_of(g: Any, transposed: bool, itemsize: int) -> _Call:
+    plan, side = plan_of(g, transposed, itemsize), sides(g, transposed)
+    arrays = plan.offsets, plan.tiles, plan.phases, plan.numbers, plan.y.shifts, plan.x.shifts, plan.copies
+    together, buffer = g.batch, 0
+    if plan.copies:
+        image_size = plan.image_size(side.channels)
+        together = images_together(g.batch, image_size * itemsize, BUFFER_BYTES)
+        buffer = together * image_size + VECTORS * lanes(itemsize)
+    one = side.out_channels == g.groups and plan.offsets.size <= LONGEST_SUM  # 3 times slower with the micro-kernel
+    return _Call(plan, side, arrays, together, buffer, one, side.out_channels * plan.work)
+
+
 def convolve(out, input, weight, bias, g, transposed, kept, finish):
     """As __init__.py says."""
-    plan, weight = plan_of(g, transposed, out.itemsize), weight.reshape(-1)
+    call, weight = _call_of(g, transposed, out.itemsize), weight.ravel()
     if transposed:
-        order = plan.order.tobytes()
+        order = call.plan.order.tobytes()
         turned = kept.get(order) if kept else None
         if turned is None:
-            turned = _transposed_weights(weight, plan, g)
+            turned = _transposed_weights(weight, call.plan, g)
             if kept is not None:
                 kept[order] = turned
         weight = turned
-    finite, ended = run(out.reshape(-1), input.reshape(-1), weight, bias, plan, g, transposed, finish)
-    return Outcome(plan.pads, finite, ended=ended)
+    finite, ended = _run(out.ravel(), input.ravel(), weight, bias, call, g, transposed, finish)
+    return Outcome(call.plan.pads, finite, False, ended)
 
 
-def run(out, input, weights, bias, plan, g, transposed, finish):
+def run(out, input, weights, bias, g):
+    """Make conv2d's map by plan, all arrays flat."""
+    _run(out, input, weights, bias, _call_of(g, False, out.itemsize), g, False, Finish(bias))
+
+
+def _run(out, input, weights, bias, call, g, transposed, finish):
     """Convolve by plan, all arrays flat; whether every value is finite (else perhaps not), and finished."""
-    side = sides(g, transposed)
+    plan, side, _, together, size, one, _ = call
     if not plan.covered:
         fill(out, bias, side.out_height * side.out_width)
-    # padded copies of as many images at a time as BUFFER_BYTES hold; the last tile may reach beyond
-    image_size, together = 0, g.batch
-    if plan.copies:
-        image_size = plan.image_size(side.channels)
-        together = images_together(g.batch, image_size * out.itemsize, BUFFER_BYTES)
-    buffer = np.empty(together * image_size + VECTORS * lanes(out.itemsize), out.dtype) if plan.copies else None
-    # One row of weights cannot use the micro-kernel's registers (3 times slower); long sums need its partial sums.
-    one = side.out_channels == g.groups and plan.offsets.size <= LONGEST_SUM
+    buffer = np.empty(size, out.dtype) if size else input
     ends = not one and plan.covered and not (finish.adds and transposed and g.stride_w > 1)
+    end = finish if ends else Finish(bias)
+    if together == g.batch:
+        return (_single if one else _tiles)(out, input, buffer, weights, bias, call, g.groups, together, end), ends
     finite, per_input, per_output = True, input.size // g.batch, out.size // g.batch
     for n in range(0, g.batch, together):
         count = min(together, g.batch - n)
-        x, y, end = input, out, finish if ends else Finish(bias)
-        if count < g.batch:
-            x, y = input[n * per_input : (n + count) * per_input], out[n * per_output : (n + count) * per_output]
-            end = part_of(end, n * per_output, count * per_output)
-        if one:
-            finite = _single(y, x, buffer, weights, bias, plan, g.groups, count, side)
-        else:
-            finite &= _tiles(y, x, buffer, weights, bias, plan, g.groups, count, side, end)
+        x, y = input[n * per_input : (n + count) * per_input], out[n * per_output : (n + count) * per_output]
+        part = part_of(end, n * per_output, count * per_output)
+        finite &= (_single if one else _tiles)(y, x, buffer, weights, bias, call, g.groups, count, part)
     return finite, ends
 
 
@@ -305,24 +327,23 @@ def fill(out, bias, plane):
     _fill(out.size)(out, bias, plane)
 
 
-def _tiles(out, input, buffer, weights, bias, plan, groups, images, side, finish):
-    bad = _convolve(images * bias.size * plan.work // 8)(
-        out, input, buffer if plan.copies else input, weights, bias, plan.offsets, plan.tiles, plan.phases,
-        plan.numbers, plan.y.shifts, plan.x.shifts, plan.copies, images, groups, side.height, side.width, *finish,
-    )  # fmt: skip
+def _tiles(out, input, buffer, weights, bias, call, groups, images, finish):
+    bad = _convolve(images * call.work // 8)(
+        out, input, buffer, weights, bias, *call.arrays, images, groups, call.side.height, call.side.width, *finish
+    )
     return bad == 0
 
 
-def _single(out, input, buffer, weights, bias, plan, groups, images, side):
-    image_size, x = input.size // images, input
+def _single(out, input, buffer, weights, bias, call, groups, images, finish):
+    plan, side, image_size, x = call.plan, call.side, input.size // images, input
     if plan.copies:
         image_size = plan.image_size(side.channels)
         x = buffer[: images * image_size + VECTORS * lanes(out.itemsize)]
         x[images * image_size :] = 0
         padded_copy(x, input.reshape(images, side.channels, side.height, side.width), plan.y, plan.x, image_size,
                     plan.image_size(1), plan.y.size * plan.x.size)  # fmt: skip
-    _convolve_single(images * bias.size * plan.work // 2)(out, x, weights, bias, plan.offsets, plan.phases,
-                                                          plan.numbers, images, image_size)  # fmt: skip
+    _convolve_single(images * call.work // 2)(out, x, weights, bias, plan.offsets, plan.phases, plan.numbers, images,
+                                              image_size)  # fmt: skip
     return False  # as far as known
 
 

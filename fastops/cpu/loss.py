@@ -6,11 +6,11 @@ weights are an empty array where all are 1.
 """
 
 import numpy as np
-from numba import prange
+from numba import carray, prange
 
 from .._jit import index, kernel, reduction, routine, scalar
 from .check import first_outside, outside
-from .columns import RUN, gather, images_from, plan, strip
+from .columns import RUN, gather, images_from, of_a_strip, plan, strip
 from .rows import by_rows, rows_log_sums, rows_of_a_task
 from .softmax import columns_log_sum, log_probability
 from .sums import total
@@ -143,7 +143,7 @@ def _settle(out, sums, task, losses, first):
 
 @routine
 def _cross_entropy_strip(losses, x, start, end, step, columns, period, labels, weight, ignore_index, smoothing):
-    top, log_sum = np.empty(columns, x.dtype), np.empty(columns, x.dtype)
+    top, log_sum = carray(of_a_strip(), (columns,), x.dtype), carray(of_a_strip(), (columns,), x.dtype)
     columns_log_sum(top, log_sum, x, start, end, step, period)
     _label_losses(losses, x, start, 1, period, top, log_sum, labels, weight, ignore_index)
     if smoothing > 0:
@@ -161,7 +161,8 @@ def _cross_entropy_strip(losses, x, start, end, step, columns, period, labels, w
 
 @routine
 def _cross_entropy_probabilities_strip(losses, x, p, start, end, step, columns, period, weight, smoothing):
-    top, log_sum, part = np.empty(columns, x.dtype), np.empty(columns, x.dtype), np.empty(losses.size, x.dtype)
+    top, log_sum = carray(of_a_strip(), (columns,), x.dtype), carray(of_a_strip(), (columns,), x.dtype)
+    part = carray(of_a_strip(), (losses.size,), x.dtype)
     columns_log_sum(top, log_sum, x, start, end, step, period)
     classes = -(-(end - start) // period)
     for j in range(losses.size):
@@ -321,7 +322,7 @@ def cross_entropy(out, logits, target, weight, view, exempts, ignore_index, smoo
         _cross_entropy_strips(work)(
             losses, sums, x, labels, weight, size, inner, *cut, exempts, ignore_index, smoothing
         )  # fmt: skip
-    return sums[0].tolist()
+    return sums.item(0), sums.item(1), sums.item(2)
 
 
 def cross_entropy_probabilities(out, logits, target, weight, view, smoothing):

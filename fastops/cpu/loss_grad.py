@@ -5,10 +5,10 @@ softmax * sum(q) - q.  Logits are (outer, classes, inner) as in softmax.py, clas
 """
 
 import numpy as np
-from numba import prange
+from numba import carray, prange
 
 from .._jit import index, kernel, reduction, routine
-from .columns import columns_exp, columns_max, gather, images_from, plan, scatter, strip
+from .columns import columns_exp, columns_max, gather, images_from, of_a_strip, plan, scatter, strip
 from .loss import LOSS_BLOCK, add_up, checked_labels, class_weight, smoothed, weight_of_labels
 from .rows import by_rows, row_exp, row_max, row_scaled, rows_of_a_task
 from .simd.values import pointer
@@ -40,10 +40,10 @@ def _cross_entropy_grad_strip(out, scales, x, start, end, step, columns, period,
                               weight_total, ignore_index, smoothing):  # fmt: skip
     classes = -(-(end - start) // period)
     keep, uniform = 1.0 - smoothing, smoothing / classes
-    top, factor = np.empty(columns, x.dtype), np.empty(columns, x.dtype)
+    top, factor = carray(of_a_strip(), (columns,), x.dtype), carray(of_a_strip(), (columns,), x.dtype)
     columns_max(top, x, start, end, step, period)
     columns_exp(factor, out, top, x, start, end, step, period)
-    scale, at_label = np.empty(places), np.empty(places)
+    scale, at_label = carray(of_a_strip(), (places,), np.float64), carray(of_a_strip(), (places,), np.float64)
     _scales_at(scale, scales, first)
     for j in range(places):
         at_label[j] = keep
@@ -78,8 +78,8 @@ def _cross_entropy_grad_strip(out, scales, x, start, end, step, columns, period,
 def _cross_entropy_probabilities_grad_strip(out, scales, x, p, start, end, step, columns, period, first, places,
                                             weight, smoothing):  # fmt: skip
     classes = -(-(end - start) // period)
-    top, factor = np.empty(columns, x.dtype), np.empty(columns, x.dtype)
-    q_sums, share = np.empty(places), np.empty(places)
+    top, factor = carray(of_a_strip(), (columns,), x.dtype), carray(of_a_strip(), (columns,), x.dtype)
+    q_sums, share = carray(of_a_strip(), (places,), np.float64), carray(of_a_strip(), (places,), np.float64)
     _scales_at(share, scales, first)
     columns_max(top, x, start, end, step, period)
     columns_exp(factor, out, top, x, start, end, step, period)
@@ -214,7 +214,7 @@ def label_weight(target, weight, classes, exempts, ignore_index):
     """(the sum of the weights of the labels that are not ignored, float64; how many labels are bad)."""
     sums = np.empty((max(1, -(-target.size // LOSS_BLOCK)), 2))
     _label_weights(target.size)(sums, target.ravel(), weight, classes, exempts, ignore_index)
-    return sums[0].tolist()
+    return sums.item(0), sums.item(1)
 
 
 def cross_entropy_backward(out, scales, logits, target, weight, view, ignore_index, smoothing):

@@ -25,17 +25,19 @@ def _remembered(law: Any, shapes: int = 1) -> Any:
 
     @functools.wraps(law)
     def remembered(op: str, *arguments: Any) -> Any:
-        for value in arguments[shapes:]:
-            kind = type(value)
-            if kind is tuple:
-                for each in value:
-                    if type(each) is not int and not (type(each) is tuple and all(type(i) is int for i in each)):
-                        return law(op, *arguments)  # typed does not look into tuples
-            elif kind not in _PLAIN:
-                return law(op, *arguments)
+        options = arguments[shapes:]
+        if not _PLAIN.issuperset(map(type, options)) and not all(map(_plain, options)):
+            return law(op, *arguments)
         return remembering(op, *arguments)
 
     return remembered
+
+
+def _plain(value: Any) -> bool:
+    """Whether equal values are the same to a size law, which lru_cache's ``typed`` says but of what is in tuples."""
+    if type(value) is not tuple:
+        return type(value) in _PLAIN
+    return all(type(each) is int or (type(each) is tuple and all(type(i) is int for i in each)) for each in value)
 
 
 _remembered_of_three = functools.partial(_remembered, shapes=3)

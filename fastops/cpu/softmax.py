@@ -24,7 +24,7 @@ from .columns import (
 )
 from .exp import exp
 from .log import log
-from .rows import by_rows, row_dot, row_exp, row_max, row_scaled, row_total, rows_log_sums, rows_of_a_task
+from .rows import by_rows, of_a_task, row_dot, row_exp, row_max, row_scaled, row_total, rows_log_sums, rows_of_a_task
 from .simd.values import first_lanes, lanes_of, load, masked_load, masked_store, pointer, repeated, store
 
 # ------------------------------------------------------------------------------------------------- scalars
@@ -119,7 +119,7 @@ def _log_softmax_rows(out, x, size):
     rows = rows_of_a_task(size)
     for task in prange(-(-x.size // (size * rows))):
         first, count = task * rows, min(rows, x.size // size - task * rows)
-        top, log_sum = np.empty(count, x.dtype), np.empty(count, x.dtype)
+        top, log_sum = carray(of_a_task(), (count,), x.dtype), carray(of_a_task(), (count,), x.dtype)
         rows_log_sums(top, log_sum, x, first * size, size)
         for row in range(count):
             _log_softmax_row(pointer(out), pointer(x), (first + row) * size, size, top[row], log_sum[row])

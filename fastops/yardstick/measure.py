@@ -104,6 +104,7 @@ def measure(
     arrays = case.inputs(x)
     verdict = Verdict(None, None, None)
     rounds: list[tuple[float, ...]] = []
+    turns: list[tuple[float, ...]] = []
     third: Other | None = None
     layer: Call | None = None
     needs: dict[str, Any] = {}
@@ -125,14 +126,17 @@ def measure(
             results = [np.asarray(each) for each in (result if isinstance(result, tuple) else (result,))]
             needs["operations"] = operations(case, arrays, work.arrays[0] if backward else results[0], backward)
             needs["bytes_moved"] = bytes_moved(work.arrays, results)
+        rounds = list(timings((work.ours, work.theirs), effort, device.wait))
+        # in turns of its own: a process that is asked in between slows fastops and torch down, and not alike
         third = onnx(case, arrays) if onnx and not backward else None
         layer = of_layer(case, arrays, ops) if third else None
         if not verdict.problem:
-            beside = {"the layer": layer, "ONNX Runtime": third.outputs if third else None}
-            verdict = verdict._replace(problem=disagreement(result, beside))
-        rounds = list(timings((work.ours, work.theirs, layer), effort, device.wait, [third.seconds] if third else []))
-    ours, theirs, ready, *rest = zip(*rounds, strict=True) if rounds else ((), (), ())
-    others = rest[0] if rest else ()
+            others = {"the layer": layer, "ONNX Runtime": third.outputs if third else None}
+            verdict = verdict._replace(problem=disagreement(result, others))
+        if third:
+            turns = list(timings((work.ours, layer), effort, device.wait, [third.seconds]))
+    ours, theirs = zip(*rounds, strict=True) if rounds else ((), ())
+    function, ready, onnx_times = zip(*turns, strict=True) if turns else ((), (), ())
     return Row(
         operator=f"{case.operator}_backward" if backward else case.operator,
         case=case.label,
@@ -143,11 +147,11 @@ def measure(
         torch_seconds=median(theirs),
         ratio=median(map(truediv, theirs, ours)),
         pairs=len(rounds),
-        onnx_seconds=median(others),
-        onnx_ratio=median(map(truediv, others, ready if layer else ours)),
+        onnx_seconds=median(onnx_times),
+        onnx_ratio=median(map(truediv, onnx_times, ready if layer else function)),
         dtype=str(arrays[0].dtype),
         layer_seconds=median(ready),
-        onnx_function_ratio=median(map(truediv, others, ours)) if layer else None,
+        onnx_function_ratio=median(map(truediv, onnx_times, function)) if layer else None,
         **needs,
     )
 

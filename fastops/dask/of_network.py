@@ -124,10 +124,8 @@ def _outputs(
     found = []
     for i, output in enumerate(network.outputs):
         name = f"output-{i}-{token}"
-        part = {
-            (name, *_place(len(output.shape), n, y, x)): (itemgetter(i), (ran, n, y, x)) for n, y, x in numbers
-        }
-        chunks = [(size,) for size in output.shape]
+        part = {(name, *_place(len(output.shape), n, y, x)): (itemgetter(i), (ran, n, y, x)) for n, y, x in numbers}
+        chunks: list[Chunks] = [(size,) for size in output.shape]
         if batch is not None:
             chunks[0] = batch
         if planes:
@@ -139,7 +137,7 @@ def _outputs(
 
 def _place(ndim: int, n: int, y: int, x: int) -> tuple[int, ...]:
     """The number of a block of so many dimensions: the batch comes first, height and width last."""
-    return ((n, *(0,) * (ndim - 3), y, x) if ndim > 2 else (n, 0)[:ndim])
+    return (n, *(0,) * (ndim - 3), y, x) if ndim > 2 else (n, 0)[:ndim]
 
 
 def _run(network: Blocks, blocks: list[Any], rows: list[Any], columns: list[Any]) -> tuple[Any, ...]:

@@ -260,7 +260,9 @@ class Network:
                 raise TypeError(f"{self.name}: {value.name} expects a dask array or a NumPy array, got {got.kind}")
             on = on if got is cpu else got
             self._check_declared(value, array)
-        outputs = on.of_network(Blocks(self._graph, self.__call__, self._of_block), [given[value.name] for value in self.inputs])
+        outputs = on.of_network(
+            Blocks(self._graph, self.__call__, self._of_block), [given[value.name] for value in self.inputs]
+        )
         return outputs[0] if len(outputs) == 1 else outputs
 
     def _of_block(self, graph: Graph) -> tuple["Network", Callable[[], None]]:

@@ -1,7 +1,7 @@
 """Networks by blocks of images that are too large for one piece: what `fastops.dask` takes of a network.
 
-`pieces.py` says which rows make which, `rules.py` which operators see windows alone, `local.py` puts the network of a
-block together, `batch.py` looks at networks that need whole images.
+`pieces.py` says which rows make which, `rule.py` and the two files of its table which operators see windows alone,
+`local.py` puts the network of a block together, `batch.py` looks at networks that need whole images.
 """
 
 import threading
@@ -12,8 +12,10 @@ from typing import Any
 
 from ..graph import Array, Graph
 from ..inference import Spec, inferred
+from . import pixels, windowed  # which fill the table of rules
 from .batch import outputs_of
-from .local import Local, NotLocal, Span, signature
+from .local import Local, Span, signature
+from .rule import NotLocal
 
 KINDS = 12
 """How many networks of blocks a process keeps: of the inside, the sides and the corners of an image."""
@@ -33,14 +35,16 @@ class Blocks:
         self.name = graph.name
         self.outputs: list[Spec] = []
         self._inputs: list[Spec] = []
-        self._empty()
+        self._lock = threading.Lock()
+        self._found: Local | None = None
+        self._networks: OrderedDict[Any, tuple[Run, Callable[[], None]]] = OrderedDict()
 
     def look(self, shapes: Sequence[tuple[int, ...]], dtypes: Sequence[Any], planes: bool, batch: bool) -> None:
         """Find the outputs for inputs of these shapes, in chunks along height and width, along the batch, or neither.
 
         A ValueError says which node sees more than its chunks.
         """
-        self._inputs = [Spec(tuple(shape), dtype) for shape, dtype in zip(shapes, dtypes, strict=True)]
+        self._inputs, self._found = [Spec(tuple(each), dtype) for each, dtype in zip(shapes, dtypes, strict=True)], None
         try:
             if planes:
                 self.outputs = self.local.outputs
@@ -68,9 +72,9 @@ class Blocks:
     @property
     def local(self) -> Local:
         with self._lock:
-            if self._local is None:
-                self._local = Local(self.graph, self._inputs)
-            return self._local
+            if self._found is None:
+                self._found = Local(self.graph, self._inputs)
+            return self._found
 
     def _inferred(self, specs: dict[str, Spec]) -> Any:
         return inferred(self.graph, specs, "exact", {})
@@ -90,17 +94,12 @@ class Blocks:
                 self._networks.popitem(last=False)
             return self._networks[key][0]
 
-    def _empty(self) -> None:
-        self._lock = threading.Lock()
-        self._local: Local | None = None
-        self._networks: OrderedDict[Any, tuple[Run, Callable[[], None]]] = OrderedDict()
-
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("_lock", "_local", "_networks")}
+        return {"network": (self.graph, self.whole, self.of_block), "outputs": self.outputs, "inputs": self._inputs}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self._empty()
+        self.__init__(*state["network"])  # type: ignore[misc]
+        self.outputs, self._inputs = state["outputs"], state["inputs"]
 
 
-__all__ = ["Blocks"]
+__all__ = ["Blocks", "pixels", "windowed"]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from ..graph import Graph, Node
 from ..inference import Inferred, Spec
-from .rules import NotLocal
+from .rule import NotLocal
 
 Infer = Callable[[dict[str, Spec]], Inferred | None]
 

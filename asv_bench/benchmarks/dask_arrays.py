@@ -53,7 +53,7 @@ class Chunked:
 
 
 class ChunkedNetwork:
-    """Convolutions from a file on 1 x 16 x 2048 x 2048, in chunks on Dask's threads; 0 is the call on the NumPy array."""
+    """Convolutions from a file on 1 x 16 x 2048 x 2048, in chunks on Dask's threads; 0 is the NumPy array."""
 
     params = [[0, *CHUNKS]]
     param_names = ("chunk",)

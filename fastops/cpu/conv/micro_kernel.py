@@ -30,7 +30,18 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..._jit import VECTOR_REGISTERS, routine
-from ..simd.emit import array_data, fence, lanes, load, multiply_add, repeated, store, vector_of
+from ..simd.emit import (
+    array_data,
+    fence,
+    itemsize,
+    lanes,
+    load,
+    multiply_add,
+    prefetch,
+    repeated,
+    store,
+    vector_of,
+)
 from .finish import bounds, kept_within
 
 # ROWS * VECTORS accumulators, VECTORS inputs and a weight have to fit the registers.  Measured on one AVX-512 core of
@@ -186,20 +197,23 @@ def _products_emitter(context: Any, builder: Any, signature: Any, arguments: Any
 
 
 @intrinsic
-def add_pixels(typing_context, rows, vectors, sums, at, weights, row, x, starts, offsets, k0, k1, adds):
+def add_pixels(typing_context, rows, vectors, sums, at, weights, row, ahead, x, starts, offsets, k0, k1, adds):
     """The products of ``rows`` pixels, one of PIXEL_HEIGHTS[vectors], with up to PIXEL_VECTORS vectors of weights.
 
-    Sums and weights are rows of so many vectors, one after the other.
+    Sums and weights are rows of so many vectors, one after the other.  Meanwhile a line of weights for each k is
+    fetched from ``ahead`` on.
     """
-    arguments = (rows, vectors, sums, at, weights, row, x, starts, offsets, k0, k1, adds)
+    arguments = (rows, vectors, sums, at, weights, row, ahead, x, starts, offsets, k0, k1, adds)
 
     def generate(context, builder, signature, arguments):
-        rows, vectors, sums, at, weights, row, x, starts, offsets, *ends = arguments
+        rows, vectors, sums, at, weights, row, ahead, x, starts, offsets, *ends = arguments
         sums, weights, x, starts, offsets = (
-            array_data(context, builder, signature.args[i], arguments[i]) for i in (2, 4, 6, 7, 8)
+            array_data(context, builder, signature.args[i], arguments[i]) for i in (2, 4, 7, 8, 9)
         )  # fmt: skip
-        vector, zero, _ = vector_of(context, builder, signature.args[6].dtype)
-        sums, weights, i64 = builder.gep(sums, [at]), builder.gep(weights, [row]), ir.IntType(64)
+        vector, zero, _ = vector_of(context, builder, signature.args[7].dtype)
+        i64, line = ir.IntType(64), 64 // itemsize(vector)
+        ahead = builder.gep(weights, [builder.sub(ahead, builder.mul(ends[0], i64(line)))])
+        sums, weights = builder.gep(sums, [at]), builder.gep(weights, [row])
 
         def emit(height, count):
             pixels = [builder.gep(x, [builder.load(builder.gep(starts, [i64(q)]))]) for q in range(height)]
@@ -207,6 +221,7 @@ def add_pixels(typing_context, rows, vectors, sums, at, weights, row, x, starts,
 
             def operands(k):
                 offset = builder.load(builder.gep(offsets, [k]))
+                prefetch(builder, builder.gep(ahead, [builder.mul(k, i64(line))]))
                 return [builder.gep(pixel, [offset]) for pixel in pixels], builder.gep(weights, [builder.mul(k, pitch)])
 
             # LLVM unrolls the loop and would load all pixels of two rounds first: then accumulators are spilled.

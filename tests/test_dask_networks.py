@@ -277,8 +277,10 @@ def test_a_network_that_is_not_local_says_so_and_runs_along_the_batch(add, node,
 
 
 @pytest.mark.parametrize(
-    "op_type, attributes", [("Softmax", {"axis": 0}), ("ReduceMean", {"axes": [0]}), ("Flatten", {"axis": 0})]
-)
+    "op_type, attributes",
+    [("Softmax", {"axis": 0}), ("ReduceMean", {"axes": [0]}), ("Flatten", {"axis": 0}), ("Reshape", {"axes": [2, -1]}),
+     ("Concat", {"axis": 0}), ("Gather", {"axes": 0, "axis": 0})],
+)  # fmt: skip
 def test_a_network_whose_images_see_one_another_wants_the_whole_batch(op_type, attributes, rng):
     built = Builder(0, (3, 2, 9, 8))
     more = [built.constant(np.array(attributes.pop("axes")))] if "axes" in attributes else []
@@ -301,6 +303,19 @@ def two_inputs():
         ["y"], {"scales": np.array([1, 1, 2, 2], F)}, opset=18,
     )  # fmt: skip
     return fastops.onnx.load(model)
+
+
+def test_images_turned_and_back_stay_apart(rng):
+    """As transformers have it: the batch moves behind the pixels, products join channels alone."""
+    built = Builder(0, (3, 4, 5, 6))
+    y = built.add("Reshape", ["x", built.constant(np.array([0, 4, -1]))], None)
+    y = built.add("Transpose", [y], None, perm=[2, 0, 1])
+    y = built.add("Softmax", [built.add("MatMul", [y, built.weight(4, 7)], None)], None, axis=0)
+    y = built.add("Reshape", [y, built.constant(np.array([30, -1]))], None)
+    y = built.add("Reshape", [y, built.constant(np.array([30, -1, 7]))], None)
+    network = built.load([built.add("Transpose", [y], None, perm=[1, 2, 0])])
+    x = rng.standard_normal((3, 4, 5, 6)).astype(F)
+    assert_same(network(da.from_array(x, chunks=((1, 2), 4, 5, 6))), network(x))
 
 
 def test_several_inputs_and_numpy_arrays_beside(rng):

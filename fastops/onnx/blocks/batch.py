@@ -1,6 +1,7 @@
 """A network along the batch: the shapes that it makes of any number of images, and whether each image is by itself."""
 
 from collections.abc import Callable, Sequence
+from math import prod
 
 from ..graph import Graph, Node
 from ..inference import Inferred, Spec
@@ -46,9 +47,11 @@ def _joins(node: Node, one: Inferred, two: Inferred) -> bool:
     if given is None:
         return False
     rank, dims = len(two.specs[given].shape), varying[given]
-    if any(name and not varying[name] for name in node.outputs) or node.op_type in ("Einsum", "NonZero", "Trilu"):
+    if any(name and len(varying[name]) != 1 for name in node.outputs) or node.op_type in ("Einsum", "NonZero", "Trilu"):
         return True
     constants, op = two.graph.constants, node.op_type
+    if op in ("Reshape", "Flatten"):  # images stay one after the other if as many elements as before lie between them
+        return _before(given, one, varying) != _before(node.outputs[0], one, varying)
     if op in ("Softmax", "LogSoftmax", "Concat", "Split", "Gather", "GatherElements", "ArgMax", "ArgMin",
               "LayerNormalization"):  # fmt: skip
         axis = int(node.attributes.get("axis", _ALONG.get(op, 0))) % rank
@@ -72,6 +75,11 @@ def _joins(node: Node, one: Inferred, two: Inferred) -> bool:
         turned = node.attributes.get("transA", 0), node.attributes.get("transB", 0)
         return (0 if turned[0] else 1) in varying[a] or (1 if turned[1] else 0) in varying[b]
     return bool(op == "BatchNormalization" and node.attributes.get("training_mode", 0))
+
+
+def _before(name: str, one: Inferred, varying: dict[str, set[int]]) -> int:
+    """How often the images come one after the other: the product of the dimensions before the batch."""
+    return prod(one.specs[name].shape[: min(varying[name])])
 
 
 def _varying(name: str, one: Inferred, two: Inferred) -> set[int]:

@@ -40,6 +40,8 @@ from ..simd.emit import (
     prefetch,
     repeated,
     store,
+    sum_loop,
+    switch,
     vector_of,
 )
 from .finish import bounds, kept_within
@@ -57,30 +59,6 @@ PIXEL_VECTORS = max(PIXELS)
 PIXEL_HEIGHTS = {v: (most, *(rows for rows in (8, 4, 2, 1) if rows < most)) for v, most in PIXELS.items()}
 
 DOT_ROWS, DOT_ELEMENTS = (4, 6) if VECTOR_REGISTERS >= 32 else (2, 4)
-
-
-def sum_loop(builder: Any, first: Any, last: Any, step: int, zero: Any, count: int, body: Any) -> Any:
-    """Emit ``for k in range(first, last, step)`` with ``count`` accumulators: body(k, accumulators) -> accumulators."""
-    i64 = ir.IntType(64)
-    entry, loop, done = builder.block, builder.append_basic_block("loop"), builder.append_basic_block("done")
-    builder.cbranch(builder.icmp_signed("<", first, last), loop, done)
-    builder.position_at_end(loop)
-    k = builder.phi(i64)
-    k.add_incoming(first, entry)
-    accumulators = [builder.phi(zero.type) for _ in range(count)]
-    updated = body(k, accumulators)
-    following = builder.add(k, i64(step))
-    k.add_incoming(following, loop)
-    for phi, value in zip(accumulators, updated, strict=True):
-        phi.add_incoming(zero, entry)
-        phi.add_incoming(value, loop)
-    builder.cbranch(builder.icmp_signed("<", following, last), loop, done)
-    builder.position_at_end(done)
-    totals = [builder.phi(zero.type) for _ in range(count)]
-    for phi, value in zip(totals, updated, strict=True):
-        phi.add_incoming(zero, entry)
-        phi.add_incoming(value, loop)
-    return totals
 
 
 def _emit_tile(builder: Any, vector: Any, zero: Any, rows: int, vectors: int, sums: Any, pitch: Any, ends: Any,
@@ -118,19 +96,6 @@ def _ladder(builder: Any, rows: Any, vectors: Any, tiles: Iterable[tuple[int, in
     """Emit ``tiles``, pairs of rows and vectors, by emit(rows, vectors), and the choice among them."""
     which = builder.add(builder.shl(rows, ir.IntType(64)(8)), vectors)
     switch(builder, which, [(height << 8) + count for height, count in tiles], lambda n: emit(n >> 8, n & 255))
-
-
-def switch(builder: Any, which: Any, numbers: Iterable[int], emit: Any) -> None:
-    """Emit emit(n) for each of the numbers, and the choice of that which ``which`` is."""
-    done = builder.append_basic_block("done")
-    choice = builder.switch(which, done)
-    for n in numbers:
-        block = builder.append_basic_block(f"case.{n}")
-        choice.add_case(ir.IntType(64)(n), block)
-        builder.position_at_end(block)
-        emit(n)
-        builder.branch(done)
-    builder.position_at_end(done)
 
 
 @intrinsic

@@ -8,6 +8,7 @@ from xml.sax.saxutils import escape
 
 from fastops.cpu.conv import plan
 from fastops.dask import windows
+from fastops.onnx.blocks import pieces
 
 IMAGES = Path(__file__).parent / "images"
 
@@ -292,7 +293,55 @@ def seam() -> Drawing:
     return d
 
 
-FIGURES = {"call": call, "buffer": buffer, "tile": tile, "blocked": blocked, "choice": choice, "seam": seam}
+def network() -> Drawing:
+    """What one block of a network's output needs of each layer, by the code that says so."""
+    d = Drawing(720, 404, "The values that a block of a network needs")
+    layers = (
+        ("image", 24, pieces.same),
+        ("conv 3", 24, pieces.windows(24, 24, 1, (1, 1), 3)),
+        ("pool 2", 12, pieces.windows(24, 12, 2, (0, 0), 2)),
+        ("conv 3", 12, pieces.windows(12, 12, 1, (1, 1), 3)),
+        ("conv 5", 12, pieces.windows(12, 12, 1, (2, 2), 5)),
+    )
+    left, cell = 96, 24
+    d.text(20, 34, "Rows in three chunks, and what the second block of the output needs", 16, style="bold")
+    a, b = 4, 8
+    for number, (name, count, layer) in reversed(list(enumerate(layers))):
+        y, wide = 60 + 60 * number, cell * 24 / count
+        piece = layer(a, b)
+        d.text(20, y + 20, name, 15)
+        for i in range(count):
+            chunk = 3 * i // count
+            inside = a <= i < b
+            d.rect(
+                left + i * wide,
+                y,
+                wide,
+                30,
+                (BLUE, ORANGE, GREEN)[chunk] if inside else PAPER,
+                INK if inside else FAINT,
+            )
+            d.text(left + i * wide + wide / 2, y + 20, str(i), 12, "middle", INK if inside else FAINT)
+        d.rect(left + a * wide, y, (b - a) * wide, 30, "none", INK, 2.5)
+        if number:
+            low, high = piece.start * 24 // layers[number - 1][1], piece.stop * 24 // layers[number - 1][1]
+            for here, there in ((a * 24 // count, low), (b * 24 // count, high)):
+                d.arrow((left + there * cell, y - 30), (left + here * cell, y))
+        a, b = piece.start, piece.stop
+    d.text(
+        left,
+        372,
+        f"The block reads rows {a} to {b - 1}; each layer makes the rows that the next one needs.",
+        14,
+    )
+    d.text(left, 390, "Zeros are put around the image's own border alone.", 14)
+    return d
+
+
+FIGURES = {
+    "call": call, "buffer": buffer, "tile": tile, "blocked": blocked, "choice": choice, "seam": seam,
+    "network": network,
+}  # fmt: skip
 
 if __name__ == "__main__":
     IMAGES.mkdir(exist_ok=True)

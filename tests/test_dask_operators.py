@@ -52,15 +52,15 @@ def test_all_arrays_in_chunks(call, dtype, rng):
 
 
 @pytest.mark.parametrize("op", [name for name, each in OPERATORS.items() if len(each.arrays) > 1])
-def test_a_numpy_weight_beside_a_dask_input(op, rng):
+def test_a_numpy_weight_beside_a_dask_input(op, dtype, rng):
     call = next(each for each in CALLS if each.op == op)
-    check(call, np.float32, rng, only=OPERATORS[op].arrays[:1])
+    check(call, dtype, rng, only=OPERATORS[op].arrays[:1])
 
 
 @pytest.mark.parametrize("op", ["conv2d", "linear", "prelu"])
-def test_a_dask_weight_beside_a_numpy_input(op, rng):
+def test_a_dask_weight_beside_a_numpy_input(op, dtype, rng):
     call = next(each for each in CALLS if each.op == op)
-    check(call, np.float32, rng, only=("weight",))
+    check(call, dtype, rng, only=("weight",))
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 50])

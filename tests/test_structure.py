@@ -65,9 +65,32 @@ ONNX = {  # what the modules of fastops.onnx may import of each other, and of th
         ],
         [],
     ),
+    "blocks.pieces": ([], []),
+    "blocks.rule": (["blocks.pieces", "graph", "inference", "operators"], []),
+    "blocks.pixels": (["blocks.pieces", "blocks.rule", "inference", "operators", "simplify"], []),
+    "blocks.windowed": (
+        [
+            "blocks.pieces",
+            "blocks.rule",
+            "inference",
+            "operators",
+            "operators.convolutions",
+            "operators.pools",
+            "operators.resize",
+            "operators.windows",
+        ],
+        [],
+    ),
+    "blocks.local": (["blocks.pieces", "blocks.rule", "graph", "inference", "operators", "simplify"], []),
+    "blocks.batch": (["blocks.rule", "graph", "inference"], []),
+    "blocks": (
+        ["blocks.batch", "blocks.local", "blocks.pixels", "blocks.rule", "blocks.windowed", "graph", "inference"],
+        [],
+    ),
     "profile": (["plan", "schedule"], ["matplotlib"]),
     "network": (
         [
+            "blocks",
             "fusion",
             "fusion.epilogue",
             "graph",
@@ -191,7 +214,7 @@ def may_import(module: str) -> tuple[set[str], set[str]]:
             return {"_backend", "_shapes", *FAMILIES} | below, {"numpy"}
         below, others = ONNX[name]
         ours = {"_arrays", "_backend", "_options", "cpu"} if name in ("simplify", "plan", "network") else set()
-        ours |= {"cpu"} if name in ("inference", "schedule", "scheduler") else set()
+        ours |= {"cpu"} if name in ("inference", "schedule", "scheduler", "blocks.rule", "blocks.local") else set()
         ours |= {f"cpu.{each}" for each in KERNELS.get(name, ())}
         return ours | {f"onnx.{each}" for each in below}, {"numpy", *others}
     if module == "__main__":

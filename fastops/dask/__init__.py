@@ -41,6 +41,7 @@ from .arrays import (
     zeros,
 )
 from .network import by_blocks
+from .of_network import of_network
 from .workers import warmup
 
 __all__ = [
@@ -64,6 +65,7 @@ __all__ = [
     "norm",
     "norm_grad",
     "number",
+    "of_network",
     "overlaps",
     "pool",
     "pool_grad",

@@ -3,6 +3,7 @@
 import sys
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from .. import _arrays, _options, cpu
 from .._backend import Array, Backend
 from . import reader
+from .blocks import Blocks
 from .fusion import fused
 from .fusion.epilogue import with_epilogues
 from .graph import Constants, Graph, Node, Value
@@ -123,7 +125,7 @@ class Network:
         return self._graph.outputs
 
     def __call__(self, /, *arrays: Array, **named: Array) -> Any:
-        """The outputs for input arrays, NumPy's or CuPy's.
+        """The outputs for input arrays, NumPy's, CuPy's or dask's, for which they are lazy.
 
         Parameters
         ----------
@@ -141,8 +143,11 @@ class Network:
         TypeError
             Another number of inputs or other names, or one is no array of the declared dtype.
         ValueError
-            Another rank, or sizes that the network cannot take.
+            Another rank, or sizes that the network cannot take; a dask array in chunks along height or width where
+            the network sees more of an image than a window.
         """
+        if any(_arrays.is_dask(array) for array in (*arrays, *named.values())):
+            return self._lazy(arrays, named)
         on, entered = self._entered(arrays, named)
         key = self._key(on, entered)
         plan = self._plan(key)
@@ -195,8 +200,8 @@ class Network:
 
     # ------------------------------------------------------------------------------------------------- inputs
 
-    def _entered(self, arrays: tuple[Array, ...], named: dict[str, Array]) -> tuple[Backend, list[Array]]:
-        """(whose arrays they are, the arrays in order), checked."""
+    def _in_order(self, arrays: tuple[Array, ...], named: dict[str, Array]) -> dict[str, Array]:
+        """The arrays by the names of the inputs."""
         names = [value.name for value in self.inputs]
         given = dict(zip(names, arrays, strict=False))
         wrong = [name for name in named if name not in names]
@@ -210,7 +215,11 @@ class Network:
                 else f"none for {', '.join(map(repr, missing))}"
             )  # fmt: skip
             raise TypeError(f"{self.name}: expects {_inputs(names)}, got {trouble}")
-        given.update(named)
+        return given | named
+
+    def _entered(self, arrays: tuple[Array, ...], named: dict[str, Array]) -> tuple[Backend, list[Array]]:
+        """(whose arrays they are, the arrays in order), checked."""
+        given = self._in_order(arrays, named)
         on: Backend | None = None
         entered = []
         for value in self.inputs:
@@ -225,15 +234,49 @@ class Network:
         """An input of the declared dtype and rank, C-contiguous and aligned."""
         if on is not cpu and not hasattr(array, "get"):
             raise TypeError(f"{self.name}: {value.name} expects a NumPy or CuPy array, got {on.kind}")
+        self._check_declared(value, array)
+        if on is cpu:
+            return array if array.flags.carray else cpu.enter(array)
+        return array
+
+    def _check_declared(self, value: Value, array: Array) -> None:
+        """Refuse an array of another dtype or rank."""
         if value.dtype is not None and array.dtype != value.dtype:
             hint = "; convert it with .astype" if array.dtype.kind in "biuf" else ""
             raise TypeError(f"{self.name}: {value.name} expects dtype {value.dtype}, got {array.dtype}{hint}")
         if value.shape is not None and len(value.shape) != array.ndim:
             expected = f"{len(value.shape)} dimensions, declared as {_shape(value)}"
             raise ValueError(f"{self.name}: {value.name} expects {expected}, got shape {tuple(array.shape)}")
-        if on is cpu:
-            return array if array.flags.carray else cpu.enter(array)
-        return array
+
+    # --------------------------------------------------------------------------------------------- dask arrays
+
+    def _lazy(self, arrays: tuple[Array, ...], named: dict[str, Array]) -> Any:
+        """The outputs for dask arrays, beside which there may be NumPy's: block by block."""
+        given = self._in_order(arrays, named)
+        on: Any = None
+        for value in self.inputs:
+            got, array = _arrays.backend(self.name, value.name, given[value.name])
+            if got is not cpu and not _arrays.is_dask(array):
+                raise TypeError(f"{self.name}: {value.name} expects a dask array or a NumPy array, got {got.kind}")
+            on = on if got is cpu else got
+            self._check_declared(value, array)
+        outputs = on.of_network(
+            Blocks(self._graph, self.__call__, self._of_block), [given[value.name] for value in self.inputs]
+        )
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def _of_block(self, graph: Graph) -> tuple["Network", Callable[[], None]]:
+        """(the network of a block, which has the weights of this one, what gives back its memory)."""
+        network = Network(graph, self._precision, self._fuse)
+        network._kept, network._entered_weights = self._kept, self._entered_weights
+        return network, network._rest
+
+    def _rest(self) -> None:
+        """Give back the memory that calls have left for the next ones."""
+        with self._lock:
+            for plan in self._plans.values():
+                if isinstance(plan, Schedule):
+                    plan.rest()
 
     # -------------------------------------------------------------------------------------------------- plans
 

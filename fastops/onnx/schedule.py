@@ -88,6 +88,10 @@ class Schedule:
         self._free.append(buffers)
         return tuple(outputs)
 
+    def rest(self) -> None:
+        """Give back the memory of calls that are over."""
+        self._free.clear()
+
     def __getstate__(self) -> dict[str, Any]:
         raise TypeError("a schedule is made anew where a network is copied")
 

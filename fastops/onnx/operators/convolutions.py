@@ -46,7 +46,7 @@ def conv_transpose(call: Call) -> Step:
     x, w = call.shape(0), call.shape(1)
     rank = _image_rank(x, w)
     strides, dilations = per_dimension(call.node, "strides", rank), per_dimension(call.node, "dilations", rank)
-    sizes, pads = _transposed(call, x[2:], w[2:], strides, dilations)
+    sizes, pads = transposed_sizes(call, x[2:], w[2:], strides, dilations)
     x, w = _flat(x), _flat(w)
     strides, dilations, pads = _flat_options(strides, dilations, pads)
     bias = call.shape(2) if call.has(2) else None
@@ -66,7 +66,7 @@ def conv_transpose(call: Call) -> Step:
     return _step(call, call.on.conv.conv_transpose2d, g, x, w, rank)
 
 
-def _transposed(
+def transposed_sizes(
     call: Call, image: Sequence[int], kernel: Sequence[int], strides: list[int], dilations: list[int]
 ) -> tuple[list[int], Pads]:
     """The sizes of a ConvTranspose's output, and what is cut off before and after."""

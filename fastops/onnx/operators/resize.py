@@ -58,7 +58,7 @@ def make_resize(call: Call) -> Step:
     """Images, or any array, in another size."""
     shape, node = call.shape(), call.node
     axes = [axis_of(int(axis), len(shape)) for axis in call.attribute("axes") or range(len(shape))]
-    out, factors = _sizes(call, shape, axes)
+    out, factors = sizes(call, shape, axes)
     if min(out, default=1) < 1:
         raise ValueError(f"expects an output of at least 1 in each dimension, got {tuple(out)}")
     fits(out)
@@ -76,7 +76,7 @@ def make_resize(call: Call) -> Step:
     return _sum_of_taps(call, taps, mode, value)
 
 
-def _sizes(call: Call, shape: tuple[int, ...], axes: list[int]) -> tuple[list[int], list[float]]:
+def sizes(call: Call, shape: tuple[int, ...], axes: list[int]) -> tuple[list[int], list[float]]:
     """(the output's sizes, the factors) of all dimensions."""
     out, factors = list(shape), [1.0] * len(shape)
     if call.has(3) and call.host(3).size:

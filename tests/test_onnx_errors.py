@@ -228,7 +228,7 @@ def test_data_beside_the_file_is_mapped(external, tmp_path):
 
 
 @pytest.mark.parametrize("shift", range(4))
-def test_weights_inside_the_file_are_mapped_where_they_are_aligned(tmp_path, shift):
+def test_weights_inside_the_file_are_mapped_wherever_they_lie(tmp_path, shift):
     w = np.arange(4 * 2 * 16 * 16, dtype=np.float32).reshape(4, 2, 16, 16)
     x = np.ones((1, 2, 16, 16), np.float32)
     model = models.one_node("Conv", [x, w], constant=(1,))[0]
@@ -236,14 +236,14 @@ def test_weights_inside_the_file_are_mapped_where_they_are_aligned(tmp_path, shi
     model.producer_name = "y" * (shift + 1)  # before it
     file = tmp_path / "model.onnx"
     file.write_bytes(model.SerializeToString())
-    start = file.read_bytes().index(w.tobytes())
+    aligned = file.read_bytes().index(w.tobytes()) % 4 == 0
     for source in (file, file.read_bytes()):
         network = fastops.onnx.load(source)
         (weight,) = network._graph.constants.values()
         np.testing.assert_array_equal(weight, w)
-        assert not weight.flags.writeable and weight.flags.aligned
+        assert not weight.flags.writeable
         if source is file:
-            assert maps(weight) == (start % 4 == 0)
+            assert maps(weight) and weight.flags.aligned == aligned
         np.testing.assert_array_equal(network(x), fastops.onnx.load(model)(x))
     model.graph.initializer[0].dims[0] = 3
     refused(ValueError, "'x1' expects 6144 bytes for shape", model.SerializeToString())

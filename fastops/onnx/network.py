@@ -15,6 +15,7 @@ from .fusion.epilogue import with_epilogues
 from .graph import Constants, Graph, Node, Value
 from .operators import OPERATORS
 from .operators.table import Kept
+from .pages import let_go
 from .plan import Plan, Planner
 from .profile import Profile, profiled
 from .schedule import Schedule
@@ -67,7 +68,10 @@ def load(model: Any, *, precision: str = "exact") -> "Network":
     _options.choice("load", "precision", precision, ("exact", "fast"))
     graph = reader.read(model)
     check(graph)
-    return Network(fused(simplified(graph)), precision)
+    network = Network(fused(simplified(graph)), precision)
+    for array in graph.constants.values():
+        let_go(array)
+    return network
 
 
 def load_plain(model: Any, *, precision: str = "exact") -> "Network":
@@ -262,7 +266,9 @@ class Network:
             if self._fuse and on is cpu:
                 schedule = scheduled(self._graph, arrays, self._precision, self._kept, self._entered_weights)
                 if schedule is not None:
-                    return schedule, schedule(arrays)
+                    outputs = schedule(arrays)
+                    self._let_go()
+                    return schedule, outputs
             return self._planner(on).plan(arrays)
         except ValueError as trouble:
             given = [
@@ -270,6 +276,12 @@ class Network:
                 for value, array in zip(self.inputs, arrays, strict=True)
             ]
             raise ValueError("; ".join([str(trouble), *given])) from trouble
+
+    def _let_go(self) -> None:
+        """Hand back the pages of the file's weights that kernels have laid out."""
+        for (_, _, name, *_), found in list(self._kept.items()):
+            if found:
+                let_go(self._graph.constants[name])
 
     def _planner(self, on: Backend) -> Planner:
         xp = np if on is cpu else sys.modules["cupy"]  # whose arrays came in

@@ -21,6 +21,7 @@ from .inference import Inferred, Spec, inferred, made
 from .operators import Call
 from .operators import Step as Function
 from .operators.table import Filling, Kept, kept_of
+from .pages import aligned
 from .plan import operations
 from .schedule import Buffers, Lent, Schedule, Step
 
@@ -281,8 +282,7 @@ class _Scheduler:
         if each not in self.memory:
             entered = self.entered_for_all if each in self.own else self.entered_here
             if each not in entered:
-                array = self.constants[each]
-                entered[each] = array if array.flags.carray else cpu.enter(array)
+                entered[each] = cpu.enter(aligned(self.constants[each]))
             return entered[each]
         root, first = self.memory.place(each)
         if root in self.memory.fixed:

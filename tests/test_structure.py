@@ -63,6 +63,7 @@ ONNX = {  # what the modules of fastops.onnx may import of each other, and of th
         [],
     ),
     "profile": (["plan", "schedule"], ["matplotlib"]),
+    "progress": ([], []),
     "network": (
         [
             "fusion",
@@ -73,6 +74,7 @@ ONNX = {  # what the modules of fastops.onnx may import of each other, and of th
             "pages",
             "plan",
             "profile",
+            "progress",
             "reader",
             "schedule",
             "scheduler",
@@ -186,6 +188,7 @@ def may_import(module: str) -> tuple[set[str], set[str]]:
         below, others = ONNX[name]
         ours = {"_arrays", "_backend", "_options", "cpu"} if name in ("simplify", "plan", "network") else set()
         ours |= {"cpu"} if name in ("inference", "schedule", "scheduler") else set()
+        ours |= {"_jit"} if name == "progress" else set()
         ours |= {f"cpu.{each}" for each in KERNELS.get(name, ())}
         return ours | {f"onnx.{each}" for each in below}, {"numpy", *others}
     if module == "__main__":

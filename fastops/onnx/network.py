@@ -3,6 +3,8 @@
 import sys
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from .operators.table import Kept
 from .pages import let_go
 from .plan import Plan, Planner
 from .profile import Profile, profiled
+from .progress import Line, first_call
 from .schedule import Schedule
 from .scheduler import scheduled
 from .simplify import simplified
@@ -263,13 +266,14 @@ class Network:
     def _planned(self, on: Backend, arrays: list[Array]) -> tuple[Plan | Schedule, tuple[Array, ...]]:
         """(a plan for arrays of these shapes, their outputs), or an error that says what came in."""
         try:
-            if self._fuse and on is cpu:
-                schedule = scheduled(self._graph, arrays, self._precision, self._kept, self._entered_weights)
-                if schedule is not None:
-                    outputs = schedule(arrays)
-                    self._let_go()
-                    return schedule, outputs
-            return self._planner(on).plan(arrays)
+            with first_call(self.name) as line:
+                if self._fuse and on is cpu:
+                    schedule = scheduled(self._graph, arrays, self._precision, self._kept, self._entered_weights)
+                    if schedule is not None:
+                        outputs = schedule(arrays, None if line is None else _shown(line, len(schedule.steps)))
+                        self._let_go()
+                        return schedule, outputs
+                return self._planner(on).plan(arrays, None if line is None else line.show)
         except ValueError as trouble:
             given = [
                 f"{value.name} expects {_shape(value).strip()}, or what its nodes can take, got {tuple(array.shape)}"
@@ -297,6 +301,17 @@ class Network:
 
         graph = with_epilogues(self._graph) if self._fuse and on is not cpu else self._graph
         return Planner(graph, on, xp, self._precision, to_device, self._kept)
+
+
+def _shown(line: Line, total: int) -> Callable[[Any, Any], Any]:
+    """A schedule's way to run its steps that tells of each."""
+    number = count(1)
+
+    def run(step: Any, given: Any) -> Any:
+        line.show(next(number), total, step.node)
+        return step.run(*given)
+
+    return run
 
 
 def _named(values: tuple[Value, ...]) -> str:

@@ -73,8 +73,8 @@ class Schedule:
         try:
             with np.errstate(all="ignore"):
                 if timed is not None:
-                    for step, (_, given) in zip(self.steps, buffers.calls, strict=True):
-                        timed(step, given)
+                    for number, (_, given) in enumerate(buffers.calls):
+                        timed(self.steps[number], given)
                 else:
                     for number, (function, given) in enumerate(buffers.calls):  # noqa: B007
                         function(*given)

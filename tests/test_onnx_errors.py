@@ -43,6 +43,30 @@ def test_broken_files(tmp_path, data):
     refused(ValueError, "broken.onnx", tmp_path / "broken.onnx")
 
 
+@pytest.mark.parametrize("size", [2**40, 2**62])
+def test_a_window_of_channels_far_larger_than_there_are(size):
+    x = np.ones((1, 4, 2, 2), np.float32)
+    whole, large = (fastops.onnx.load(models.one_node("LRN", [x], size=each)[0])(x) for each in (7, size + 1))
+    assert large.shape == whole.shape and np.isfinite(large).all()  # alpha / size is less, the sum is of all channels
+
+
+@pytest.mark.parametrize("size", [0, -5])
+def test_a_window_of_no_channels(size):
+    network = fastops.onnx.load(models.one_node("LRN", [X], size=size)[0])
+    refuses(ValueError, f"size expects at least 1, got {size}", network, X)
+
+
+def test_memory_that_there_is_none_of(monkeypatch):
+    def bind():
+        raise MemoryError("Unable to allocate 768. GiB")
+
+    network = fastops.onnx.load(RELU)
+    network(X)
+    (plan,) = network._plans.values()
+    monkeypatch.setattr(plan, "_buffers", bind)
+    assert refuses(MemoryError, "768", network, X) == f"{network.name}: Unable to allocate 768. GiB"
+
+
 def test_every_file_cut_short_is_a_value_error():
     data = models.one_node("Conv", [X, np.ones((1, 2, 3, 3), np.float32)], constant=(1,))[0].SerializeToString()
     for end in range(len(data)):

@@ -23,7 +23,7 @@ from .operators import Step as Function
 from .operators.table import Filling, Kept, kept_of
 from .pages import aligned
 from .plan import operations
-from .schedule import Buffers, Lent, Schedule, Step
+from .schedule import Buffers, Held, Lent, Schedule, Step
 
 
 @dataclass(eq=False)
@@ -93,7 +93,8 @@ class _Scheduler:
             for task, run in zip(self.tasks, runs, strict=True)
         ]
         outputs = [self.specs[name] for name in self.results]
-        return Schedule(self.graph.name, steps, outputs, lambda: self._bound(runs, places, total, slots), total)
+        held = tuple(Held(tuple(self.memory.members(root)), places[root], sizes[root], *spans[root]) for root in spans)
+        return Schedule(self.graph.name, steps, outputs, lambda: self._bound(runs, places, total, slots), total, held)
 
     # --------------------------------------------------------------------------------------------- tasks
 

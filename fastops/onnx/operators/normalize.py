@@ -113,7 +113,9 @@ def make_lrn(call: Call) -> Step:
     alpha, beta, bias = (
         float(call.attribute(name, default)) for name, default in (("alpha", 1e-4), ("beta", 0.75), ("bias", 1.0))
     )
-    before, after = (size - 1) // 2, size // 2
+    if size < 1:
+        raise ValueError(f"size expects at least 1, got {size}")
+    before, after = (min(each, channels - 1) for each in ((size - 1) // 2, size // 2))
 
     def run(x: Any) -> Any:
         squares = x * x

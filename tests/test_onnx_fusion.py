@@ -309,3 +309,51 @@ def test_what_does_nothing_is_no_step():
     constants = {"to": np.array([1, 12, 9, -1]), "axis": np.array([1])}
     steps = check(nodes, constants=constants)
     assert steps == ["Relu", "Copy"] or steps == ["Relu"]
+
+
+# ------------------------------------------------------------------------------------------ inverted residuals
+
+BLOCK = {"e": normal(48, 6, 1, 1), "eb": normal(48), "f": normal(48, 1, 3, 3), "fb": normal(48),
+         "g": normal(6, 48, 1, 1), "gb": normal(6)}  # fmt: skip
+EXPANDED = [node("Conv", ["x", "e", "eb"], ["h"]), node("Clip", ["h", "zero", "six"], ["i"])]
+FILTERED = [node("Conv", ["i", "f", "fb"], ["j"], pads=[1, 1, 1, 1], group=48), node("Relu", ["j"], ["k"])]
+PROJECTED = [node("Conv", ["k", "g", "gb"], ["p"])]
+
+
+@pytest.mark.parametrize("strides", [[1, 1], [2, 2]])
+def test_an_inverted_residual_is_one_step(strides):
+    filtered = node("Conv", ["i", "f", "fb"], ["j"], pads=[1, 1, 1, 1], group=48, strides=strides)
+    nodes = [*EXPANDED, filtered, FILTERED[1], node("Conv", ["k", "g"], ["y"])]
+    assert check(nodes, constants=BLOCK, tolerance=1e-5) == ["InvertedResidual"]
+
+
+def test_an_inverted_residual_adds_its_input():
+    nodes = [*EXPANDED, *FILTERED, *PROJECTED, node("Add", ["p", "x"], ["y"])]
+    assert check(nodes, constants=BLOCK, tolerance=1e-5) == ["InvertedResidual"]
+
+
+@pytest.mark.parametrize("outputs", [("p", "i"), ("p", "k"), ("p", "h")])
+def test_what_lies_within_a_block_and_others_read_is_made(outputs):
+    assert "InvertedResidual" not in check([*EXPANDED, *FILTERED, *PROJECTED], outputs, constants=BLOCK, tolerance=1e-5)
+
+
+def test_a_block_with_another_activation_stays_as_it_is():
+    nodes = [EXPANDED[0], node("HardSwish", ["h"], ["i"]), *FILTERED, *PROJECTED]
+    assert "InvertedResidual" not in check(nodes, ("p",), constants=BLOCK, tolerance=1e-5)
+
+
+def test_a_block_with_weights_that_are_not_finite_stays_as_it_is():
+    weights = BLOCK["f"].copy()
+    weights[3, 0, 1, 1] = np.inf
+    model = models.network([*EXPANDED, *FILTERED, *PROJECTED], [("x", X)], ["p"], {**CONSTANTS, **BLOCK, "f": weights})
+    fused = fastops.onnx.load(model)
+    np.testing.assert_allclose(fused(X), load_plain(model)(X), rtol=1e-5, atol=1e-4)
+    assert "InvertedResidual" not in steps_of(fused)
+
+
+def test_weights_that_come_with_a_call_are_no_block():
+    given = {"x": X, "f": BLOCK["f"]}
+    rest = {name: array for name, array in BLOCK.items() if name != "f"}
+    assert "InvertedResidual" not in check(
+        [*EXPANDED, *FILTERED, *PROJECTED], ("p",), inputs=given, constants=rest, tolerance=1e-5
+    )

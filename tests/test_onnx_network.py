@@ -222,6 +222,7 @@ def test_the_first_call_frees_what_nobody_reads_any_more():
     nodes = [models.node("Relu", [a], [b]) for a, b in zip(names[:-1], names[1:], strict=True)]
     network = fastops.onnx.load(models.network(nodes, [("x", X)], [names[-1]]))
     x = np.ones((1, 1, 1000, 1000), np.float32)
+    network(x[:, :, :2])  # compiling a kernel takes memory, too
     peaks = []
     for _ in range(2):
         tracemalloc.start()

@@ -44,6 +44,10 @@ ONNX = {  # what the modules of fastops.onnx may import of each other, and of th
     "fusion": (["graph", "fusion.layer_norm", "fusion.patterns", "fusion.weights"], []),
     "fusion.elementwise": (["graph"], []),
     "fusion.epilogue": (["graph", "fusion.elementwise", "fusion.rewrite", "operators.convolutions"], []),
+    "fusion.inverted": (
+        ["graph", "fusion.epilogue", "fusion.rewrite", "operators.convolutions", "operators.table"],
+        [],
+    ),
     "inference": (["fusion.elementwise", "graph", "operators", "operators.table", "simplify"], []),
     "buffers": ([], []),
     "plan": (["graph", "operators", "operators.table", "simplify"], []),
@@ -53,9 +57,11 @@ ONNX = {  # what the modules of fastops.onnx may import of each other, and of th
             "buffers",
             "fusion.elementwise",
             "fusion.epilogue",
+            "fusion.inverted",
             "graph",
             "inference",
             "operators",
+            "operators.convolutions",
             "operators.table",
             "pages",
             "plan",
@@ -86,7 +92,11 @@ ONNX = {  # what the modules of fastops.onnx may import of each other, and of th
     "backend": (["network"], ["onnx"]),
     "": (["backend", "network", "profile"], ["onnx"]),
 }
-KERNELS = {"fusion.elementwise": ["chain"], "scheduler": ["chain", "contiguous"]}  # that no public function has
+KERNELS = {  # that no public function has
+    "fusion.elementwise": ["chain"],
+    "fusion.inverted": ["conv"],
+    "scheduler": ["chain", "contiguous"],
+}
 KEEPING = {("nn.conv", "_conv2d"), ("nn.conv", "_conv_transpose2d")}
 
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -198,7 +208,7 @@ def may_import(module: str) -> tuple[set[str], set[str]]:
         return every["yardstick"] - {"yardstick"}, {"numpy", *(("numba", "llvmlite") if name == "limits" else ())}
     if room == "cli":
         below = {"", "_jit", *every["yardstick"], *({"cuda"} if name == "info" else ())}
-        below |= {"cpu.chain", "cpu.contiguous", "cpu.elementwise"} if name == "warmup" else set()
+        below |= {"cpu.chain", "cpu.contiguous", "cpu.conv", "cpu.elementwise"} if name == "warmup" else set()
         return below | every["cli"], {"numpy", *OPTIONAL}
     raise AssertionError(f"{module} has no place in the plan")
 

@@ -12,7 +12,7 @@ import fastops
 from fastops import _jit
 from fastops.cli import UsageError
 from fastops.cli.processes import cores, in_processes
-from fastops.cpu import chain, contiguous, elementwise
+from fastops.cpu import chain, contiguous, conv, elementwise
 from fastops.yardstick.calls import Call, every_call
 
 DTYPES = ("float32", "float64")
@@ -88,6 +88,9 @@ def compile_one(name: str, dtype: str, build: str) -> None:
             contiguous.copy_part(
                 np.zeros((2, 2, _jit.PARALLEL_WORK), dtype), np.zeros((2, 1, _jit.PARALLEL_WORK), dtype), 1, 0
             )
+            image, weights = np.zeros((1, 1, 4, 4), dtype), [np.zeros((1, 1, k, k), dtype) for k in (1, 3, 1)]
+            block = conv.Block(1, 1, 4, 4, 1, 4, 4, 1, 1, 1, 1, True)
+            conv.inverted_residual(image.copy(), image, weights, (None, None, None), block)
         return
     call = CALLS[name]
     with _jit.only(build):

@@ -216,6 +216,8 @@ def operations(node: Node, arrays: tuple[Any, ...], results: tuple[Any, ...]) ->
     if node.op_type in ("Conv", "ConvTranspose"):
         pixels = results[0] if node.op_type == "Conv" else arrays[0]
         return 2 * prod(pixels.shape) * prod(arrays[1].shape[1:])
+    if "block" in node.attributes:  # convolutions that are one node
+        return 2 * int(node.attributes["block"].products)
     if node.op_type == "MatMul":
         return 2 * prod(results[0].shape) * arrays[0].shape[-1]
     if node.op_type == "Gemm":

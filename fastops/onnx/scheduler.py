@@ -16,10 +16,13 @@ from ..cpu.contiguous import copy, copy_part
 from .buffers import Memory, arranged, lives
 from .fusion.elementwise import Program, grouped
 from .fusion.epilogue import with_epilogues
+from .fusion.inverted import INVERTED, with_inverted_residuals
+from .fusion.inverted import step as inverted_residual
 from .graph import Array, Graph, Node
 from .inference import Inferred, Spec, inferred, made
 from .operators import Call
 from .operators import Step as Function
+from .operators.convolutions import geometry
 from .operators.table import Filling, Kept, kept_of
 from .pages import aligned
 from .plan import operations
@@ -70,6 +73,7 @@ class _Scheduler:
         self.entered_here: dict[str, Array] = {}
         self.graph = with_epilogues(found.graph, found.specs)
         self.constants = self.graph.constants
+        self.graph = with_inverted_residuals(self.graph, self._geometry)
         self.results = [value.name for value in self.graph.outputs]
         self.memory = Memory(self.specs)
         self.tasks: list[Task] = []
@@ -115,13 +119,19 @@ class _Scheduler:
         for name in names:
             self.memory.add(name)
         function = self.functions.get(node.outputs)
-        if function is None or node.op_type in ("Conv", "ConvTranspose"):
+        if node.op_type == INVERTED:
+            function = inverted_residual(self._call(node))
+        elif function is None or node.op_type in ("Conv", "ConvTranspose"):
             function = made(self._call(node))
         arrays = tuple(self.specs[name] if name else None for name in node.inputs)
         results = tuple(self.specs[name] for name in names)
         run = _filling(function, len(names), [i for i, name in enumerate(node.outputs) if name])
         work = operations(node, arrays, results)
         self.tasks.append(Task(_named((node,)), run, tuple(names), node.inputs, None, work))
+
+    def _geometry(self, node: Node) -> Any:
+        """The sizes of a Conv of images of two dimensions."""
+        return geometry(self._call(node)) if len(self.specs[node.inputs[0]].shape) == 4 else None
 
     def _call(self, node: Node) -> Call:
         arrays = tuple(

@@ -5,6 +5,7 @@ Which algorithm makes which convolution is said in choose.py; every algorithm ha
     convolve(out, input, weight, bias, g, transposed, kept, finish) -> Outcome
 
 conv2d makes the map of a geometry ``g`` from its image, conv_transpose2d (``transposed``) the image from the map.
+Networks run three of them in one pass, as inverted.py says.
 """
 
 import numpy as np
@@ -13,8 +14,9 @@ from . import direct, exact
 from .choose import choose, choose_grad_weight
 from .finish import Finish, activate, finish_all, finish_of
 from .grad_bias import grad_bias
+from .inverted import Block, block_of, inverted_residual
 
-__all__ = ["conv2d", "conv_transpose2d", "grad_bias", "grad_weight"]
+__all__ = ["Block", "block_of", "conv2d", "conv_transpose2d", "grad_bias", "grad_weight", "inverted_residual"]
 
 
 def conv2d(out, input, weight, bias, g, fast=False, kept=None, add=None, activation=None):

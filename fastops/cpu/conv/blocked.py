@@ -74,11 +74,12 @@ def _pack_products(packed, to, wide, w, at, places, step, k0, k1, channels):
 @routine
 def _add_tiles(sums, w, row, source, starts, offsets, pixels, count, wide, k0, k1, adds):
     """The products k0 to k1 of some pixels with ``count`` vectors of output channels, tile by tile."""
-    most, q = _HEIGHT[count, _HEIGHT.shape[1] - 1], 0
+    most, q, ahead = _HEIGHT[count, _HEIGHT.shape[1] - 1], 0, row + k1 * wide
     while q < pixels:
         tall = _HEIGHT[count, min(pixels - q, most)]
-        add_pixels(tall, count, sums, q * wide, w, row, source, starts[q:], offsets, k0, k1, adds)
+        add_pixels(tall, count, sums, q * wide, w, row, ahead, source, starts[q:], offsets, k0, k1, adds)
         q += tall
+        ahead += (k1 - k0) * (64 // w.itemsize)
 
 
 # ------------------------------------------------------------------------------------------------- kernels

@@ -58,17 +58,27 @@ def finished(builder: Any, value: Value, place: Value, mask: Value, finish: tupl
     total = builder.phi(vector)
     total.add_incoming(value, before)
     total.add_incoming(added, after)
+    return kept_within(builder, total, low, high)
+
+
+def kept_within(builder: Any, value: Value, low: Value, high: Value) -> Value:
+    """Emit a vector kept within [low, high]."""
     # one instruction each, and NaN goes through: max(low, x) and min(high, x) give x where they cannot compare
-    total = builder.select(builder.fcmp_ordered(">", low, total), low, total)
-    return builder.select(builder.fcmp_ordered("<", high, total), high, total)
+    value = builder.select(builder.fcmp_ordered(">", low, value), low, value)
+    return builder.select(builder.fcmp_ordered("<", high, value), high, value)
 
 
 def in_vectors(context: Any, builder: Any, vector: Any, add: Value, kinds: Any, values: Any) -> tuple[Value, ...]:
     """What `finished` takes, from the arguments adds, low and high of an intrinsic and their types."""
+    adds, *numbers = values
+    return add, adds, *bounds(context, builder, vector, kinds[1:], numbers)
+
+
+def bounds(context: Any, builder: Any, vector: Any, kinds: Any, values: Any) -> tuple[Value, ...]:
+    """Arguments low and high of an intrinsic in every lane of a vector."""
     dtype = types.float64 if isinstance(vector.element, ir.DoubleType) else types.float32
-    adds, *bounds = values
-    bounds = [context.cast(builder, each, kind, dtype) for each, kind in zip(bounds, kinds[1:], strict=True)]
-    return add, adds, *(repeated(builder, vector, bound) for bound in bounds)
+    numbers = (context.cast(builder, each, kind, dtype) for each, kind in zip(values, kinds, strict=True))
+    return tuple(repeated(builder, vector, number) for number in numbers)
 
 
 # --------------------------------------------------------------------------------------------- a pass of its own

@@ -30,7 +30,19 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..._jit import VECTOR_REGISTERS, routine
-from ..simd.emit import array_data, fence, load, multiply_add, repeated, store, vector_of
+from ..simd.emit import (
+    array_data,
+    fence,
+    itemsize,
+    lanes,
+    load,
+    multiply_add,
+    prefetch,
+    repeated,
+    store,
+    vector_of,
+)
+from .finish import bounds, kept_within
 
 # ROWS * VECTORS accumulators, VECTORS inputs and a weight have to fit the registers.  Measured on one AVX-512 core of
 # 255 GFLOP/s: 8 x 3 253, 4 x 6 252, 6 x 4 248, 7 x 4 206 (it spills).
@@ -72,11 +84,12 @@ def sum_loop(builder: Any, first: Any, last: Any, step: int, zero: Any, count: i
 
 
 def _emit_tile(builder: Any, vector: Any, zero: Any, rows: int, vectors: int, sums: Any, pitch: Any, ends: Any,
-               operands: Any, together: int = 0) -> None:  # fmt: skip
+               operands: Any, together: int = 0, end: Any = None) -> None:  # fmt: skip
     """Emit a tile of ``rows`` rows of sums, ``pitch`` apart, by ``vectors`` vectors: sum over k of number * vector.
 
     ``ends`` are (k0, k1, adds); operands(k) gives the pointers to the number of each row and to the vectors; no more
-    than ``together`` numbers are to be loaded before they are used, or as many as LLVM likes.
+    than ``together`` numbers are to be loaded before they are used, or as many as LLVM likes.  What is written of a
+    vector of a row's sums is end(row, vector), if there is one.
     """
     i64, (k0, k1, adds) = ir.IntType(64), ends
 
@@ -97,7 +110,8 @@ def _emit_tile(builder: Any, vector: Any, zero: Any, rows: int, vectors: int, su
         for v in range(vectors):
             to = builder.gep(sums, [builder.add(builder.mul(pitch, i64(r)), i64(v * vector.count))])
             value = totals[r * vectors + v]
-            store(builder, builder.select(adds, builder.fadd(load(builder, vector, to), value), value), to)
+            value = builder.select(adds, builder.fadd(load(builder, vector, to), value), value)
+            store(builder, value if end is None else end(r, value), to)
 
 
 def _ladder(builder: Any, rows: Any, vectors: Any, tiles: Iterable[tuple[int, int]], emit: Any) -> None:
@@ -126,23 +140,8 @@ def _product_tile(typing_context, rows, vectors, sums, at, sums_pitch, weights, 
     arguments = (rows, vectors, sums, at, sums_pitch, weights, row, pitch, x, start, offsets, k0, k1, adds)
 
     def generate(context, builder, signature, arguments):
-        rows, vectors, sums, at, sums_pitch, weights, row, pitch, x, start, offsets, *ends = arguments
-        sums, weights, x, offsets = (
-            array_data(context, builder, signature.args[i], arguments[i]) for i in (2, 5, 8, 10)
-        )  # fmt: skip
-        vector, zero, _ = vector_of(context, builder, signature.args[8].dtype)
-        sums, x, i64 = builder.gep(sums, [at]), builder.gep(x, [start]), ir.IntType(64)
-        weights = builder.gep(weights, [row])
-
-        def emit(height, count):
-            of_rows = [builder.gep(weights, [builder.mul(pitch, i64(r))]) for r in range(height)]
-
-            def operands(k):
-                pixels = builder.gep(x, [builder.load(builder.gep(offsets, [k]))])
-                return [builder.gep(row, [k]) for row in of_rows], pixels
-
-            _emit_tile(builder, vector, zero, height, count, sums, sums_pitch, ends, operands)
-
+        emit = _products_emitter(context, builder, signature, arguments, arguments[-3:])
+        rows, vectors = arguments[:2]
         _ladder(builder, rows, vectors, product(HEIGHTS, range(1, VECTORS + 1)), emit)
         return context.get_dummy_value()
 
@@ -150,20 +149,71 @@ def _product_tile(typing_context, rows, vectors, sums, at, sums_pitch, weights, 
 
 
 @intrinsic
-def add_pixels(typing_context, rows, vectors, sums, at, weights, row, x, starts, offsets, k0, k1, adds):
-    """The products of ``rows`` pixels, one of PIXEL_HEIGHTS[vectors], with up to PIXEL_VECTORS vectors of weights.
-
-    Sums and weights are rows of so many vectors, one after the other.
-    """
-    arguments = (rows, vectors, sums, at, weights, row, x, starts, offsets, k0, k1, adds)
+def _ended_tile(typing_context, rows, vectors, sums, at, sums_pitch, weights, row, pitch, x, start, offsets, k1, bias,
+                first, low, high):  # fmt: skip
+    """The same of all products from 0 on with VECTORS vectors of pixels, plus bias[first + r], within [low, high]."""
+    arguments = (rows, vectors, sums, at, sums_pitch, weights, row, pitch, x, start, offsets, k1, bias, first, low,
+                 high)  # fmt: skip
 
     def generate(context, builder, signature, arguments):
-        rows, vectors, sums, at, weights, row, x, starts, offsets, *ends = arguments
+        k1, bias, first = arguments[11:14]
+        bias = builder.gep(array_data(context, builder, signature.args[12], bias), [first])
+        vector, _, _ = vector_of(context, builder, signature.args[8].dtype)
+        low, high = bounds(context, builder, vector, signature.args[14:], arguments[14:])
+
+        def end(r, value):
+            more = repeated(builder, vector, builder.load(builder.gep(bias, [ir.IntType(64)(r)])))
+            return kept_within(builder, builder.fadd(value, more), low, high)
+
+        ends = (ir.IntType(64)(0), k1, ir.IntType(1)(0))
+        emit = _products_emitter(context, builder, signature, arguments, ends, end)
+        rows, vectors = arguments[:2]
+        _ladder(builder, rows, vectors, product(HEIGHTS, (VECTORS,)), emit)
+        return context.get_dummy_value()
+
+    return types.void(*arguments), generate
+
+
+def _products_emitter(context: Any, builder: Any, signature: Any, arguments: Any, ends: Any, end: Any = None) -> Any:
+    """emit(height, count) of a tile of products, as _ladder takes it."""
+    _, _, sums, at, sums_pitch, weights, row, pitch, x, start, offsets = arguments[:11]
+    sums, weights, x, offsets = (
+        array_data(context, builder, signature.args[i], arguments[i]) for i in (2, 5, 8, 10)
+    )  # fmt: skip
+    vector, zero, _ = vector_of(context, builder, signature.args[8].dtype)
+    sums, x, i64 = builder.gep(sums, [at]), builder.gep(x, [start]), ir.IntType(64)
+    weights = builder.gep(weights, [row])
+
+    def emit(height, count):
+        of_rows = [builder.gep(weights, [builder.mul(pitch, i64(r))]) for r in range(height)]
+
+        def operands(k):
+            pixels = builder.gep(x, [builder.load(builder.gep(offsets, [k]))])
+            return [builder.gep(row, [k]) for row in of_rows], pixels
+
+        _emit_tile(builder, vector, zero, height, count, sums, sums_pitch, ends, operands, end=end)
+
+    return emit
+
+
+@intrinsic
+def add_pixels(typing_context, rows, vectors, sums, at, weights, row, ahead, x, starts, offsets, k0, k1, adds):
+    """The products of ``rows`` pixels, one of PIXEL_HEIGHTS[vectors], with up to PIXEL_VECTORS vectors of weights.
+
+    Sums and weights are rows of so many vectors, one after the other.  Meanwhile a line of weights for each k is
+    fetched from ``ahead`` on.
+    """
+    arguments = (rows, vectors, sums, at, weights, row, ahead, x, starts, offsets, k0, k1, adds)
+
+    def generate(context, builder, signature, arguments):
+        rows, vectors, sums, at, weights, row, ahead, x, starts, offsets, *ends = arguments
         sums, weights, x, starts, offsets = (
-            array_data(context, builder, signature.args[i], arguments[i]) for i in (2, 4, 6, 7, 8)
+            array_data(context, builder, signature.args[i], arguments[i]) for i in (2, 4, 7, 8, 9)
         )  # fmt: skip
-        vector, zero, _ = vector_of(context, builder, signature.args[6].dtype)
-        sums, weights, i64 = builder.gep(sums, [at]), builder.gep(weights, [row]), ir.IntType(64)
+        vector, zero, _ = vector_of(context, builder, signature.args[7].dtype)
+        i64, line = ir.IntType(64), 64 // itemsize(vector)
+        ahead = builder.gep(weights, [builder.sub(ahead, builder.mul(ends[0], i64(line)))])
+        sums, weights = builder.gep(sums, [at]), builder.gep(weights, [row])
 
         def emit(height, count):
             pixels = [builder.gep(x, [builder.load(builder.gep(starts, [i64(q)]))]) for q in range(height)]
@@ -171,6 +221,7 @@ def add_pixels(typing_context, rows, vectors, sums, at, weights, row, x, starts,
 
             def operands(k):
                 offset = builder.load(builder.gep(offsets, [k]))
+                prefetch(builder, builder.gep(ahead, [builder.mul(k, i64(line))]))
                 return [builder.gep(pixel, [offset]) for pixel in pixels], builder.gep(weights, [builder.mul(k, pitch)])
 
             # LLVM unrolls the loop and would load all pixels of two rounds first: then accumulators are spilled.
@@ -248,6 +299,22 @@ def add_products(count, vectors, sums, sums_pitch, weights, row, pitch, x, start
         _product_tile(rows, vectors, sums, r * sums_pitch, sums_pitch, weights, row + r * pitch, pitch, x, start,
                       offsets, k0, k1, adds)  # fmt: skip
         r += rows
+
+
+@routine
+def make_products(count, sums, sums_pitch, weights, row, pixels, x, offsets, bias, first, low, high):
+    """The products of ``count`` rows of weights with the pixels of offsets.size channels, in whole tiles, and ended.
+
+    sums[r * sums_pitch + i] = bias[first + r] + sum over k of weights[row + r * offsets.size + k] * x[offsets[k] + i],
+    kept within [low, high].
+    """
+    for i in range(0, pixels, VECTORS * lanes(x.itemsize)):  # its inputs stay in L1 for all rows
+        r = 0
+        while r < count:
+            rows = _TALLEST[min(count - r, ROWS)]
+            _ended_tile(rows, VECTORS, sums, r * sums_pitch + i, sums_pitch, weights, row + r * offsets.size,
+                        offsets.size, x, i, offsets, offsets.size, bias, first + r, low, high)  # fmt: skip
+            r += rows
 
 
 _dots_full, _dots_row = _dot_tile(DOT_ROWS, DOT_ELEMENTS), _dot_tile(1, DOT_ELEMENTS)

@@ -73,6 +73,12 @@ def masked_store(builder: Any, value: Value, pointer: Value, mask: Value) -> Non
     _call(builder, f"masked.store.{_name(vector)}.p0", ir.VoidType(), arguments)
 
 
+def prefetch(builder: Any, pointer: Value) -> None:
+    """Ask for a line of the cache that will be read; any address may be asked for."""
+    numbers = [ir.IntType(32)(each) for each in (0, 3, 1)]  # to read, into all levels, data
+    _call(builder, "prefetch.p0", ir.VoidType(), [pointer, *numbers])
+
+
 def _call(builder: Any, name: str, returns: Any, arguments: list[Value]) -> Value:
     kind = ir.FunctionType(returns, [argument.type for argument in arguments])
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}"), arguments)
@@ -154,9 +160,18 @@ def repeated(builder: Any, vector: Any, value: Value) -> Value:
     return shuffled(builder, builder.insert_element(undefined, value, ir.IntType(32)(0)), undefined, [0] * vector.count)
 
 
-def every_second(builder: Any, low: Value, high: Value) -> Value:
-    """The even lanes of two vectors."""
-    return shuffled(builder, low, high, range(0, 2 * low.type.count, 2))
+def every_second(builder: Any, low: Value, high: Value, first: int = 0) -> Value:
+    """The even lanes of two vectors, or the odd ones."""
+    return shuffled(builder, low, high, range(first, 2 * low.type.count, 2))
+
+
+def following(builder: Any, vector: Value, more: Value, count: int) -> Value:
+    """The lanes of a vector from ``count`` on, then as many of ``more``, a vector that may be shorter."""
+    lane_count, few = vector.type.count, more.type.count
+    if count == 0:
+        return vector
+    wide = shuffled(builder, more, ir.Constant(more.type, ir.Undefined), [min(i, few) for i in range(lane_count)])
+    return shuffled(builder, vector, wide, range(count, count + lane_count))
 
 
 def interleaved(builder: Any, vectors: list[Value]) -> list[Value]:

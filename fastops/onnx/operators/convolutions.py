@@ -24,6 +24,12 @@ def _refused(node: Node, constants: Constants) -> str:
 def conv(call: Call) -> Step:
     """conv2d; an image of one dimension is one row."""
     x, w = call.shape(0), call.shape(1)
+    return _step(call, call.on.conv.conv2d, geometry(call), _flat(x), _flat(w), _image_rank(x, w))
+
+
+def geometry(call: Call) -> _shapes.Conv2d:
+    """The sizes of a Conv."""
+    x, w = call.shape(0), call.shape(1)
     rank = _image_rank(x, w)
     strides, dilations = per_dimension(call.node, "strides", rank), per_dimension(call.node, "dilations", rank)
     pads = window_pads(call.node, x[2:], list(w[2:]), strides, dilations)
@@ -31,8 +37,7 @@ def conv(call: Call) -> Step:
     strides, dilations, pads = _flat_options(strides, dilations, pads)
     bias = call.shape(2) if call.has(2) else None
     group = int(call.attribute("group", 1))
-    g = _shapes.conv2d("Conv", x, w, bias, tuple(strides), tuple(pads), tuple(dilations), group)
-    return _step(call, call.on.conv.conv2d, g, x, w, rank)
+    return _shapes.conv2d("Conv", x, w, bias, tuple(strides), tuple(pads), tuple(dilations), group)
 
 
 @operator("ConvTranspose", refused=_refused)

@@ -1,5 +1,7 @@
 """What of a file stays in memory: its pages go back to the system once weights are folded or laid out."""
 
+import copy
+import pickle
 import re
 from pathlib import Path
 
@@ -59,6 +61,8 @@ def test_a_files_pages_go_once_its_weights_are_laid_out(tmp_path, batch_norm, sh
     first = network(x)
     assert resident(file) < size / 4
     np.testing.assert_array_equal(network(x), first)
+    for copied in (pickle.loads(pickle.dumps(network)), copy.deepcopy(network)):
+        np.testing.assert_array_equal(copied(x), first)
     np.testing.assert_array_equal(fastops.onnx.load(onnx.load(file))(x), first)  # of a model that is no file's
 
 

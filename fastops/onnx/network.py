@@ -284,7 +284,7 @@ class Network:
     def _let_go(self) -> None:
         """Hand back the pages of the file's weights that kernels have laid out."""
         for (_, _, name, *_), found in list(self._kept.items()):
-            if found:
+            if found and name in self._graph.constants:
                 let_go(self._graph.constants[name])
 
     def _planner(self, on: Backend) -> Planner:

@@ -34,7 +34,7 @@ OtherT = TypeVar("OtherT", bound=AnyArray)
 
 _KIND = "expects a NumPy or CUDA array"
 _ndarray = np.ndarray
-_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+_FLOAT32, _FLOAT64, _INT64 = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64)
 
 
 def enter(op: str, optional: tuple[str, ...] = (), /, **arrays: Array) -> tuple[Backend, *tuple[Any, ...]]:
@@ -45,11 +45,15 @@ def enter(op: str, optional: tuple[str, ...] = (), /, **arrays: Array) -> tuple[
     first_name = dtype = numpy_dtype = None
     entered: list[Any] = [cpu]
     for name, array in arrays.items():
-        if array is None and name in optional:
+        if type(array) is _ndarray:  # the ordinary case at once: 0.1 us each instead of 0.2
+            kind = array.dtype
+            if dtype is None and (kind is _FLOAT32 or kind is _FLOAT64):
+                first_name, dtype, numpy_dtype = name, kind, kind
+            if kind is numpy_dtype and array.flags.carray:
+                entered.append(array)
+                continue
+        elif array is None and name in optional:
             entered.append(None)
-            continue
-        if type(array) is _ndarray and array.dtype is numpy_dtype and array.flags.carray:
-            entered.append(array)
             continue
         on, array = enter_one(op, name, array)
         if dtype is None:
@@ -112,12 +116,16 @@ def to_device(op: str, array: Array, device: Any) -> Array:
 
 def is_float(array: Array) -> bool:
     """Whether an argument that may hold integers or floats holds floats."""
+    if type(array) is _ndarray:
+        return array.dtype.kind == "f"  # type: ignore[no-any-return]
     dtype = getattr(array, "dtype", None)
     return getattr(dtype, "kind", None) == "f" or getattr(dtype, "is_floating_point", False) is True  # NumPy's, torch's
 
 
 def integers(op: str, name: str, array: Array, on: Backend, first_name: str) -> Array:
     """An integer argument, of the kind of the argument ``first_name``, as a C-contiguous int64 array."""
+    if on is cpu and type(array) is _ndarray and array.dtype is _INT64 and array.flags.carray:
+        return array
     got, array = backend(op, name, array)
     if got is not on:
         _common(op, name, got, on, first_name, on)

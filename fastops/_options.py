@@ -79,7 +79,7 @@ def number(op: str, name: str, value: Any) -> float:
     if type(value) is float:
         return value
     try:
-        if isinstance(value, (str, bytes, bool)):
+        if type(value) is not int and isinstance(value, (str, bytes, bool)):
             raise TypeError
         return float(value)
     except (TypeError, ValueError, OverflowError):

@@ -13,24 +13,34 @@ from ._options import padding as sides
 Shape = tuple[int, ...]
 
 
-def _remembered(law: Any) -> Any:
-    """A size law that remembers its answers to plain numbers, strings, None and tuples of ints: they take 2 us each."""
-    plain = (int, bool, float, str, type(None))
+_PLAIN = frozenset((int, bool, float, str, type(None)))
+
+
+def _remembered(law: Any, shapes: int = 1) -> Any:
+    """A size law that remembers its answers to plain numbers, strings, None and tuples of ints: they take 2 us each.
+
+    Its first arguments are that many shapes of arrays, tuples of ints for sure.
+    """
     remembering = functools.lru_cache(maxsize=1024, typed=True)(law)  # typed: 1, 1.0 and True are equal
 
     @functools.wraps(law)
-    def remembered(op: str, input: Shape, *options: Any) -> Any:
-        for value in options:
-            kind = type(value)
-            if kind is tuple:
-                for each in value:
-                    if type(each) is not int and not (type(each) is tuple and all(type(i) is int for i in each)):
-                        return law(op, input, *options)  # typed does not look into tuples
-            elif kind not in plain:
-                return law(op, input, *options)
-        return remembering(op, input, *options)
+    def remembered(op: str, *arguments: Any) -> Any:
+        options = arguments[shapes:]
+        if not _PLAIN.issuperset(map(type, options)) and not all(map(_plain, options)):
+            return law(op, *arguments)
+        return remembering(op, *arguments)
 
     return remembered
+
+
+def _plain(value: Any) -> bool:
+    """Whether equal values are the same to a size law, which lru_cache's ``typed`` says but of what is in tuples."""
+    if type(value) is not tuple:
+        return type(value) in _PLAIN
+    return all(type(each) is int or (type(each) is tuple and all(type(i) is int for i in each)) for each in value)
+
+
+_remembered_of_three = functools.partial(_remembered, shapes=3)
 
 
 def same(op: str, name: str, got: Shape, expected: Shape) -> None:
@@ -84,7 +94,7 @@ class Conv2d(NamedTuple):
     dilation_w: int
 
 
-@_remembered
+@_remembered_of_three
 def conv2d(
     op: str, input: Shape, weight: Shape, bias: Shape | None, stride: Any, padding: Any, dilation: Any, groups: Any
 ) -> Conv2d:
@@ -123,7 +133,7 @@ def conv2d(
     return Conv2d(output, n, groups, c, h, w, o, oh, ow, kh, kw, sh, sw, *tops, dh, dw)
 
 
-@_remembered
+@_remembered_of_three
 def conv_transpose2d(
     op: str, input: Shape, weight: Shape, bias: Shape | None, stride: Any, padding: Any, output_padding: Any,
     groups: Any, dilation: Any,
@@ -321,6 +331,7 @@ def interpolate(op: str, input: Shape, size: Any, scale_factor: Any, corners: bo
     return Resize(_fits(op, (n, c, *outside)), n * c, *outside, *inside, *steps)
 
 
+@functools.lru_cache(maxsize=1024)
 def linear(op: str, input: Shape, weight: Shape, bias: Shape | None) -> Shape:
     """(..., out_features)."""
     if len(weight) != 2 or 0 in weight:

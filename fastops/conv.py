@@ -294,8 +294,14 @@ def _conv2d(
     on, x, w, b = _arrays.enter(op, ("bias",), input=input, weight=weight, bias=bias)
     _options.choice(op, "precision", precision, ("exact", "fast"))
     g = _shapes.conv2d(op, x.shape, w.shape, None if b is None else b.shape, stride, padding, dilation, groups)
-    more, ends = _end(op, on, x, g.output, add, activation)
-    out = _arrays.output(op, on, out, g.output, x, input, weight, bias, add)
+    more, ends = None, None  # each step of the ordinary call that is left out here counts for small images
+    if add is not None or activation is not None:
+        more, ends = _end(op, on, x, g.output, add, activation)
+    out = (
+        on.empty(g.output, x.dtype)
+        if out is None
+        else _arrays.output(op, on, out, g.output, x, input, weight, bias, add)
+    )
     if out.size:
         on.conv.conv2d(out, x, w, b, g, precision == "fast", kept, more, ends)
     return out
@@ -312,8 +318,14 @@ def _conv_transpose2d(
     g = _shapes.conv_transpose2d(
         op, x.shape, w.shape, None if b is None else b.shape, stride, padding, output_padding, groups, dilation
     )
-    more, ends = _end(op, on, x, g.output, add, activation)
-    out = _arrays.output(op, on, out, g.output, x, input, weight, bias, add)
+    more, ends = None, None  # each step of the ordinary call that is left out here counts for small images
+    if add is not None or activation is not None:
+        more, ends = _end(op, on, x, g.output, add, activation)
+    out = (
+        on.empty(g.output, x.dtype)
+        if out is None
+        else _arrays.output(op, on, out, g.output, x, input, weight, bias, add)
+    )
     if out.size:
         on.conv.conv_transpose2d(out, x, w, b, g, precision == "fast", kept, more, ends)
     return out

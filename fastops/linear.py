@@ -29,9 +29,11 @@ def linear(input: ArrayT, weight: AnyArray, bias: AnyArray | None = None) -> Arr
 
     Notes
     -----
-    On the CPU it is numpy.matmul: the product runs in NumPy's BLAS, on that library's own threads (for OpenBLAS
-    OPENBLAS_NUM_THREADS says how many, not NUMBA_NUM_THREADS), and their number may change the last bits.  On CUDA it
-    runs in the tiles of the convolutions, with the same bits every time.
+    On the CPU sums of up to 256 products join one after the other, with the same bits for every number of threads.
+    Fewer than 8 rows times a matrix of more than 16384 elements are numpy.matmul (and so is everything on a CPU without
+    AVX2): that runs in NumPy's BLAS, on that library's own threads (for OpenBLAS OPENBLAS_NUM_THREADS says how many,
+    not NUMBA_NUM_THREADS), and their number may change the last bits.  On CUDA it runs in the tiles of the
+    convolutions, with the same bits every time.
 
     References
     ----------

@@ -80,7 +80,11 @@ def batch_norm(
         for name, array in (("running_mean", running_mean), ("running_var", running_var)):
             if not on.writeable(array):
                 raise ValueError(f"batch_norm: {name} expects a writable array in training, got a read-only one")
-    out = _arrays.output(op, on, out, x.shape, x, input, running_mean, running_var, weight, bias)
+    out = (
+        on.empty(x.shape, x.dtype)
+        if out is None
+        else _arrays.output(op, on, out, x.shape, x, input, running_mean, running_var, weight, bias)
+    )
     if not out.size:
         return out
     found = on.norm.moments(x, g, mean, var, share) if train else None

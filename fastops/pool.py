@@ -91,7 +91,7 @@ def max_pool2d(
     with_indices = _options.flag(op, "return_indices", return_indices)
     if with_indices and out is not None:
         raise ValueError("max_pool2d: out expects return_indices=False, got return_indices=True")
-    out = _arrays.output(op, on, out, g.output, x, input)
+    out = on.empty(g.output, x.dtype) if out is None else _arrays.output(op, on, out, g.output, x, input)
     indices = on.empty(g.output, "int64") if with_indices else None
     if out.size:
         on.pool.max_pool2d(out, indices, x, g)
@@ -161,7 +161,7 @@ def avg_pool2d(
     on, x = _arrays.enter_one(op, "input", input)
     g = _shapes.pool2d(op, x.shape, kernel_size, stride, padding, 1, ceil_mode)
     include_pad, divisor = _divisor(op, count_include_pad, divisor_override)
-    out = _arrays.output(op, on, out, g.output, x, input)
+    out = on.empty(g.output, x.dtype) if out is None else _arrays.output(op, on, out, g.output, x, input)
     if out.size:
         on.pool.avg_pool2d(out, x, g, include_pad, divisor)
     return out

@@ -1,5 +1,6 @@
 """relu6, leaky_relu, prelu, clamp and their gradients: what is promised."""
 
+import functools
 from math import prod
 
 from . import _arrays, _options, _shapes
@@ -367,6 +368,7 @@ def clamp_backward(grad_output: ArrayT, input: AnyArray, min: float | None = Non
     return grad_input
 
 
+@functools.lru_cache(maxsize=1024)
 def _inner(op: str, shape: tuple[int, ...], weight: tuple[int, ...]) -> int:
     """How many neighbouring elements share a slope."""
     channels = shape[1] if len(shape) > 1 else 1

@@ -65,7 +65,7 @@ def roi_pool(
     op = "roi_pool"
     on, x, rois, g, scale = _case(op, input, boxes, output_size, spatial_scale)
     given = boxes if isinstance(boxes, (list, tuple)) else (boxes,)
-    out = _arrays.output(op, on, out, g.output, x, input, *given)
+    out = on.empty(g.output, x.dtype) if out is None else _arrays.output(op, on, out, g.output, x, input, *given)
     if out.size:
         on.roi_pool.roi_pool(out, x, rois, g, scale)
     return out

@@ -352,3 +352,46 @@ def test_arrays_beside():
     view = layer.weight.detach().numpy()
     ft.accelerate(layer)
     assert np.shares_memory(view, layer.weight.detach().numpy())
+
+
+class Wide(nn.Module):
+    """Two convolutions around which an inverted residual could be, and somebody who looks in between."""
+
+    def __init__(self, look):
+        super().__init__()
+        self.look, self.body = look, models.Inverted(4).body
+
+    def forward(self, x):
+        between = self.body[0](x)
+        after = self.body[1](between)
+        out = self.body[2](after)
+        if self.look == "reads":
+            return out, between.mean()
+        if self.look == "changes":
+            x.add_(1)
+        return out + x
+
+
+@pytest.mark.parametrize("look, steps", [("nothing", 1), ("reads", 3), ("changes", 3)])
+def test_an_inverted_residual_is_one_step_where_nobody_looks_in(look, steps):
+    own = models.trained(Wide(look)).eval()
+    model = ft.accelerate(copy.deepcopy(own), frozen=True)
+    with torch.no_grad():
+        for size in ((2, 4, 9, 20), (1, 4, 30, 31), (2, 4, 9, 20)):
+            x = torch.randn(size)
+            torch.testing.assert_close(model(x.clone()), own(x.clone()), rtol=1e-4, atol=1e-4)
+    assert len(models.steps_of(model)) == steps
+
+
+@pytest.mark.parametrize("change", ["a window of its own", "float64"])
+def test_what_is_no_block_runs_as_it_did(change):
+    own = models.trained(Wide("nothing")).eval()
+    x = torch.randn(2, 4, 9, 20)
+    if change == "float64":
+        own, x = own.double(), x.double()
+    else:
+        own.body[1][0] = nn.Conv2d(16, 16, 3, 9, 1, groups=16, bias=False)
+        x = torch.randn(2, 4, 1, 1)
+    model = ft.accelerate(copy.deepcopy(own), frozen=True)
+    with torch.no_grad():
+        torch.testing.assert_close(model(x), own(x), rtol=1e-4, atol=1e-4)

@@ -122,7 +122,7 @@ def vgg():
 # how a model is made, the shape of its input, and how many steps it has when it is fused
 MODELS = {
     "ResNet": (ResNet, (2, 3, 16, 16), 1 + 1 + 2 + 3 + 4),
-    "MobileNetV2": (lambda: nn.Sequential(conv_norm(3, 4, 3, 2), Inverted(4)), (2, 3, 16, 16), 4),
+    "MobileNetV2": (lambda: nn.Sequential(conv_norm(3, 4, 3, 2), Inverted(4)), (2, 3, 16, 16), 1 + 1),
     "U-Net": (UNet, (2, 3, 16, 16), 7),
     "DenseNet": (DenseNet, (2, 3, 8, 8), 4),
     "DCGAN": (generator, (2, 12, 1, 1), 4),

@@ -31,6 +31,13 @@ def clamp(x, low, high):
 
 
 @scalar
+def between(x, low, high):
+    """The same for bounds that are not NaN: a maximum and a minimum, an instruction each."""
+    x = low if x < low else x
+    return high if x > high else x
+
+
+@scalar
 def clamp_gradient(gradient, x, low, high):
     """The gradient where low <= x <= high, else 0."""
     return gradient if low <= x and x <= high else type(gradient)(0)

@@ -144,7 +144,7 @@ _hardsigmoid = _map("_hardsigmoid", activation.hardsigmoid)
 _hardswish = _map("_hardswish", activation.hardswish)
 _gelu = _map("_gelu", activation.gelu)
 _gelu_tanh = _map("_gelu_tanh", activation.gelu_tanh)
-_clamp = _map_numbers("_clamp", activation.clamp)
+_clamp = _map_numbers("_clamp", activation.between)
 _leaky_relu = _map_numbers("_leaky_relu", activation.sloped)
 
 _relu_grad = _map_gradient("_relu_grad", activation.relu_gradient)
@@ -228,6 +228,10 @@ def gelu(out, input, tanh):
 
 
 def clamp(out, input, low, high):
+    if low != low or high != high:  # the kernel's comparisons would pass over a NaN
+        with np.errstate(all="ignore"):
+            np.add(input, low + high, out=out)
+        return
     _clamp(input.size)(out.ravel(), input.ravel(), low, high)
 
 

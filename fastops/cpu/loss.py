@@ -6,12 +6,12 @@ weights are an empty array where all are 1.
 """
 
 import numpy as np
-from numba import prange
+from numba import carray, prange
 
 from .._jit import index, kernel, reduction, routine, scalar
 from .check import first_outside, outside
-from .columns import RUN, gather, images_from, plan, strip
-from .rows import by_rows, rows_log_sums, rows_of_a_task
+from .columns import RUN, gather, images_from, of_a_strip, plan, strip
+from .rows import by_rows, of_a_task, rows_log_sums, rows_of_a_task
 from .softmax import columns_log_sum, log_probability
 from .sums import total
 
@@ -143,7 +143,7 @@ def _settle(out, sums, task, losses, first):
 
 @routine
 def _cross_entropy_strip(losses, x, start, end, step, columns, period, labels, weight, ignore_index, smoothing):
-    top, log_sum = np.empty(columns, x.dtype), np.empty(columns, x.dtype)
+    top, log_sum = carray(of_a_strip(), (columns,), x.dtype), carray(of_a_strip(), (columns,), x.dtype)
     columns_log_sum(top, log_sum, x, start, end, step, period)
     _label_losses(losses, x, start, 1, period, top, log_sum, labels, weight, ignore_index)
     if smoothing > 0:
@@ -161,7 +161,8 @@ def _cross_entropy_strip(losses, x, start, end, step, columns, period, labels, w
 
 @routine
 def _cross_entropy_probabilities_strip(losses, x, p, start, end, step, columns, period, weight, smoothing):
-    top, log_sum, part = np.empty(columns, x.dtype), np.empty(columns, x.dtype), np.empty(losses.size, x.dtype)
+    top, log_sum = carray(of_a_strip(), (columns,), x.dtype), carray(of_a_strip(), (columns,), x.dtype)
+    part = carray(of_a_strip(), (losses.size,), x.dtype)
     columns_log_sum(top, log_sum, x, start, end, step, period)
     classes = -(-(end - start) // period)
     for j in range(losses.size):
@@ -187,8 +188,12 @@ def _cross_entropy_rows(out, sums, x, target, weight, classes, rows, exempts, ig
     # the number of labels that are none.
     for task in prange(sums.shape[0]):
         first, count = task * rows, min(rows, target.size - task * rows)
-        top, log_sum, losses = np.empty(count, x.dtype), np.empty(count, x.dtype), np.empty(count)
-        labels, start = np.empty(count, np.int64), first * classes
+        top, log_sum, losses = (
+            carray(of_a_task(), (count,), x.dtype),
+            carray(of_a_task(), (count,), x.dtype),
+            carray(of_a_task(), (count,), np.float64),
+        )
+        labels, start = carray(of_a_task(), (count,), np.int64), first * classes
         sums[task, 2] = checked_labels(labels, target, first, classes, exempts, ignore_index)
         rows_log_sums(top, log_sum, x, start, classes)
         _label_losses(losses, x, start, classes, 1, top, log_sum, labels, weight, ignore_index)
@@ -215,14 +220,14 @@ def _cross_entropy_strips(out, sums, x, target, weight, classes, inner, strips, 
             )
             count = images_from(x, start, classes, inner, wide) * inner
             gather(lines, x, start, classes, inner, wide)
-            losses, labels = np.empty(count), np.empty(count, np.int64)
+            losses, labels = carray(of_a_strip(), (count,), np.float64), carray(of_a_strip(), (count,), np.int64)
             sums[task, 2] = checked_labels(labels, target, first, classes, exempts, ignore_index)
             _cross_entropy_strip(losses, lines, 0, classes * wide, wide, wide, wide, labels, weight, ignore_index,
                                  smoothing)  # fmt: skip
         else:
             start, end, columns, first = strip(task, strips, wide, step, classes, inner)
             count = min(columns, inner)
-            losses, labels = np.empty(count), np.empty(count, np.int64)
+            losses, labels = carray(of_a_strip(), (count,), np.float64), carray(of_a_strip(), (count,), np.int64)
             sums[task, 2] = checked_labels(labels, target, first, classes, exempts, ignore_index)
             _cross_entropy_strip(losses, x, start, end, step, columns, inner, labels, weight, ignore_index, smoothing)
         _settle(out, sums, task, losses, first)
@@ -235,7 +240,11 @@ def _cross_entropy_probabilities_rows(out, sums, x, target, weight, classes, row
     # An iteration owns ``rows`` rows.
     for task in prange(sums.shape[0]):
         first, count = task * rows, min(rows, x.size // classes - task * rows)
-        top, log_sum, losses = np.empty(count, x.dtype), np.empty(count, x.dtype), np.empty(count)
+        top, log_sum, losses = (
+            carray(of_a_task(), (count,), x.dtype),
+            carray(of_a_task(), (count,), x.dtype),
+            carray(of_a_task(), (count,), np.float64),
+        )
         rows_log_sums(top, log_sum, x, first * classes, classes)
         for j in range(count):
             losses[j] = -_expected_log_probability(
@@ -256,14 +265,14 @@ def _cross_entropy_probabilities_strips(out, sums, x, target, weight, classes, i
                 task * images * classes * inner,
                 task * images * inner,
             )
-            losses = np.empty(images_from(x, start, classes, inner, wide) * inner)
+            losses = carray(of_a_strip(), (images_from(x, start, classes, inner, wide) * inner,), np.float64)
             gather(lines[0], x, start, classes, inner, wide)
             gather(lines[1], target, start, classes, inner, wide)
             _cross_entropy_probabilities_strip(losses, lines[0], lines[1], 0, classes * wide, wide, wide, wide,
                                                weight, smoothing)  # fmt: skip
         else:
             start, end, columns, first = strip(task, strips, wide, step, classes, inner)
-            losses = np.empty(min(columns, inner))
+            losses = carray(of_a_strip(), (min(columns, inner),), np.float64)
             _cross_entropy_probabilities_strip(losses, x, target, start, end, step, columns, inner, weight, smoothing)
         _settle(out, sums, task, losses, first)
     add_up(sums)
@@ -321,7 +330,7 @@ def cross_entropy(out, logits, target, weight, view, exempts, ignore_index, smoo
         _cross_entropy_strips(work)(
             losses, sums, x, labels, weight, size, inner, *cut, exempts, ignore_index, smoothing
         )  # fmt: skip
-    return sums[0].tolist()
+    return sums.item(0), sums.item(1), sums.item(2)
 
 
 def cross_entropy_probabilities(out, logits, target, weight, view, smoothing):

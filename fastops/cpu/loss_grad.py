@@ -5,10 +5,10 @@ softmax * sum(q) - q.  Logits are (outer, classes, inner) as in softmax.py, clas
 """
 
 import numpy as np
-from numba import prange
+from numba import carray, prange
 
 from .._jit import index, kernel, reduction, routine
-from .columns import columns_exp, columns_max, gather, images_from, plan, scatter, strip
+from .columns import columns_exp, columns_max, gather, images_from, of_a_strip, plan, scatter, strip
 from .loss import LOSS_BLOCK, add_up, checked_labels, class_weight, smoothed, weight_of_labels
 from .rows import by_rows, row_exp, row_max, row_scaled, rows_of_a_task
 from .simd.values import pointer
@@ -26,20 +26,35 @@ def _smoothed_sum(p, start, classes, weight, smoothing):
 
 
 @routine
+def _scales_at(scales, every, first):
+    """The scale of each place from ``first`` on: in an array of their own, since loops that choose stay scalar."""
+    for j in range(scales.size):
+        scales[j] = every[0]
+    if every.size > 1:
+        for j in range(scales.size):
+            scales[j] = every[index(first + j)]
+
+
+@routine
 def _cross_entropy_grad_strip(out, scales, x, start, end, step, columns, period, target, first, places, weight,
                               weight_total, ignore_index, smoothing):  # fmt: skip
     classes = -(-(end - start) // period)
     keep, uniform = 1.0 - smoothing, smoothing / classes
-    top, factor = np.empty(columns, x.dtype), np.empty(columns, x.dtype)
+    top, factor = carray(of_a_strip(), (columns,), x.dtype), carray(of_a_strip(), (columns,), x.dtype)
     columns_max(top, x, start, end, step, period)
     columns_exp(factor, out, top, x, start, end, step, period)
+    scale, at_label = carray(of_a_strip(), (places,), np.float64), carray(of_a_strip(), (places,), np.float64)
+    _scales_at(scale, scales, first)
     for j in range(places):
-        label = target[index(first + j)]
-        counted = label != ignore_index
-        scale = scales[index(first + j)] if scales.size > 1 else scales[0]
-        at_label = keep * np.float64(class_weight(weight, label if counted else 0))
-        q_sum = scale * (at_label + uniform * weight_total)
-        factor[j] = x.dtype.type(q_sum / np.float64(factor[j])) if counted else x.dtype.type(0)
+        at_label[j] = keep
+    if weight.size > 0:
+        for j in range(places):
+            label = target[index(first + j)]
+            at_label[j] = keep * np.float64(weight[index(label if label != ignore_index else 0)])
+    for j in range(places):
+        q_sum = scale[j] * (at_label[j] + uniform * weight_total)
+        divided = x.dtype.type(q_sum / np.float64(factor[j]))
+        factor[j] = divided if target[index(first + j)] != ignore_index else x.dtype.type(0)
     for c in range(classes):
         at = start + c * period
         for j in range(places):
@@ -47,14 +62,12 @@ def _cross_entropy_grad_strip(out, scales, x, start, end, step, columns, period,
         if smoothing > 0:
             share = uniform * np.float64(class_weight(weight, c))
             for j in range(places):
-                scale = scales[index(first + j)] if scales.size > 1 else scales[0]
-                out[index(at + j)] -= x.dtype.type(scale * share)
+                out[index(at + j)] -= x.dtype.type(scale[j] * share)
     for j in range(places):
         label = target[index(first + j)]
         if label != ignore_index:
-            scale = scales[index(first + j)] if scales.size > 1 else scales[0]
             out[index(start + label * period + j)] -= x.dtype.type(
-                scale * keep * np.float64(class_weight(weight, label))
+                scale[j] * keep * np.float64(class_weight(weight, label))
             )
         else:
             for c in range(classes):
@@ -65,8 +78,9 @@ def _cross_entropy_grad_strip(out, scales, x, start, end, step, columns, period,
 def _cross_entropy_probabilities_grad_strip(out, scales, x, p, start, end, step, columns, period, first, places,
                                             weight, smoothing):  # fmt: skip
     classes = -(-(end - start) // period)
-    top, factor = np.empty(columns, x.dtype), np.empty(columns, x.dtype)
-    q_sums, share = np.empty(places), np.empty(places)
+    top, factor = carray(of_a_strip(), (columns,), x.dtype), carray(of_a_strip(), (columns,), x.dtype)
+    q_sums, share = carray(of_a_strip(), (places,), np.float64), carray(of_a_strip(), (places,), np.float64)
+    _scales_at(share, scales, first)
     columns_max(top, x, start, end, step, period)
     columns_exp(factor, out, top, x, start, end, step, period)
     for j in range(places):
@@ -76,9 +90,7 @@ def _cross_entropy_probabilities_grad_strip(out, scales, x, p, start, end, step,
         for j in range(places):
             q_sums[j] += np.float64(smoothed(p[index(at + j)], smoothing, classes) * w)
     for j in range(places):
-        scale = scales[index(first + j)] if scales.size > 1 else scales[0]
-        factor[j] = x.dtype.type(scale * q_sums[j] / np.float64(factor[j]))
-        share[j] = scale
+        factor[j] = x.dtype.type(share[j] * q_sums[j] / np.float64(factor[j]))
     for c in range(classes):
         w, at = class_weight(weight, c), start + c * period
         for j in range(places):
@@ -202,7 +214,7 @@ def label_weight(target, weight, classes, exempts, ignore_index):
     """(the sum of the weights of the labels that are not ignored, float64; how many labels are bad)."""
     sums = np.empty((max(1, -(-target.size // LOSS_BLOCK)), 2))
     _label_weights(target.size)(sums, target.ravel(), weight, classes, exempts, ignore_index)
-    return sums[0].tolist()
+    return sums.item(0), sums.item(1)
 
 
 def cross_entropy_backward(out, scales, logits, target, weight, view, ignore_index, smoothing):

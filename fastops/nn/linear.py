@@ -36,7 +36,8 @@ class Linear(Module):
 
     Notes
     -----
-    On the CPU the products are NumPy's: they run in its BLAS, whose number of threads may change the last bits.
+    On the CPU fewer than 8 rows times more than 16384 weights are a product of NumPy's, and the number of its BLAS's
+    threads may change the last bits.
 
     Examples
     --------

@@ -17,7 +17,7 @@ from torch import fx, nn
 from .. import _shapes
 from ..conv import _conv2d, _conv_transpose2d
 from ..nn.fuse import folded
-from . import layers, pool, resize
+from . import inverted, layers, pool, resize
 from .buffers import Buffers
 from .registry import array, ours
 
@@ -79,7 +79,12 @@ class Plan:
         (self._output,) = (node for node in nodes if node.op == "output")
         chains = self._chains(nodes)
         taken = {node for chain in chains for node in chain.nodes}
-        ends = {chain.nodes[-1]: chain for chain in chains}
+        ends: dict[fx.Node, tuple[Chain, ...]] = {chain.nodes[-1]: (chain,) for chain in chains}
+        for together in inverted.residuals(chains):
+            if not self._changed_between(nodes, together):
+                for chain in together:
+                    ends.pop(chain.nodes[-1], None)
+                ends[together[-1].nodes[-1]] = together
         order = [
             node for node in nodes if node in ends or (node not in taken and node.op not in ("placeholder", "output"))
         ]
@@ -89,7 +94,7 @@ class Plan:
         self._idle: list[Buffers] = []
         self._steps = []
         for node in order:
-            run = self._fused(ends[node]) if node in ends else self._generic(node)
+            run = self._together(ends[node]) if node in ends else self._generic(node)
             self._steps.append(Step(run, node, tuple(last_use.get(node, ()))))
 
     def __call__(self, inputs: tuple[Any, ...]) -> Any:
@@ -148,12 +153,18 @@ class Plan:
         asked = any(each is True for each in (*node.args, *node.kwargs.values()))  # inplace=True, among others
         return operators or name.endswith("_") or asked or "out" in node.kwargs
 
-    def _last_uses(self, order: list[fx.Node], ends: dict[fx.Node, Chain]) -> dict[fx.Node, list[fx.Node]]:
+    def _changed_between(self, nodes: list[fx.Node], together: tuple[Chain, ...]) -> bool:
+        """Whether a node that stands between those of some chains may change what the first of them reads."""
+        own = [node for chain in together for node in chain.nodes]
+        between = nodes[nodes.index(own[0]) : nodes.index(own[-1])]
+        return any(node not in own and self._changes(node) for node in between)
+
+    def _last_uses(self, order: list[fx.Node], ends: dict[fx.Node, tuple[Chain, ...]]) -> dict[fx.Node, list[fx.Node]]:
         """By node, the values that are used there for the last time."""
         needed = set(self._output.all_input_nodes)
         found: dict[fx.Node, list[fx.Node]] = {}
         for node in reversed(order):
-            nodes = ends[node].nodes if node in ends else [node]
+            nodes = [part for chain in ends[node] for part in chain.nodes] if node in ends else [node]
             used = {each for part in nodes for each in part.all_input_nodes} - set(nodes)
             if node not in needed:
                 used.add(node)  # nobody uses it
@@ -189,7 +200,17 @@ class Plan:
 
         return function
 
-    def _fused(self, chain: Chain) -> Callable[[dict[fx.Node, Any]], Any]:
+    def _together(self, chains: tuple[Chain, ...]) -> Callable[[dict[fx.Node, Any]], Any]:
+        """One convolution, or those of an inverted residual."""
+        parts = [self._fused(chain) for chain in chains]
+        if len(parts) == 1:
+            return parts[0].run
+        return inverted.in_one_pass(parts, _array, self._returned(chains[-1]))
+
+    def _returned(self, chain: Chain) -> bool:
+        return chain.nodes[-1] in self._output.all_input_nodes
+
+    def _fused(self, chain: Chain) -> inverted.Convolution:
         layer, add, activation = chain.layer, chain.add, chain.activation
         input: Any = chain.nodes[0].args[0]
         weight, bias = array(layer.weight), None if layer.bias is None else array(layer.bias)
@@ -199,7 +220,7 @@ class Plan:
             statistics = norm.running_mean, norm.running_var, norm.weight, norm.bias
             mean, var, scale, shift = (None if each is None else array(each) for each in statistics)
             weight, bias = folded(weight, bias, mean, var, scale, shift, norm.eps, layer.groups, transposed)
-        returned = chain.nodes[-1] in self._output.all_input_nodes
+        returned = self._returned(chain)
         kept: dict[Any, Any] = {}
         if transposed:
             convolve: Any = _conv_transpose2d
@@ -216,7 +237,7 @@ class Plan:
             if x.dtype == weight.dtype and (more is None or more.dtype == weight.dtype):
                 try:
                     output = law("conv2d", x.shape, weight.shape, None, *options).output
-                    out = None if returned else values[Buffers].take(output, x.dtype)
+                    out = None if returned else values[Buffers].take(output, x.dtype)  # type: ignore[index]
                     return convolve(kept, x, weight, bias, *options, out, "exact", add=more, activation=activation)
                 except ValueError:  # the sum broadcasts, or the call is bad: torch's own error is told
                     pass
@@ -225,7 +246,7 @@ class Plan:
                 seen[node] = part(seen)
             return seen[chain.nodes[-1]]
 
-        return run
+        return inverted.Convolution(layer, weight, bias, add, activation, chain.nodes, run)
 
 
 def _array(value: Any) -> Any:

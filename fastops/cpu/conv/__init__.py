@@ -37,10 +37,12 @@ def grad_weight(out, map, image, g):
 
 def _convolve(out, input, weight, bias, g, transposed, fast, kept, add, activation):
     bias = np.zeros(g.image_channels if transposed else g.map_channels, out.dtype) if bias is None else bias
-    algorithm, finish = choose(g, transposed, out.itemsize, fast, kept is not None), Finish(bias)
+    algorithm = choose(g, transposed, out.itemsize, fast, kept is not None)
     finishes = add is not None or activation is not None
     if finishes:
         finish, activation = finish_of(bias, add, activation)
+    else:
+        finish = Finish(bias)
     outcome = algorithm(out, input, weight, bias, g, transposed, kept, finish)
     if outcome.spread:
         outcome = direct.convolve(out, input, weight, bias, g, transposed, kept, finish)

@@ -12,7 +12,8 @@ DIRECT = {
     "gather": 2.94,  # one of pixels that lie apart
     "plane": 18.4,  # the start of a plane of the copy
     "product": 0.119,  # of an output channel and a vector of pixels
-    "tile": 44.2,  # one round of products in it
+    "tile": 44.2,  # one round of products in it,
+    "ended": 15,  # or all, straight from registers to the output
     "write": 0,  # a vector of outputs, beside what its tile costs
     "scatter": 1.9,  # one that lie apart
     "turn": 0.396,  # a weight of a transposed convolution, where there are none kept

@@ -14,9 +14,8 @@ from numba import carray, prange, types
 from numba.extending import intrinsic
 
 from ..._jit import VECTOR_BYTES, index, kernel, routine
-from ..simd.emit import array_data, lanes, load, multiply_add, stack_memory, store, vector_of
+from ..simd.emit import array_data, lanes, load, multiply_add, stack_memory, store, sum_loop, switch, vector_of
 from .exact import finite, not_finite
-from .micro_kernel import sum_loop, switch
 from .outcome import Outcome
 from .plan import sides, window
 from .turned import read_turned, write_turned

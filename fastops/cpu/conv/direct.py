@@ -12,7 +12,8 @@ list of offsets for each phase of the output: no zeros are inserted and nothing 
 plan.py.  Sources: Zhang, Franchetti, Low, arXiv 1809.10170; Georganas et al., arXiv 1808.05567.
 """
 
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -37,9 +38,9 @@ from ..simd.values import fields
 from .copy import copy_channel, padded_copy
 from .exact import not_finite
 from .finish import Finish, finished, in_vectors, part_of
-from .micro_kernel import ROWS, VECTORS, add_products
+from .micro_kernel import ROWS, VECTORS, add_products, end_products
 from .outcome import Outcome
-from .plan import LONGEST_SUM, Layout, Phase, Tile, Writing, copy_parts, plan_of, sides
+from .plan import LONGEST_SUM, Integers, Layout, Phase, Plan, Sides, Tile, Writing, copy_parts, plan_of, sides
 
 CHANNELS = 64  # output channels of a task: their sums of one tile are 12 KiB and stay in L1
 SQUARE = 16  # channels on each side of a block of weights that is transposed: a line of the cache is used whole
@@ -49,7 +50,22 @@ BUFFER_BYTES = 2**20
 
 # ------------------------------------------------------------------------------------------------ routines
 
+
+class _Table(NamedTuple):
+    """How many of each follow in a plan's table after Layout, Writing and this: an array costs a call less than six."""
+
+    shifts_y: int
+    shifts_x: int
+    phases: int
+    tiles: int
+    offsets: int
+    straight: int  # whether whole tiles go from registers to the output, where pixels lie as they are summed
+
+
 _numbers = fields(len(Layout._fields) + len(Writing._fields))
+_HEAD = len(Layout._fields) + len(Writing._fields) + len(_Table._fields)
+_head = fields(_HEAD)
+_PHASE, _TILE = len(Phase._fields), len(Tile._fields)
 _phase, _tile = fields(len(Phase._fields)), fields(len(Tile._fields))
 _sums_of_a_tile = stack_memory(CHANNELS * VECTORS * VECTOR_BYTES)
 
@@ -160,51 +176,61 @@ def _transpose_weights(out, w, places, groups, inputs, outputs, size):
 
 
 @kernel
-def _convolve(out, x, source, w, bias, offsets, tiles, phases, numbers, shifts_y, shifts_x, copies, images, groups,
-              height, width, add, adds, low, high):  # fmt: skip
+def _convolve(out, x, source, w, bias, table, copies, images, groups, height, width, add, adds, low, high):
     # An iteration owns one tile of pixels for up to CHANNELS output channels of one group of one image.
     # Within it ``block`` kernel elements at a time pass all those channels, while the inputs they read stay in L1.
     # Returns how many tiles came out infinite or NaN.  The source is the padded copy, to be made, or x once more; not
     # one variable that is either, for the reason that blocked.py gives.
-    rows, pitch, _, _, _, _, step_y, step_x, out_width, block = _numbers(numbers, 0)
+    (rows, pitch, _, _, _, _, step_y, step_x, out_width, block,
+     shift_y_count, shift_x_count, phase_count, tile_count, taps, straight) = _head(table, 0)  # fmt: skip
+    shifts_x_at = _HEAD + shift_y_count
+    phases_at = shifts_x_at + shift_x_count
+    tiles_at = phases_at + phase_count * _PHASE
+    offsets_at = tiles_at + tile_count * _TILE
+    shifts_y, shifts_x = table[_HEAD:shifts_x_at], table[shifts_x_at:phases_at]
+    phases, tiles, offsets = table[phases_at:tiles_at], table[tiles_at:offsets_at], table[offsets_at:]
     channels, out_channels = x.size // (images * height * width), bias.size
     per_group = out_channels // groups
     chunks = (per_group + CHANNELS - 1) // CHANNELS
-    taps, plane, phase_size = offsets.size, out.size // (images * out_channels), rows * pitch
-    channel_size = shifts_y.size * shifts_x.size * phase_size
+    plane, phase_size = out.size // (images * out_channels), rows * pitch
+    channel_size = shift_y_count * shift_x_count * phase_size
     if copies:
         for nc in prange(images * channels):
-            copy_channel(source, nc * channel_size, phase_size, x, nc * height * width, height, width, numbers,
+            copy_channel(source, nc * channel_size, phase_size, x, nc * height * width, height, width, table,
                          shifts_y, shifts_x)  # fmt: skip
         for i in range(images * channels * channel_size, source.size):
             source[i] = 0
     image_size, bad = channels * channel_size, 0
-    for task in prange(images * groups * chunks * tiles.shape[0]):
-        chunk = task // tiles.shape[0] % chunks
-        group = task // tiles.shape[0] // chunks % groups
-        image = task // tiles.shape[0] // chunks // groups
-        which, start, vectors, first, pixels = _tile(tiles, task % tiles.shape[0])
+    for task in prange(images * groups * chunks * tile_count):
+        chunk = task // tile_count % chunks
+        group = task // tile_count // chunks % groups
+        image = task // tile_count // chunks // groups
+        which, start, vectors, first, pixels = _tile(tiles, task % tile_count)
         k0, k_last, origin, kept, to_y, to_x = _phase(phases, which)
         oc0 = group * per_group + chunk * CHANNELS
         count = min(CHANNELS, (group + 1) * per_group - oc0)
         base = image * image_size + group * (image_size // groups) + origin + start
-        wide = vectors * lanes(out.itemsize)
-        sums = carray(_sums_of_a_tile(), (count * wide,), out.dtype)
-        begun = False
-        while k0 < k_last or not begun:
-            k1 = min(k0 + block, k_last)
-            add_products(count, vectors, sums, wide, w, oc0 * taps, taps, source, base, offsets, k0, k1, begun)
-            k0, begun = k1, True
-        bad += not_finite(sums) != 0
-        i, whole = 0, step_y == 1 and step_x == 1 and kept == pitch and out_width == pitch
-        while i < pixels:  # a row of the output at a time; columns beyond its width are dropped
-            oy, ox = (first + i) // pitch, (first + i) % pitch
-            run = pixels if whole else min(pixels - i, pitch - ox)
-            written = run if whole else min(run, kept - ox)
-            to = (image * out_channels + oc0) * plane + (to_y + oy * step_y) * out_width + to_x + ox * step_x
-            _write(out, to, plane, sums, first - start + i, wide, bias, oc0, count, written, step_x, add, adds, low,
-                   high)  # fmt: skip
-            i += run
+        if straight and vectors == VECTORS:
+            end_products(count, out, (image * out_channels + oc0) * plane + start, plane, w, oc0 * taps, source, base,
+                         offsets, bias, oc0, add, adds, low, high)  # fmt: skip
+        else:
+            wide = vectors * lanes(out.itemsize)
+            sums = carray(_sums_of_a_tile(), (count * wide,), out.dtype)
+            begun = False
+            while k0 < k_last or not begun:
+                k1 = min(k0 + block, k_last)
+                add_products(count, vectors, sums, wide, w, oc0 * taps, taps, source, base, offsets, k0, k1, begun)
+                k0, begun = k1, True
+            bad += not_finite(sums) != 0
+            i, whole = 0, step_y == 1 and step_x == 1 and kept == pitch and out_width == pitch
+            while i < pixels:  # a row of the output at a time; columns beyond its width are dropped
+                oy, ox = (first + i) // pitch, (first + i) % pitch
+                run = pixels if whole else min(pixels - i, pitch - ox)
+                written = run if whole else min(run, kept - ox)
+                to = (image * out_channels + oc0) * plane + (to_y + oy * step_y) * out_width + to_x + ox * step_x
+                _write(out, to, plane, sums, first - start + i, wide, bias, oc0, count, written, step_x, add, adds, low,
+                       high)  # fmt: skip
+                i += run
     return bad
 
 
@@ -240,7 +266,7 @@ def parts(g, transposed, itemsize, kept):
     rounds = max(1, -(-plan.offsets.size // (int(plan.numbers[-1]) * max(1, len(plan.phases)))))
     found = {
         "product": plan.vector_products * side.out_channels,
-        "tile": len(plan.tiles) * -(-side.out_channels // ROWS) * rounds,
+        "ended" if _straight(plan) else "tile": len(plan.tiles) * -(-side.out_channels // ROWS) * rounds,
         "scatter" if transposed and g.stride_w > 1 else "write": side.out_channels
         * side.out_height
         * -(-side.out_width // lanes(itemsize)),
@@ -251,46 +277,79 @@ def parts(g, transposed, itemsize, kept):
     return found | {"turn": side.out_channels * plan.offsets.size} if transposed and not kept else found
 
 
+class _Call(NamedTuple):
+    """What a call needs to know beside its arrays; small convolutions took as long to find it as to be computed."""
+
+    plan: Plan
+    side: Sides
+    table: Integers  # the plan as the kernel takes it
+    together: int  # padded copies of as many images at a time as BUFFER_BYTES hold
+    buffer: int  # elements; the last tile may reach beyond the images
+    one: bool  # one row of weights cannot use the micro-kernel's registers; long sums need its partial sums
+    work: int  # of an image
+
+
+@lru_cache(maxsize=64)
+def _call_of(g: Any, transposed: bool, itemsize: int) -> _Call:
+    plan, side = plan_of(g, transposed, itemsize), sides(g, transposed)
+    parts = plan.y.shifts, plan.x.shifts, plan.phases, plan.tiles, plan.offsets
+    counts = [*map(len, parts), _straight(plan)]
+    table = np.concatenate([plan.numbers, counts, *(part.reshape(-1) for part in parts)])
+    together, buffer = g.batch, 0
+    if plan.copies:
+        image_size = plan.image_size(side.channels)
+        together = images_together(g.batch, image_size * itemsize, BUFFER_BYTES)
+        buffer = together * image_size + VECTORS * lanes(itemsize)
+    one = side.out_channels == g.groups and plan.offsets.size <= LONGEST_SUM  # 3 times slower with the micro-kernel
+    return _Call(plan, side, table, together, buffer, one, side.out_channels * plan.work)
+
+
+def _straight(plan: Plan) -> bool:
+    """Whether pixels of a tile are a run of the output, summed in one round; and nothing is beyond the image.
+
+    From registers to the output takes 0.7 to 0.95 of the time by sums in L1; with two rounds in one, as long.
+    """
+    writing = Writing(*plan.numbers[len(Layout._fields) :])
+    run = (writing.step_y, writing.step_x, writing.out_width) == (1, 1, plan.x.size)
+    return run and not plan.copies and len(plan.phases) == 1 and plan.offsets.size <= writing.block
+
+
 def convolve(out, input, weight, bias, g, transposed, kept, finish):
     """As __init__.py says."""
-    plan, weight = plan_of(g, transposed, out.itemsize), weight.reshape(-1)
+    call, weight = _call_of(g, transposed, out.itemsize), weight.ravel()
     if transposed:
-        order = plan.order.tobytes()
+        order = call.plan.order.tobytes()
         turned = kept.get(order) if kept else None
         if turned is None:
-            turned = _transposed_weights(weight, plan, g)
+            turned = _transposed_weights(weight, call.plan, g)
             if kept is not None:
                 kept[order] = turned
         weight = turned
-    finite, ended = run(out.reshape(-1), input.reshape(-1), weight, bias, plan, g, transposed, finish)
-    return Outcome(plan.pads, finite, ended=ended)
+    finite, ended = _run(out.ravel(), input.ravel(), weight, bias, call, g, transposed, finish)
+    return Outcome(call.plan.pads, finite, False, ended)
 
 
-def run(out, input, weights, bias, plan, g, transposed, finish):
+def run(out, input, weights, bias, g):
+    """Make conv2d's map by plan, all arrays flat."""
+    _run(out, input, weights, bias, _call_of(g, False, out.itemsize), g, False, Finish(bias))
+
+
+def _run(out, input, weights, bias, call, g, transposed, finish):
     """Convolve by plan, all arrays flat; whether every value is finite (else perhaps not), and finished."""
-    side = sides(g, transposed)
+    plan, side, _, together, size, one, _ = call
     if not plan.covered:
         fill(out, bias, side.out_height * side.out_width)
-    # padded copies of as many images at a time as BUFFER_BYTES hold; the last tile may reach beyond
-    image_size, together = 0, g.batch
-    if plan.copies:
-        image_size = plan.image_size(side.channels)
-        together = images_together(g.batch, image_size * out.itemsize, BUFFER_BYTES)
-    buffer = np.empty(together * image_size + VECTORS * lanes(out.itemsize), out.dtype) if plan.copies else None
-    # One row of weights cannot use the micro-kernel's registers (3 times slower); long sums need its partial sums.
-    one = side.out_channels == g.groups and plan.offsets.size <= LONGEST_SUM
+    buffer = np.empty(size, out.dtype) if size else input
     ends = not one and plan.covered and not (finish.adds and transposed and g.stride_w > 1)
+    end = finish if ends else Finish(bias)
+    if together == g.batch:
+        return (_single if one else _tiles)(out, input, buffer, weights, bias, call, g.groups, together, end), ends
     finite, per_input, per_output = True, input.size // g.batch, out.size // g.batch
     for n in range(0, g.batch, together):
         count = min(together, g.batch - n)
-        x, y, end = input, out, finish if ends else Finish(bias)
-        if count < g.batch:
-            x, y = input[n * per_input : (n + count) * per_input], out[n * per_output : (n + count) * per_output]
-            end = part_of(end, n * per_output, count * per_output)
-        if one:
-            finite = _single(y, x, buffer, weights, bias, plan, g.groups, count, side)
-        else:
-            finite &= _tiles(y, x, buffer, weights, bias, plan, g.groups, count, side, end)
+        x, y = input[n * per_input : (n + count) * per_input], out[n * per_output : (n + count) * per_output]
+        part = part_of(end, n * per_output, count * per_output)
+        finite &= (_single if one else _tiles)(y, x, buffer, weights, bias, call, g.groups, count, part)
     return finite, ends
 
 
@@ -305,24 +364,24 @@ def fill(out, bias, plane):
     _fill(out.size)(out, bias, plane)
 
 
-def _tiles(out, input, buffer, weights, bias, plan, groups, images, side, finish):
-    bad = _convolve(images * bias.size * plan.work // 8)(
-        out, input, buffer if plan.copies else input, weights, bias, plan.offsets, plan.tiles, plan.phases,
-        plan.numbers, plan.y.shifts, plan.x.shifts, plan.copies, images, groups, side.height, side.width, *finish,
-    )  # fmt: skip
+def _tiles(out, input, buffer, weights, bias, call, groups, images, finish):
+    plan, side, table, _, _, _, work = call
+    bad = _convolve(images * work // 8)(
+        out, input, buffer, weights, bias, table, plan.copies, images, groups, side.height, side.width, *finish
+    )
     return bad == 0
 
 
-def _single(out, input, buffer, weights, bias, plan, groups, images, side):
-    image_size, x = input.size // images, input
+def _single(out, input, buffer, weights, bias, call, groups, images, finish):
+    plan, side, image_size, x = call.plan, call.side, input.size // images, input
     if plan.copies:
         image_size = plan.image_size(side.channels)
         x = buffer[: images * image_size + VECTORS * lanes(out.itemsize)]
         x[images * image_size :] = 0
         padded_copy(x, input.reshape(images, side.channels, side.height, side.width), plan.y, plan.x, image_size,
                     plan.image_size(1), plan.y.size * plan.x.size)  # fmt: skip
-    _convolve_single(images * bias.size * plan.work // 2)(out, x, weights, bias, plan.offsets, plan.phases,
-                                                          plan.numbers, images, image_size)  # fmt: skip
+    _convolve_single(images * call.work // 2)(out, x, weights, bias, plan.offsets, plan.phases, plan.numbers, images,
+                                              image_size)  # fmt: skip
     return False  # as far as known
 
 

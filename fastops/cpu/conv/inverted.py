@@ -22,7 +22,7 @@ from ..simd.emit import lanes
 from ..simd.values import fields
 from .depthwise import PLANES
 from .finish import finish_of
-from .micro_kernel import VECTORS, add_products, make_products
+from .micro_kernel import VECTORS, add_products, end_products
 from .plan import LONGEST_SUM
 
 SIZE = 3  # of the depthwise kernel, height and width
@@ -117,8 +117,9 @@ def _inverted_residual(out, x, scratch, slots, numbers, expands, expand, expand_
             for e0 in range(0, filters, FILTERS):
                 count = min(FILTERS, filters - e0)
                 if expands:
-                    make_products(count, inner, pitch, expand, e0 * channels, pixels, inputs, places, expand_bias,
-                                  e0, first_low, first_high)  # fmt: skip
+                    for i in range(0, pixels, VECTORS * lanes(x.itemsize)):  # its inputs stay in L1 for all filters
+                        end_products(count, inner, i, pitch, expand, e0 * channels, inputs, i, places, expand_bias, e0,
+                                     x, False, first_low, first_high)  # fmt: skip
                     for e in range(count):
                         _filter(stride, made, e * out_pitch, y1 - y0, out_width, inner, e * pitch, r1 - r0, width,
                                 r0 - first, left, depthwise, (e0 + e) * SIZE * SIZE, depthwise_bias[e0 + e], second_low,

@@ -34,12 +34,13 @@ from ..simd.emit import (
     array_data,
     fence,
     itemsize,
-    lanes,
     load,
     multiply_add,
     prefetch,
     repeated,
     store,
+    sum_loop,
+    switch,
     vector_of,
 )
 from .finish import bounds, kept_within
@@ -59,39 +60,14 @@ PIXEL_HEIGHTS = {v: (most, *(rows for rows in (8, 4, 2, 1) if rows < most)) for 
 DOT_ROWS, DOT_ELEMENTS = (4, 6) if VECTOR_REGISTERS >= 32 else (2, 4)
 
 
-def sum_loop(builder: Any, first: Any, last: Any, step: int, zero: Any, count: int, body: Any) -> Any:
-    """Emit ``for k in range(first, last, step)`` with ``count`` accumulators: body(k, accumulators) -> accumulators."""
-    i64 = ir.IntType(64)
-    entry, loop, done = builder.block, builder.append_basic_block("loop"), builder.append_basic_block("done")
-    builder.cbranch(builder.icmp_signed("<", first, last), loop, done)
-    builder.position_at_end(loop)
-    k = builder.phi(i64)
-    k.add_incoming(first, entry)
-    accumulators = [builder.phi(zero.type) for _ in range(count)]
-    updated = body(k, accumulators)
-    following = builder.add(k, i64(step))
-    k.add_incoming(following, loop)
-    for phi, value in zip(accumulators, updated, strict=True):
-        phi.add_incoming(zero, entry)
-        phi.add_incoming(value, loop)
-    builder.cbranch(builder.icmp_signed("<", following, last), loop, done)
-    builder.position_at_end(done)
-    totals = [builder.phi(zero.type) for _ in range(count)]
-    for phi, value in zip(totals, updated, strict=True):
-        phi.add_incoming(zero, entry)
-        phi.add_incoming(value, loop)
-    return totals
+def _emit_sums(builder: Any, vector: Any, zero: Any, rows: int, vectors: int, ends: Any, operands: Any,
+               together: int = 0) -> list[list[Any]]:  # fmt: skip
+    """Emit the sums over k of number * vector, of ``rows`` numbers by ``vectors`` vectors: rows of sums.
 
-
-def _emit_tile(builder: Any, vector: Any, zero: Any, rows: int, vectors: int, sums: Any, pitch: Any, ends: Any,
-               operands: Any, together: int = 0, end: Any = None) -> None:  # fmt: skip
-    """Emit a tile of ``rows`` rows of sums, ``pitch`` apart, by ``vectors`` vectors: sum over k of number * vector.
-
-    ``ends`` are (k0, k1, adds); operands(k) gives the pointers to the number of each row and to the vectors; no more
-    than ``together`` numbers are to be loaded before they are used, or as many as LLVM likes.  What is written of a
-    vector of a row's sums is end(row, vector), if there is one.
+    ``ends`` are (k0, k1); operands(k) gives the pointers to the number of each row and to the vectors; no more than
+    ``together`` numbers are to be loaded before they are used, or as many as LLVM likes.
     """
-    i64, (k0, k1, adds) = ir.IntType(64), ends
+    i64 = ir.IntType(64)
 
     def body(k, accumulators):
         numbers, source = operands(k)
@@ -105,32 +81,33 @@ def _emit_tile(builder: Any, vector: Any, zero: Any, rows: int, vectors: int, su
                 updated.append(multiply_add(builder, number, inputs[v], accumulators[r * vectors + v]))
         return updated
 
+    k0, k1 = ends
     totals = sum_loop(builder, k0, k1, 1, zero, rows * vectors, body)
-    for r in range(rows):
-        for v in range(vectors):
-            to = builder.gep(sums, [builder.add(builder.mul(pitch, i64(r)), i64(v * vector.count))])
-            value = totals[r * vectors + v]
-            value = builder.select(adds, builder.fadd(load(builder, vector, to), value), value)
-            store(builder, value if end is None else end(r, value), to)
+    return [totals[r * vectors : (r + 1) * vectors] for r in range(rows)]
+
+
+def _emit_writes(builder: Any, sums: list[list[Any]], to: Any, pitch: Any, end: Any) -> None:
+    """Emit the writes of rows of sums, ``pitch`` apart from the pointer ``to``: end(row, vector, sum, its place)."""
+    i64 = ir.IntType(64)
+    for r, row in enumerate(sums):
+        for v, value in enumerate(row):
+            place = builder.gep(to, [builder.add(builder.mul(pitch, i64(r)), i64(v * value.type.count))])
+            store(builder, end(r, v, value, place), place)
+
+
+def _joined(builder: Any, adds: Any) -> Any:
+    """The end, for _emit_writes, of sums that join those that are there, if ``adds``."""
+
+    def end(r, v, value, place):
+        return builder.select(adds, builder.fadd(load(builder, value.type, place), value), value)
+
+    return end
 
 
 def _ladder(builder: Any, rows: Any, vectors: Any, tiles: Iterable[tuple[int, int]], emit: Any) -> None:
     """Emit ``tiles``, pairs of rows and vectors, by emit(rows, vectors), and the choice among them."""
     which = builder.add(builder.shl(rows, ir.IntType(64)(8)), vectors)
     switch(builder, which, [(height << 8) + count for height, count in tiles], lambda n: emit(n >> 8, n & 255))
-
-
-def switch(builder: Any, which: Any, numbers: Iterable[int], emit: Any) -> None:
-    """Emit emit(n) for each of the numbers, and the choice of that which ``which`` is."""
-    done = builder.append_basic_block("done")
-    choice = builder.switch(which, done)
-    for n in numbers:
-        block = builder.append_basic_block(f"case.{n}")
-        choice.add_case(ir.IntType(64)(n), block)
-        builder.position_at_end(block)
-        emit(n)
-        builder.branch(done)
-    builder.position_at_end(done)
 
 
 @intrinsic
@@ -140,8 +117,13 @@ def _product_tile(typing_context, rows, vectors, sums, at, sums_pitch, weights, 
     arguments = (rows, vectors, sums, at, sums_pitch, weights, row, pitch, x, start, offsets, k0, k1, adds)
 
     def generate(context, builder, signature, arguments):
-        emit = _products_emitter(context, builder, signature, arguments, arguments[-3:])
-        rows, vectors = arguments[:2]
+        rows, vectors, sums, at, sums_pitch, *_, k0, k1, adds = arguments
+        sums = builder.gep(array_data(context, builder, signature.args[2], sums), [at])
+        products = _products_of(context, builder, signature, arguments)
+
+        def emit(height, count):
+            _emit_writes(builder, products(height, count, (k0, k1)), sums, sums_pitch, _joined(builder, adds))
+
         _ladder(builder, rows, vectors, product(HEIGHTS, range(1, VECTORS + 1)), emit)
         return context.get_dummy_value()
 
@@ -149,51 +131,61 @@ def _product_tile(typing_context, rows, vectors, sums, at, sums_pitch, weights, 
 
 
 @intrinsic
-def _ended_tile(typing_context, rows, vectors, sums, at, sums_pitch, weights, row, pitch, x, start, offsets, k1, bias,
-                first, low, high):  # fmt: skip
-    """The same of all products from 0 on with VECTORS vectors of pixels, plus bias[first + r], within [low, high]."""
-    arguments = (rows, vectors, sums, at, sums_pitch, weights, row, pitch, x, start, offsets, k1, bias, first, low,
-                 high)  # fmt: skip
+def _ended_tile(typing_context, rows, vectors, out, at, plane, weights, row, pitch, x, start, offsets, taps, bias,
+                first, add, adds, low, high):  # fmt: skip
+    """The same of all products with VECTORS vectors of pixels, plus bias[first + r] and what is added, in bounds."""
+    arguments = (rows, vectors, out, at, plane, weights, row, pitch, x, start, offsets, taps, bias, first, add, adds,
+                 low, high)  # fmt: skip
 
     def generate(context, builder, signature, arguments):
-        k1, bias, first = arguments[11:14]
-        bias = builder.gep(array_data(context, builder, signature.args[12], bias), [first])
+        rows, vectors, out, at, plane, *_, taps, bias, first, add, adds, low, high = arguments
+        out, bias, add = (array_data(context, builder, signature.args[i], arguments[i]) for i in (2, 12, 14))
         vector, _, _ = vector_of(context, builder, signature.args[8].dtype)
-        low, high = bounds(context, builder, vector, signature.args[14:], arguments[14:])
+        low, high = bounds(context, builder, vector, signature.args[16:], (low, high))
+        products, i64 = _products_of(context, builder, signature, arguments), ir.IntType(64)
+        out, add, bias = builder.gep(out, [at]), builder.gep(add, [at]), builder.gep(bias, [first])
 
-        def end(r, value):
-            more = repeated(builder, vector, builder.load(builder.gep(bias, [ir.IntType(64)(r)])))
-            return kept_within(builder, builder.fadd(value, more), low, high)
+        def write(sums, with_residual):
+            def end(r, v, value, place):
+                value = builder.fadd(value, repeated(builder, vector, builder.load(builder.gep(bias, [i64(r)]))))
+                if with_residual:
+                    more = builder.gep(add, [builder.add(builder.mul(plane, i64(r)), i64(v * vector.count))])
+                    value = builder.fadd(value, load(builder, vector, more))
+                return kept_within(builder, value, low, high)
 
-        ends = (ir.IntType(64)(0), k1, ir.IntType(1)(0))
-        emit = _products_emitter(context, builder, signature, arguments, ends, end)
-        rows, vectors = arguments[:2]
+            _emit_writes(builder, sums, out, plane, end)
+
+        def emit(height, count):
+            sums = products(height, count, (i64(0), taps))
+            with builder.if_else(adds) as (with_residual, without):
+                with with_residual:
+                    write(sums, True)
+                with without:
+                    write(sums, False)
+
         _ladder(builder, rows, vectors, product(HEIGHTS, (VECTORS,)), emit)
         return context.get_dummy_value()
 
     return types.void(*arguments), generate
 
 
-def _products_emitter(context: Any, builder: Any, signature: Any, arguments: Any, ends: Any, end: Any = None) -> Any:
-    """emit(height, count) of a tile of products, as _ladder takes it."""
-    _, _, sums, at, sums_pitch, weights, row, pitch, x, start, offsets = arguments[:11]
-    sums, weights, x, offsets = (
-        array_data(context, builder, signature.args[i], arguments[i]) for i in (2, 5, 8, 10)
-    )  # fmt: skip
+def _products_of(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    """products(height, count, (k0, k1)) emits the sums of a tile, of the arguments that both kinds of it have."""
+    weights, row, pitch, x, start, offsets = arguments[5:11]
+    weights, x, offsets = (array_data(context, builder, signature.args[i], arguments[i]) for i in (5, 8, 10))
     vector, zero, _ = vector_of(context, builder, signature.args[8].dtype)
-    sums, x, i64 = builder.gep(sums, [at]), builder.gep(x, [start]), ir.IntType(64)
-    weights = builder.gep(weights, [row])
+    x, weights, i64 = builder.gep(x, [start]), builder.gep(weights, [row]), ir.IntType(64)
 
-    def emit(height, count):
+    def products(height, count, ends):
         of_rows = [builder.gep(weights, [builder.mul(pitch, i64(r))]) for r in range(height)]
 
         def operands(k):
             pixels = builder.gep(x, [builder.load(builder.gep(offsets, [k]))])
             return [builder.gep(row, [k]) for row in of_rows], pixels
 
-        _emit_tile(builder, vector, zero, height, count, sums, sums_pitch, ends, operands, end=end)
+        return _emit_sums(builder, vector, zero, height, count, ends, operands)
 
-    return emit
+    return products
 
 
 @intrinsic
@@ -206,13 +198,13 @@ def add_pixels(typing_context, rows, vectors, sums, at, weights, row, ahead, x, 
     arguments = (rows, vectors, sums, at, weights, row, ahead, x, starts, offsets, k0, k1, adds)
 
     def generate(context, builder, signature, arguments):
-        rows, vectors, sums, at, weights, row, ahead, x, starts, offsets, *ends = arguments
+        rows, vectors, sums, at, weights, row, ahead, x, starts, offsets, k0, k1, adds = arguments
         sums, weights, x, starts, offsets = (
             array_data(context, builder, signature.args[i], arguments[i]) for i in (2, 4, 7, 8, 9)
         )  # fmt: skip
         vector, zero, _ = vector_of(context, builder, signature.args[7].dtype)
         i64, line = ir.IntType(64), 64 // itemsize(vector)
-        ahead = builder.gep(weights, [builder.sub(ahead, builder.mul(ends[0], i64(line)))])
+        ahead = builder.gep(weights, [builder.sub(ahead, builder.mul(k0, i64(line)))])
         sums, weights = builder.gep(sums, [at]), builder.gep(weights, [row])
 
         def emit(height, count):
@@ -226,7 +218,8 @@ def add_pixels(typing_context, rows, vectors, sums, at, weights, row, ahead, x, 
 
             # LLVM unrolls the loop and would load all pixels of two rounds first: then accumulators are spilled.
             together = min(4, max(1, VECTOR_REGISTERS - height * count - count))
-            _emit_tile(builder, vector, zero, height, count, sums, pitch, ends, operands, together)
+            found = _emit_sums(builder, vector, zero, height, count, (k0, k1), operands, together)
+            _emit_writes(builder, found, sums, pitch, _joined(builder, adds))
 
         tiles = [(height, count) for count, heights in PIXEL_HEIGHTS.items() for height in heights]
         _ladder(builder, rows, vectors, tiles, emit)
@@ -302,19 +295,18 @@ def add_products(count, vectors, sums, sums_pitch, weights, row, pitch, x, start
 
 
 @routine
-def make_products(count, sums, sums_pitch, weights, row, pixels, x, offsets, bias, first, low, high):
-    """The products of ``count`` rows of weights with the pixels of offsets.size channels, in whole tiles, and ended.
+def end_products(count, out, at, plane, weights, row, x, start, offsets, bias, first, add, adds, low, high):
+    """All products of ``count`` rows of weights with VECTORS vectors of pixels, with what comes after the sum.
 
-    sums[r * sums_pitch + i] = bias[first + r] + sum over k of weights[row + r * offsets.size + k] * x[offsets[k] + i],
-    kept within [low, high].
+    out[at + r * plane + i] = bias[first + r] + sum over k of weights[row + r * offsets.size + k] * x[start + offsets[k]
+    + i], plus what add has at the same place, if ``adds``, kept within [low, high].
     """
-    for i in range(0, pixels, VECTORS * lanes(x.itemsize)):  # its inputs stay in L1 for all rows
-        r = 0
-        while r < count:
-            rows = _TALLEST[min(count - r, ROWS)]
-            _ended_tile(rows, VECTORS, sums, r * sums_pitch + i, sums_pitch, weights, row + r * offsets.size,
-                        offsets.size, x, i, offsets, offsets.size, bias, first + r, low, high)  # fmt: skip
-            r += rows
+    r = 0
+    while r < count:
+        rows = _TALLEST[min(count - r, ROWS)]
+        _ended_tile(rows, VECTORS, out, at + r * plane, plane, weights, row + r * offsets.size, offsets.size, x, start,
+                    offsets, offsets.size, bias, first + r, add, adds, low, high)  # fmt: skip
+        r += rows
 
 
 _dots_full, _dots_row = _dot_tile(DOT_ROWS, DOT_ELEMENTS), _dot_tile(1, DOT_ELEMENTS)

@@ -11,10 +11,9 @@ from numba import prange
 from ..._jit import kernel
 from ..simd.emit import lanes
 from . import direct
-from .finish import Finish
 from .micro_kernel import add_dots
 from .outcome import Outcome
-from .plan import conv2d_plan, window
+from .plan import window
 
 ROWS, COLUMNS = 16, 48  # dots of a task: a multiple of their tile
 RUN = 2048  # elements of a dot before it joins a float64 total: 16 rows of them are 128 KiB and stay in L2
@@ -93,5 +92,4 @@ def _multiply(out, a, b, rows, g):
     product = g._replace(batch=1, image_channels=inner, image_height=1, image_width=pixels, map_channels=rows,
                          map_height=1, map_width=pixels, kernel_height=1, kernel_width=1, stride_h=1, stride_w=1,
                          dilation_h=1, dilation_w=1)  # fmt: skip
-    direct.run(out.reshape(-1), b.reshape(-1), a, (nothing := np.zeros(rows, out.dtype)),
-               conv2d_plan(product, out.itemsize), product, False, Finish(nothing))  # fmt: skip
+    direct.run(out.reshape(-1), b.reshape(-1), a, np.zeros(rows, out.dtype), product)

@@ -183,3 +183,43 @@ def interleaved(builder: Any, vectors: list[Value]) -> list[Value]:
     count = low.type.count
     order = [lane for pair in zip(range(count), range(count, 2 * count), strict=True) for lane in pair]
     return [shuffled(builder, low, high, half) for half in (order[:count], order[count:])]
+
+
+# -------------------------------------------------------------------------------------------- loops and choices
+
+
+def sum_loop(builder: Any, first: Any, last: Any, step: int, zero: Any, count: int, body: Any) -> Any:
+    """Emit ``for k in range(first, last, step)`` with ``count`` accumulators: body(k, accumulators) -> accumulators."""
+    i64 = ir.IntType(64)
+    entry, loop, done = builder.block, builder.append_basic_block("loop"), builder.append_basic_block("done")
+    builder.cbranch(builder.icmp_signed("<", first, last), loop, done)
+    builder.position_at_end(loop)
+    k = builder.phi(i64)
+    k.add_incoming(first, entry)
+    accumulators = [builder.phi(zero.type) for _ in range(count)]
+    updated = body(k, accumulators)
+    following = builder.add(k, i64(step))
+    k.add_incoming(following, loop)
+    for phi, value in zip(accumulators, updated, strict=True):
+        phi.add_incoming(zero, entry)
+        phi.add_incoming(value, loop)
+    builder.cbranch(builder.icmp_signed("<", following, last), loop, done)
+    builder.position_at_end(done)
+    totals = [builder.phi(zero.type) for _ in range(count)]
+    for phi, value in zip(totals, updated, strict=True):
+        phi.add_incoming(zero, entry)
+        phi.add_incoming(value, loop)
+    return totals
+
+
+def switch(builder: Any, which: Any, numbers: Iterable[int], emit: Any) -> None:
+    """Emit emit(n) for each of the numbers, and the choice of that which ``which`` is."""
+    done = builder.append_basic_block("done")
+    choice = builder.switch(which, done)
+    for n in numbers:
+        block = builder.append_basic_block(f"case.{n}")
+        choice.add_case(ir.IntType(64)(n), block)
+        builder.position_at_end(block)
+        emit(n)
+        builder.branch(done)
+    builder.position_at_end(done)

@@ -6,9 +6,17 @@ The numbers in them come from the code that they explain; tests/test_docs.py hol
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+import numpy as np
+import onnx
+import onnx.parser
+
 from fastops.cpu.conv import plan
 from fastops.dask import windows
 from fastops.onnx.blocks import pieces
+from fastops.onnx.fusion import fused
+from fastops.onnx.reader import read
+from fastops.onnx.scheduler import scheduled
+from fastops.onnx.simplify import simplified
 
 IMAGES = Path(__file__).parent / "images"
 
@@ -293,7 +301,7 @@ def seam() -> Drawing:
     return d
 
 
-def network() -> Drawing:
+def network_blocks() -> Drawing:
     """What one block of a network's output needs of each layer, by the code that says so."""
     d = Drawing(720, 404, "The values that a block of a network needs")
     layers = (
@@ -338,9 +346,60 @@ def network() -> Drawing:
     return d
 
 
+NETWORK = """<ir_version: 8, opset_import: ["" : 17]>
+network (float[1, 3, 32, 32] image) => (float[1, 2, 32, 32] mask) {
+    c1 = Conv <pads = [1, 1, 1, 1]> (image, w1)  skip = Relu (c1)
+    small = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (skip)
+    c2 = Conv <pads = [1, 1, 1, 1]> (small, w2)  b2 = BatchNormalization (c2, one, one, one, one)  r2 = Relu (b2)
+    c3 = Conv <pads = [1, 1, 1, 1]> (r2, w3)  r3 = Relu (c3)
+    c4 = Conv <pads = [1, 1, 1, 1]> (r3, w3)  sum = Add (c4, r2)  r4 = Relu (sum)
+    large = Resize (r4, , scales)  both = Concat <axis = 1> (large, skip)
+    c5 = Conv (both, w5)  mask = Sigmoid (c5)
+}"""
+
+
+def network() -> Drawing:
+    """The plan of a small network: its steps, and which values share memory while they live."""
+    model = onnx.parser.parse_model(NETWORK)
+    shapes = {"w1": (8, 3, 3, 3), "w2": (8, 8, 3, 3), "w3": (8, 8, 3, 3), "w5": (2, 16, 1, 1), "one": (8,)}
+    arrays = {name: np.ones(shape, np.float32) for name, shape in shapes.items()}
+    arrays["scales"] = np.array([1, 1, 2, 2], np.float32)
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(array, name) for name, array in arrays.items())
+    graph = fused(simplified(read(model)))
+    schedule = scheduled(graph, [np.zeros((1, 3, 32, 32), np.float32)], "exact", {}, {})
+    assert schedule is not None
+    column, left, top, scale = 85, 110, 108, 220 / schedule.arena_bytes
+    bottom = top + schedule.arena_bytes * scale
+    d = Drawing(720, round(bottom) + 88, "The plan of a network: steps, and the memory that values share")
+    d.text(20, 32, f"{len(graph.nodes)} nodes of a file run in {len(schedule.steps)} steps", 15, style="bold")
+    for number, step in enumerate(schedule.steps):
+        x = left + (number + 0.5) * column
+        first, *more = step.node.op_type.split(" + ")
+        for line, words in enumerate((first, *(f"+ {each}" for each in more))):
+            d.text(x, 56 + 17 * line, words, 13, "middle")
+    d.text(20, top + 14, "one block", 14)
+    d.text(20, top + 32, "of memory:", 14)
+    d.text(20, top + 50, f"{schedule.arena_bytes // 1024} KiB", 14, style="bold")
+    for fill, held in zip((BLUE, ORANGE, GREEN, PINK, GREY, BLUE), schedule.arena, strict=False):
+        x, y = left + held.first_step * column, top + held.first_byte * scale
+        wide, high = (held.last_step - held.first_step + 1) * column, held.bytes * scale
+        d.rect(x + 2, y + 1, wide - 4, high - 2, fill)
+        words = " + ".join(reversed(held.names[1:])) + f" = {held.names[0]}" if len(held.names) > 1 else held.names[0]
+        d.text(x + wide / 2, y + high / 2 + 5, f"{words}, {held.bytes // 1024} KiB", 13, "middle")
+    together = sum(held.bytes for held in schedule.arena) // 1024
+    words = (
+        "A box: the memory of a value from the step that makes it to the last that reads it; before and",
+        f"after, it is others'. All of them would take {together} KiB. What is concatenated is made in its place;",
+        "norms, sums and activations have no memory of their own; inputs and outputs are the caller's.",
+    )
+    for i, line in enumerate(words):
+        d.text(20, bottom + 26 + 19 * i, line, 14)
+    return d
+
+
 FIGURES = {
     "call": call, "buffer": buffer, "tile": tile, "blocked": blocked, "choice": choice, "seam": seam,
-    "network": network,
+    "network": network, "network_blocks": network_blocks,
 }  # fmt: skip
 
 if __name__ == "__main__":

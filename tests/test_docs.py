@@ -71,7 +71,7 @@ def test_every_layer_is_in_the_reference_once():
 
 def test_the_drawings_are_those_of_the_script():
     pytest.importorskip("dask", reason="the extra docs is not installed")  # two of them show what its blocks read
-    pytest.importorskip("onnx")
+    pytest.importorskip("onnx", reason="the extra docs is not installed")  # a third one the plan of a network
     drawings = script("drawings")
     assert {path.stem for path in drawings.IMAGES.glob("*.svg")} == set(drawings.FIGURES)
     for name, draw in drawings.FIGURES.items():

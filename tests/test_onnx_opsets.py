@@ -5,6 +5,9 @@ import onnx_models as models
 import pytest
 
 import fastops.onnx
+from fastops.onnx.arity import _ARITIES, MANY, arity_of
+from fastops.onnx.operators import OPERATORS
+from fastops.onnx.reader import NEWEST, OLDEST
 
 pytest.importorskip("onnxruntime", reason="the extra suite is not installed")
 
@@ -80,3 +83,31 @@ def test_an_operator_at_every_opset(operator):
         model, feeds = models.one_node(operator, arrays, opset=opset, **attributes)
         model.graph.output[0].type.ClearField("tensor_type")  # of whatever dtype it is
         models.assert_close(fastops.onnx.load(model)(**feeds), models.onnx_runtime(model, feeds))
+
+
+REWRITTEN = {"Constant", "Upsample"}
+"""What no newest opset has, and is read as another operator."""
+
+
+@pytest.mark.parametrize("name", sorted({*OPERATORS, *REWRITTEN}))
+def test_arities_are_those_of_onnx(name):
+    compared = 0
+    for opset in range(OLDEST, NEWEST + 1):
+        try:
+            schema = models.onnx.defs.get_schema(name, opset, "")
+        except models.onnx.defs.SchemaError:
+            assert arity_of(name, opset) is None
+            continue
+        if schema.deprecated:
+            continue
+        required = tuple(sorted(each for each, told in schema.attributes.items() if told.required))
+        sizes = schema.min_input, schema.max_input, schema.min_output, schema.max_output
+        assert arity_of(name, opset)[1:] == (*sizes, required), opset
+        compared += 1
+    assert compared
+
+
+def test_arities_are_of_operators_that_there_are():
+    assert set(_ARITIES) == {*OPERATORS, *REWRITTEN}
+    assert arity_of("LSTM", 17) is None
+    assert arity_of("Concat", 17).most_inputs == MANY == 2**31 - 1

@@ -54,7 +54,7 @@ def grow(draw, built, x):
     shape = built.shapes[x]
     n, c, h, w = shape
     kind = draw(st.sampled_from(["conv", "unary", "binary", "scalar", "norm", "pool", "concat", "silu", "hard swish",
-                                 "gelu", "up", "split", "squeeze", "matmul", "reshape"]))  # fmt: skip
+                                 "gelu", "layer norm", "up", "split", "squeeze", "matmul", "reshape"]))  # fmt: skip
     if kind == "conv":
         out, k = draw(st.sampled_from([c, 4, 8])), draw(st.sampled_from([1, 3]))
         stride = draw(st.sampled_from([1, 1, 2])) if min(h, w) > 2 else 1
@@ -94,6 +94,15 @@ def grow(draw, built, x):
         y = built.add("Erf", [built.add("Div", [x, root], shape)], shape)
         y = built.add("Mul", [x, built.add("Add", [y, one], shape)], shape)
         return built.add("Mul", [y, half], shape)
+    if kind == "layer norm":
+        eps, two = built.constant(np.float32(1e-2)), built.constant(np.float32(2))
+        d = built.add("Sub", [x, built.add("ReduceMean", [x], (n, c, h, 1), axes=[-1])], shape)
+        square = built.add("Pow", [d, two], shape) if draw(st.booleans()) else built.add("Mul", [d, d], shape)
+        v = built.add("Add", [built.add("ReduceMean", [square], (n, c, h, 1), axes=[-1]), eps], (n, c, h, 1))
+        y = built.add("Div", [d, built.add("Sqrt", [v], (n, c, h, 1))], shape)
+        for op_type in ("Mul", "Add")[: draw(st.integers(0, 2))]:
+            y = built.add(op_type, [y, built.constant(built.rng.standard_normal(w).astype(np.float32))], shape)
+        return y
     if kind == "up" and h <= 6:
         scales = built.constant(np.array([1, 1, 2, 2], np.float32))
         mode = draw(st.sampled_from(["nearest", "linear"]))

@@ -32,13 +32,16 @@ ONNX = {  # what the modules of fastops.onnx may import of each other, and of th
     "graph": ([], []),
     "versions": (["graph"], []),
     "wire": ([], []),
+    "arity": ([], []),
+    "pages": (["graph"], []),
     "tensors": (["dtypes", "graph", "wire"], ["onnx"]),
-    "reader": (["dtypes", "graph", "tensors", "versions", "wire"], ["onnx", "google"]),
+    "reader": (["arity", "dtypes", "graph", "tensors", "versions", "wire"], ["onnx", "google"]),
     "simplify": (["graph", "operators", "operators.table"], []),
     "fusion.rewrite": (["graph"], []),
+    "fusion.layer_norm": (["graph", "fusion.rewrite"], []),
     "fusion.patterns": (["graph", "fusion.rewrite"], []),
-    "fusion.weights": (["graph", "fusion.rewrite"], []),
-    "fusion": (["graph", "fusion.patterns", "fusion.weights"], []),
+    "fusion.weights": (["graph", "fusion.rewrite", "pages"], []),
+    "fusion": (["graph", "fusion.layer_norm", "fusion.patterns", "fusion.weights"], []),
     "fusion.elementwise": (["graph"], []),
     "fusion.epilogue": (["graph", "fusion.elementwise", "fusion.rewrite", "operators.convolutions"], []),
     "fusion.inverted": (
@@ -60,6 +63,7 @@ ONNX = {  # what the modules of fastops.onnx may import of each other, and of th
             "operators",
             "operators.convolutions",
             "operators.table",
+            "pages",
             "plan",
             "schedule",
         ],
@@ -88,6 +92,7 @@ ONNX = {  # what the modules of fastops.onnx may import of each other, and of th
         [],
     ),
     "profile": (["plan", "schedule"], ["matplotlib"]),
+    "progress": ([], []),
     "network": (
         [
             "blocks",
@@ -96,8 +101,10 @@ ONNX = {  # what the modules of fastops.onnx may import of each other, and of th
             "graph",
             "operators",
             "operators.table",
+            "pages",
             "plan",
             "profile",
+            "progress",
             "reader",
             "schedule",
             "scheduler",
@@ -215,6 +222,7 @@ def may_import(module: str) -> tuple[set[str], set[str]]:
         below, others = ONNX[name]
         ours = {"_arrays", "_backend", "_options", "cpu"} if name in ("simplify", "plan", "network") else set()
         ours |= {"cpu"} if name in ("inference", "schedule", "scheduler", "blocks.rule", "blocks.local") else set()
+        ours |= {"_jit"} if name == "progress" else set()
         ours |= {f"cpu.{each}" for each in KERNELS.get(name, ())}
         return ours | {f"onnx.{each}" for each in below}, {"numpy", *others}
     if module == "__main__":

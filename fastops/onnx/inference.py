@@ -72,6 +72,7 @@ def inferred(graph: Graph, inputs: dict[str, Spec], precision: str, kept: Kept) 
             if isinstance(function, Filling):
                 specs[node.outputs[0]] = Spec(tuple(function.shape), np.dtype(function.dtype))
                 continue
+            arrays = tuple(_zeros(name, array, constants) for name, array in zip(node.inputs, arrays, strict=True))
             with np.errstate(all="ignore"):
                 results = function(*arrays)
             _look(node, results, arrays, specs, views, constants)
@@ -91,10 +92,15 @@ def made(call: Call) -> Function:
 
 
 def _stand_in(name: str, constants: dict[str, Array], specs: dict[str, Spec]) -> Array | None:
-    """A constant itself, zeros for another value: memory that the system does not hand out before it is written to."""
+    """A constant itself, for another value one zero that looks like all of its elements: steps are made of shapes."""
     if not name:
         return None
-    return constants[name] if name in constants else np.zeros(*specs[name])
+    return constants[name] if name in constants else np.broadcast_to(np.zeros((), specs[name].dtype), specs[name].shape)
+
+
+def _zeros(name: str, array: Array | None, constants: dict[str, Array]) -> Array | None:
+    """A constant itself, memory of its own for another value, since a result may be a view of it."""
+    return array if array is None or name in constants else np.zeros(array.shape, array.dtype)
 
 
 def _known(

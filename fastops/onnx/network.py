@@ -4,6 +4,7 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,10 @@ from .fusion.epilogue import with_epilogues
 from .graph import Constants, Graph, Node, Value
 from .operators import OPERATORS
 from .operators.table import Kept
+from .pages import let_go
 from .plan import Plan, Planner
 from .profile import Profile, profiled
+from .progress import Line, first_call
 from .schedule import Schedule
 from .scheduler import scheduled
 from .simplify import simplified
@@ -69,7 +72,10 @@ def load(model: Any, *, precision: str = "exact") -> "Network":
     _options.choice("load", "precision", precision, ("exact", "fast"))
     graph = reader.read(model)
     check(graph)
-    return Network(fused(simplified(graph)), precision)
+    network = Network(fused(simplified(graph)), precision)
+    for array in graph.constants.values():
+        let_go(array)
+    return network
 
 
 def load_plain(model: Any, *, precision: str = "exact") -> "Network":
@@ -302,17 +308,26 @@ class Network:
     def _planned(self, on: Backend, arrays: list[Array]) -> tuple[Plan | Schedule, tuple[Array, ...]]:
         """(a plan for arrays of these shapes, their outputs), or an error that says what came in."""
         try:
-            if self._fuse and on is cpu:
-                schedule = scheduled(self._graph, arrays, self._precision, self._kept, self._entered_weights)
-                if schedule is not None:
-                    return schedule, schedule(arrays)
-            return self._planner(on).plan(arrays)
+            with first_call(self.name) as line:
+                if self._fuse and on is cpu:
+                    schedule = scheduled(self._graph, arrays, self._precision, self._kept, self._entered_weights)
+                    if schedule is not None:
+                        outputs = schedule(arrays, None if line is None else _shown(line, len(schedule.steps)))
+                        self._let_go()
+                        return schedule, outputs
+                return self._planner(on).plan(arrays, None if line is None else line.show)
         except ValueError as trouble:
             given = [
                 f"{value.name} expects {_shape(value).strip()}, or what its nodes can take, got {tuple(array.shape)}"
                 for value, array in zip(self.inputs, arrays, strict=True)
             ]
             raise ValueError("; ".join([str(trouble), *given])) from trouble
+
+    def _let_go(self) -> None:
+        """Hand back the pages of the file's weights that kernels have laid out."""
+        for (_, _, name, *_), found in list(self._kept.items()):
+            if found and name in self._graph.constants:
+                let_go(self._graph.constants[name])
 
     def _planner(self, on: Backend) -> Planner:
         xp = np if on is cpu else sys.modules["cupy"]  # whose arrays came in
@@ -328,6 +343,17 @@ class Network:
 
         graph = with_epilogues(self._graph) if self._fuse and on is not cpu else self._graph
         return Planner(graph, on, xp, self._precision, to_device, self._kept)
+
+
+def _shown(line: Line, total: int) -> Callable[[Any, Any], Any]:
+    """A schedule's way to run its steps that tells of each."""
+    number = count(1)
+
+    def run(step: Any, given: Any) -> Any:
+        line.show(next(number), total, step.node)
+        return step.run(*given)
+
+    return run
 
 
 def _named(values: tuple[Value, ...]) -> str:

@@ -95,8 +95,10 @@ class Planner:
         self.fresh: set[str] = set()
         """Values in memory of their own, which nothing but the step that made them has seen."""
 
-    def plan(self, arrays: list[Array]) -> tuple[Plan, tuple[Array, ...]]:
-        """(the plan, the outputs of this call)."""
+    def plan(
+        self, arrays: list[Array], show: Callable[[int, int, Node], None] | None = None
+    ) -> tuple[Plan, tuple[Array, ...]]:
+        """(the plan, the outputs of this call); ``show``, if given, is told of each node."""
         names = [value.name for value in self.graph.inputs]
         for name, array in zip(names, arrays, strict=True):
             self.values[name] = array
@@ -104,7 +106,9 @@ class Planner:
         made = [value.name for value in self.graph.outputs]
         needed = {*made, *names, *self.graph.constants}
         last = {name: node for node in self.graph.nodes for name in (*node.outputs, *node.inputs)}
-        for node in self.graph.nodes:
+        for number, node in enumerate(self.graph.nodes, 1):
+            if show is not None:
+                show(number, len(self.graph.nodes), node)
             self._add(node)
             for name in {*node.inputs, *node.outputs} - needed:
                 if last[name] is node and name not in self.constant:

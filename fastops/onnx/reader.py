@@ -10,6 +10,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from . import versions
+from .arity import arity_of
 from .dtypes import DTYPES
 from .graph import Array, Graph, Node, Value, ordered
 from .tensors import Source, array_of, line, text, type_name
@@ -106,24 +107,32 @@ def _opset(network: str, model: onnx.ModelProto) -> int:
 
 
 def _check(network: str, node: Node, opset: int) -> None:
-    """Refuse a node that ONNX's own definition of the operator does not know: too many inputs, a strange attribute."""
+    """Refuse a node that ONNX's own definition of the operator does not know: too many inputs, a missing attribute."""
     if node.domain:
         return
-    try:
-        schema = onnx.defs.get_schema(node.op_type, opset, "")
-    except onnx.defs.SchemaError:
-        return  # an operator that nobody knows is told with the others that we lack
-    if opset < OLDEST and schema.since_version != onnx.defs.get_schema(node.op_type, OLDEST, "").since_version:
+    if opset < OLDEST and _changed(node, opset):
         raise NotImplementedError(f"{network}: node {node} expects an opset from {OLDEST} to {NEWEST}, got {opset}")
-    if not (schema.min_input <= len(node.inputs) <= schema.max_input):
-        expected = f"{schema.min_input} to {schema.max_input} inputs"
+    arity = arity_of(node.op_type, max(opset, OLDEST))
+    if arity is None:
+        return  # an operator that nobody knows is told with the others that we lack
+    if not (arity.least_inputs <= len(node.inputs) <= arity.most_inputs):
+        expected = f"{arity.least_inputs} to {arity.most_inputs} inputs"
         raise ValueError(f"{network}: node {node} expects {expected}, got {len(node.inputs)}")
-    if not (schema.min_output <= len(node.outputs) <= schema.max_output):
-        expected = f"{schema.min_output} to {schema.max_output} outputs"
+    if not (arity.least_outputs <= len(node.outputs) <= arity.most_outputs):
+        expected = f"{arity.least_outputs} to {arity.most_outputs} outputs"
         raise ValueError(f"{network}: node {node} expects {expected}, got {len(node.outputs)}")
-    for name, attribute in schema.attributes.items():
-        if attribute.required and name not in node.attributes:
+    for name in arity.required:
+        if name not in node.attributes:
             raise ValueError(f"{network}: node {node} expects an attribute {name!r}, and it has none")
+
+
+def _changed(node: Node, opset: int) -> bool:
+    """Whether an operator of an opset older than ours is another one in ours."""
+    try:
+        schemas = [onnx.defs.get_schema(node.op_type, each, "") for each in (opset, OLDEST)]
+    except onnx.defs.SchemaError:
+        return False
+    return bool(schemas[0].since_version != schemas[1].since_version)
 
 
 def _value(network: str, info: onnx.ValueInfoProto) -> Value:

@@ -29,6 +29,17 @@ class Step(NamedTuple):
     operations: int
 
 
+class Held(NamedTuple):
+    """A part of the arena while values lie in it."""
+
+    names: tuple[str, ...]
+    first_byte: int
+    bytes: int
+    first_step: int
+    last_step: int
+    """Both included; what is neither before nor after them is free for others."""
+
+
 class Lent(NamedTuple):
     """A place in the arguments of steps where a call's own array, or a part of it, goes."""
 
@@ -57,6 +68,7 @@ class Schedule:
     outputs: list[Spec]
     bind: Callable[[], Buffers] = field(repr=False)
     arena_bytes: int
+    arena: tuple[Held, ...]
     reusable: bool = True
     on: Any = field(default=cpu, repr=False)
     _free: list[Buffers] = field(default_factory=list, repr=False)
@@ -64,17 +76,17 @@ class Schedule:
     def __call__(self, arrays: list[Array], timed: Callable[[Step, Any], Any] | None = None) -> tuple[Array, ...]:
         """The outputs of a call; ``timed``, if given, runs each step's function."""
         try:
-            buffers = self._free.pop()  # one that no other thread has
-        except IndexError:
-            buffers = self.bind()
-        outputs = [np.empty(spec.shape, spec.dtype) for spec in self.outputs]
+            buffers = self._buffers()
+            outputs = [np.empty(spec.shape, spec.dtype) for spec in self.outputs]
+        except MemoryError as trouble:
+            raise MemoryError(f"{self.network}: {trouble}") from trouble
         _lend(buffers.lent, arrays + outputs)
         number = 0
         try:
             with np.errstate(all="ignore"):
                 if timed is not None:
-                    for step, (_, given) in zip(self.steps, buffers.calls, strict=True):
-                        timed(step, given)
+                    for number, (_, given) in enumerate(buffers.calls):
+                        timed(self.steps[number], given)
                 else:
                     for number, (function, given) in enumerate(buffers.calls):  # noqa: B007
                         function(*given)
@@ -91,6 +103,13 @@ class Schedule:
     def rest(self) -> None:
         """Give back the memory of calls that are over."""
         self._free.clear()
+
+    def _buffers(self) -> Buffers:
+        """Memory that no other thread has."""
+        try:
+            return self._free.pop()
+        except IndexError:
+            return self.bind()
 
     def __getstate__(self) -> dict[str, Any]:
         raise TypeError("a schedule is made anew where a network is copied")

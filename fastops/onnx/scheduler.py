@@ -24,8 +24,9 @@ from .operators import Call
 from .operators import Step as Function
 from .operators.convolutions import geometry
 from .operators.table import Filling, Kept, kept_of
+from .pages import aligned
 from .plan import operations
-from .schedule import Buffers, Lent, Schedule, Step
+from .schedule import Buffers, Held, Lent, Schedule, Step
 
 
 @dataclass(eq=False)
@@ -96,7 +97,8 @@ class _Scheduler:
             for task, run in zip(self.tasks, runs, strict=True)
         ]
         outputs = [self.specs[name] for name in self.results]
-        return Schedule(self.graph.name, steps, outputs, lambda: self._bound(runs, places, total, slots), total)
+        held = tuple(Held(tuple(self.memory.members(root)), places[root], sizes[root], *spans[root]) for root in spans)
+        return Schedule(self.graph.name, steps, outputs, lambda: self._bound(runs, places, total, slots), total, held)
 
     # --------------------------------------------------------------------------------------------- tasks
 
@@ -291,8 +293,7 @@ class _Scheduler:
         if each not in self.memory:
             entered = self.entered_for_all if each in self.own else self.entered_here
             if each not in entered:
-                array = self.constants[each]
-                entered[each] = array if array.flags.carray else cpu.enter(array)
+                entered[each] = cpu.enter(aligned(self.constants[each]))
             return entered[each]
         root, first = self.memory.place(each)
         if root in self.memory.fixed:

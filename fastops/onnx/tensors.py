@@ -26,15 +26,13 @@ class Source(NamedTuple):
         return self.places[i] if self.places else None
 
     def array(self, place: Place, dtype: np.dtype[Any]) -> Array:
-        """The elements at a place: the model's own memory where they lie on multiples of their size, else a copy."""
+        """The elements at a place, in the model's own memory.
+
+        They may lie on no multiple of their size, which NumPy reads as it is; kernels are given a copy.
+        """
         assert self.data is not None
         start, length = place
-        raw = self.data[start : start + length]
-        if raw.ctypes.data % dtype.itemsize == 0:
-            return raw.view(dtype)
-        if self.file is None:
-            return raw.copy().view(dtype)
-        return np.fromfile(self.file, dtype, length // dtype.itemsize, offset=start)  # no page of the map is touched
+        return self.data[start : start + length].view(dtype)
 
 
 def array_of(
@@ -111,8 +109,7 @@ def _external(network: str, tensor: onnx.TensorProto, dtype: np.dtype[Any], size
     if not size:
         return np.empty(0, dtype)
     mapped = np.memmap(path, np.uint8, "r", offset, (length,))
-    array = np.asarray(mapped).view(dtype) if offset % dtype.itemsize == 0 else np.array(mapped).view(dtype)
-    return array
+    return np.asarray(mapped).view(dtype)
 
 
 def type_name(number: int) -> str:

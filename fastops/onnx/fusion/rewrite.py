@@ -48,6 +48,11 @@ class Rewrite:
         """The node that makes a value which one node alone reads."""
         return self.maker(name, *op_types) if self.reader(name) is not None else None
 
+    def read_by(self, name: str, *nodes: Node) -> bool:
+        """Whether these nodes read a value, and nobody else, not even who calls the network."""
+        readers = {id(self._nodes[place]) for place in self._readers.get(name, [])}
+        return readers == set(map(id, nodes)) and name not in self._outputs
+
     def number(self, name: str) -> float | None:
         """The number that a constant of one element is."""
         array = self.constants.get(name)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..graph import Array, Graph, Node
+from ..pages import let_go
 from .rewrite import Rewrite, with_inputs
 
 
@@ -119,10 +120,18 @@ def _scale(
     if node.op_type == "ConvTranspose":  # (input channels, outputs of a group, ...)
         groups = int(node.attributes.get("group", 1))
         by_group = weight.reshape(groups, -1, *weight.shape[1:])
-        scaled = (by_group * s.reshape(groups, 1, -1, *[1] * (weight.ndim - 2))).reshape(weight.shape)
+        scaled = _product(by_group, s.reshape(groups, 1, -1, *[1] * (weight.ndim - 2))).reshape(weight.shape)
     else:
-        scaled = weight * s.reshape([-1 if i == axis else 1 for i in range(weight.ndim)])
-    return _put(rewrite, node, scaled, s * bias + t, weight.dtype, outputs, *old)
+        scaled = _product(weight, s.reshape([-1 if i == axis else 1 for i in range(weight.ndim)]))
+    done = _put(rewrite, node, scaled, s * bias + t, outputs, *old)
+    let_go(weight)
+    return done
+
+
+def _product(weight: Array, s: Array) -> Array:
+    """Weights times float64 factors, in the weights' dtype; float64 products of all of them would be twice as large."""
+    with np.errstate(all="ignore"):
+        return np.multiply(weight, s, out=np.empty(weight.shape, weight.dtype), casting="same_kind")
 
 
 def _before(rewrite: Rewrite, node: Node) -> None:
@@ -142,11 +151,11 @@ def _before(rewrite: Rewrite, node: Node) -> None:
     s, t = (np.broadcast_to(each, inputs * groups).reshape(groups, 1, inputs) for each in (found.s, found.t))
     by_group = weight.reshape(groups, -1, inputs, int(np.prod(weight.shape[2:])))
     more = (by_group.sum(3, dtype=np.float64) * t).sum(2).reshape(-1)
-    scaled = (by_group * s[..., None]).reshape(weight.shape)
+    scaled = _product(by_group, s[..., None]).reshape(weight.shape)
     after = with_inputs(after, [found.x, *after.inputs[1:]])
     old = rewrite.maker(after.outputs[0])
     assert old is not None
-    _put(rewrite, after, scaled, bias + more, weight.dtype, after.outputs, node, old)
+    _put(rewrite, after, scaled, bias + more, after.outputs, node, old)
 
 
 def _weights(rewrite: Rewrite, node: Node) -> tuple[Array, Array, int] | None:
@@ -169,13 +178,11 @@ def _weights(rewrite: Rewrite, node: Node) -> tuple[Array, Array, int] | None:
     return weight, np.broadcast_to(bias.reshape(-1), weight.shape[axis]).astype(np.float64), axis
 
 
-def _put(
-    rewrite: Rewrite, node: Node, weight: Array, bias: Array, dtype: np.dtype, outputs: tuple[str, ...], *old: Node
-) -> bool:
+def _put(rewrite: Rewrite, node: Node, weight: Array, bias: Array, outputs: tuple[str, ...], *old: Node) -> bool:
     """Put the node with other weights, unless they leave the dtype's numbers, and tell whether."""
     with np.errstate(all="ignore"):
-        arrays = weight.astype(dtype), bias.astype(dtype)
-    if not all(np.isfinite(each).all() for each in arrays):
+        arrays = weight, bias.astype(weight.dtype)
+    if not all(np.isfinite(each.min(initial=0)) and np.isfinite(each.max(initial=0)) for each in arrays):
         return False
     kinds = ("weight", "bias")
     names = [rewrite.constant(f"{node.label}.{kind}", each) for kind, each in zip(kinds, arrays, strict=True)]

@@ -3,6 +3,8 @@
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from ... import _shapes
 from ...norm import batch_norm
 from ..graph import Constants, Node
@@ -56,6 +58,17 @@ def make_layer_norm(call: Call) -> Step:
     rows, columns = prod(shape[:axis]), prod(shape[axis:])
     outputs = call.node.outputs
     told = (*shape[:axis], *[1] * (len(shape) - axis))
+    rowwise = all(call.shape(i) in ((), (1,), shape[-1:]) for i in range(1, len(call.arrays)) if call.has(i))
+    if xp is np and rowwise and columns > 1 and len(outputs) == 1 and call.is_float():
+
+        def fill(out: Any, x: Any, scale: Any, bias: Any = None) -> None:
+            flat = (1, rows, columns)
+            batch_norm(x.reshape(flat), None, None, training=True, eps=eps, out=out.reshape(flat))
+            np.multiply(out, scale, out=out)
+            if bias is not None:
+                np.add(out, bias, out=out)
+
+        return Filling(call.on, shape, call.dtype(), fill)
 
     def run(x: Any, scale: Any, bias: Any = None) -> Any:
         if columns == 1:
@@ -100,7 +113,9 @@ def make_lrn(call: Call) -> Step:
     alpha, beta, bias = (
         float(call.attribute(name, default)) for name, default in (("alpha", 1e-4), ("beta", 0.75), ("bias", 1.0))
     )
-    before, after = (size - 1) // 2, size // 2
+    if size < 1:
+        raise ValueError(f"size expects at least 1, got {size}")
+    before, after = (min(each, channels - 1) for each in ((size - 1) // 2, size // 2))
 
     def run(x: Any) -> Any:
         squares = x * x

@@ -62,6 +62,10 @@ class Call:
     def shape(self, i: int = 0) -> tuple[int, ...]:
         return tuple(self._array(i).shape)
 
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Of all inputs."""
+        return [self.shape(i) for i in range(len(self.arrays))]
+
     def dtype(self, i: int = 0) -> np.dtype[Any]:
         return np.dtype(self._array(i).dtype)
 

@@ -26,6 +26,21 @@ report(result=results, callees=len(formula.signatures))
     assert second["result"] == first["result"] and copy.files() == files
 
 
+def test_a_kernel_is_loaded_without_what_compiles(copy):
+    """Neither numba's runtime, which each process would compile, nor the modules of the functions linked into it."""
+    code = """
+import sys
+from numba.core.runtime import rtsys
+before = set(sys.modules)
+fastops.relu(large()), fastops.max_pool2d(np.ones((2, 4, 16, 16), "f4"), 2)
+imported = {name for name in set(sys.modules) - before if name.startswith(("numba.np.arrayobj", "numba.cpython"))}
+report(imported=sorted(imported), initialized=rtsys._init)
+"""
+    assert copy.run(code)["initialized"]
+    second = copy.run(code)
+    assert second["misses"] == 0 and second["imported"] == [] and not second["initialized"]
+
+
 @pytest.mark.wide
 def test_dtypes_share_a_folder_and_not_a_file(copy):
     copy.run(RELU)

@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from fastops.yardstick.cores import Masks, restore, spread
+
 SCRIPT = Path(__file__).with_name("peer.py")
 # Seconds that a library's threads go on spinning after a call, and take a core from whoever is asked next: 40 ms were
 # counted of onnxruntime 1.31, and fastops beside it looked 50 times slower than it is.
@@ -37,11 +39,16 @@ class Peer:
     def __init__(self, library: str, threads: int) -> None:
         self.library, self.threads = library, threads
         self._process: subprocess.Popen[bytes] | None = None
+        self._masks: Masks = {}
 
     def prepare(self, model: str | bytes, inputs: list[Any], **more: Any) -> float:
         """Load the model and call it once: the seconds of both."""
         task = {"library": self.library, "threads": self.threads, "model": model, "inputs": inputs, **more}
-        return float(self._ask("prepare", task))
+        restore(self._masks)
+        seconds = float(self._ask("prepare", task))
+        assert self._process
+        self._masks = spread(self._process.pid)
+        return seconds
 
     def seconds(self, calls: int) -> float:
         """How long so many calls take, by the clock of that process."""
@@ -83,7 +90,7 @@ class Peer:
         if self._process:
             self._process.kill()
             self._process.communicate()
-            self._process = None
+            self._process, self._masks = None, {}
 
     def __enter__(self) -> "Peer":
         return self

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from .cases import Array, Case
+from .cores import apart
 from .devices import CPU, Device
 from .limits import bytes_moved, operations
 from .timing import Call, Effort, median, timings
@@ -126,7 +127,8 @@ def measure(
             results = [np.asarray(each) for each in (result if isinstance(result, tuple) else (result,))]
             needs["operations"] = operations(case, arrays, work.arrays[0] if backward else results[0], backward)
             needs["bytes_moved"] = bytes_moved(work.arrays, results)
-        rounds = list(timings((work.ours, work.theirs), effort, device.wait))
+        with apart():
+            rounds = list(timings((work.ours, work.theirs), effort, device.wait))
         # in turns of its own: a process that is asked in between slows fastops and torch down, and not alike
         third = onnx(case, arrays) if onnx and not backward else None
         layer = of_layer(case, arrays, ops) if third else None
@@ -134,7 +136,8 @@ def measure(
             others = {"the layer": layer, "ONNX Runtime": third.outputs if third else None}
             verdict = verdict._replace(problem=disagreement(result, others))
         if third:
-            turns = list(timings((work.ours, layer), effort, device.wait, [third.seconds]))
+            with apart():
+                turns = list(timings((work.ours, layer), effort, device.wait, [third.seconds]))
     ours, theirs = zip(*rounds, strict=True) if rounds else ((), ())
     function, ready, onnx_times = zip(*turns, strict=True) if turns else ((), (), ())
     return Row(

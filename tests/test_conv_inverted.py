@@ -80,8 +80,17 @@ def test_many_bands_of_large_maps_have_no_seams(stride):
     rng = np.random.default_rng(2)
     x, weights, biases = arrays(rng, np.float32, 1, 16, 120, 160, 70, 12, True)
     block = block_of(x, weights, stride, 1)
-    assert inverted._plan(block, 4)[0][inverted.Sizes._fields.index("bands")] > 4
+    assert inverted._plan(block, 4, 1)[0][inverted.Sizes._fields.index("bands")] > 4
     check(x, weights, biases, stride, 1)
+
+
+def test_each_thread_has_a_band_of_a_map_that_fits_into_one():
+    rng = np.random.default_rng(6)
+    x, weights, biases = arrays(rng, np.float32, 1, 8, 28, 28, 48, 8, True)
+    block = block_of(x, weights, 1, 1)
+    bands = [inverted._plan(block, 4, threads)[0][inverted.Sizes._fields.index("bands")] for threads in (1, 2, 4, 64)]
+    assert bands == [1, 2, 4, 7]
+    check(x, weights, biases, 1, 1)
 
 
 def test_biases_may_be_absent():
@@ -132,6 +141,8 @@ def test_what_pays():
     assert inverted.block_of(*sizes_of(64, 112, 112, 384, 64), itemsize=4), "large"
     assert not inverted.block_of(*sizes_of(64, 14, 14, 384, 64), itemsize=4), "many products of few pixels"
     _, depthwise, project = sizes_of(1, 56, 56, 144, 24)
+    assert inverted.block_of(None, depthwise, project, itemsize=4), "large, too"
+    _, depthwise, project = sizes_of(1, 28, 28, 144, 24)
     assert not inverted.block_of(None, depthwise, project, itemsize=4), "what is between stays in caches"
 
 

@@ -256,7 +256,7 @@ def convolve(out, input, weight, bias, g, transposed, kept, finish):
         _turn_weights(turned.size)(turned, weight.reshape(-1), side.channels, taps)
         if kept is not None:
             kept["depthwise"] = turned
-    bad = _convolve_channels(out.size * taps // 4)(
+    bad = _convolve_channels(out.size * taps)(
         out.reshape(-1), input.reshape(-1), turned, bias, bands.table, g.batch, side.height, side.width,
         side.out_height, side.out_width, bands.band, bands.rows, bands.step, bands.divide, bands.first, taps, *finish,
     )  # fmt: skip

@@ -29,9 +29,10 @@ SIZE = 3  # of the depthwise kernel, height and width
 FILTERS = 32  # of the depthwise convolution, that go through all three together
 BAND_BYTES = 3 * 2**18  # what a task keeps at hand: within L2
 LEAST_ROWS = 4  # of a band
-# What pays: either what is between is too large for caches, or the products are so few that memory takes longer.  By
-# products of each number between, 22 to 64 are 1.08 to 1.24 times as fast in one pass, 96 and 128 0.95 to 1.00.
-LARGE_BYTES = 2**22
+# What pays: either what is between of an image is too large for L2, or the products are so few that memory takes
+# longer.  On two cores, beside one after the other: 1.1 to 1.8 times as fast from 1 MiB on, whatever the channels; 1.1
+# to 1.6 with up to 64 products of each number between; 0.6 to 0.9 with more on maps of 14 x 14 and 7 x 7.
+LARGE_BYTES = 2**20
 FEW_PRODUCTS = 64
 
 # ------------------------------------------------------------------------------------------------ routines
@@ -188,8 +189,11 @@ def _pointwise(g: Any) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _plan(block: Block, itemsize: int) -> tuple[Any, int, Any, Any]:
-    """(the sizes for the kernel, the numbers that a task keeps, where its channels and its filters begin)."""
+def _plan(block: Block, itemsize: int, threads: int) -> tuple[Any, int, Any, Any]:
+    """(the sizes for the kernel, the numbers that a task keeps, where its channels and its filters begin).
+
+    Bands are so many that each fits into BAND_BYTES and that threads have as many each, if there are rows enough.
+    """
     tile = VECTORS * lanes(itemsize)
 
     def pitches(bands: int) -> list[int]:
@@ -206,6 +210,8 @@ def _plan(block: Block, itemsize: int) -> tuple[Any, int, Any, Any]:
 
     most = max(1, block.out_height // LEAST_ROWS)
     bands = next((each for each in range(1, most) if numbers(each) * itemsize <= BAND_BYTES), most)
+    while block.images * bands % threads and bands < most:
+        bands += 1
     sizes = Sizes(block.images, block.channels, block.height, block.width, block.filters, block.out_height,
                   block.out_width, block.stride, block.top, block.left, bands, *pitches(bands))  # fmt: skip
     every = numbers(bands) + tile  # the last tile may read beyond
@@ -224,8 +230,9 @@ def inverted_residual(
         np.zeros(count, out.dtype) if bias is None else bias for bias, count in zip(biases, counts, strict=True)
     )
     inner = [finish_of(bias, None, activation)[0] for activation in activations[:2]]
-    sizes, each, places, steps = _plan(block, out.itemsize)
-    slots = min(thread_count(), block.images * int(sizes[Sizes._fields.index("bands")]))
+    threads = thread_count()
+    sizes, each, places, steps = _plan(block, out.itemsize, threads)
+    slots = min(threads, block.images * int(sizes[Sizes._fields.index("bands")]))
     _inverted_residual(block.products // 8)(
         out.reshape(-1), x.reshape(-1), np.empty(slots * each, out.dtype), slots, sizes, block.expands,
         (expand if block.expands else depthwise).reshape(-1), first, places, depthwise.reshape(-1), second,

@@ -7,16 +7,12 @@ import os
 import pickle
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 from fastops.yardstick.cores import Masks, restore, spread
 
 SCRIPT = Path(__file__).with_name("peer.py")
-# Seconds that a library's threads go on spinning after a call, and take a core from whoever is asked next: 40 ms were
-# counted of onnxruntime 1.31, and fastops beside it looked 50 times slower than it is.
-SPINNING = 0.06
 # Of every library that may be in such a process, NumPy's own threads included.
 THREADS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -32,8 +28,7 @@ class PeerError(Exception):
 class Peer:
     """A process, started with the first question; it has one call prepared at a time.
 
-    Of the environment it gets what this process has (so `--pages` holds for it), and the number of threads. An answer
-    comes when the process is at rest again.
+    Of the environment it gets what this process has (so `--pages` holds for it), and the number of threads.
     """
 
     def __init__(self, library: str, threads: int) -> None:
@@ -76,8 +71,6 @@ class Peer:
             raise PeerError("Ended", f"the process of {self.library} ended by itself (exit code {code})") from None
         if kind is not None:
             raise PeerError(kind, answer)
-        if what != "peak":
-            time.sleep(SPINNING)
         return answer
 
     def _start(self) -> "subprocess.Popen[bytes]":

@@ -28,6 +28,9 @@ EFFORT = {
 }
 # Seconds without a call before each timing: an idle OpenMP pool spins for milliseconds and takes a core from the other.
 QUIET = 0.02
+# Seconds that a library's threads go on spinning after a call, and take a core from whoever is asked next: 40 ms were
+# counted of onnxruntime 1.31, and fastops beside it looked 50 times slower than it is.
+SPINNING = 0.06
 
 
 def timings(
@@ -35,13 +38,17 @@ def timings(
 ) -> Iterator[tuple[float, ...]]:
     """Seconds per call of each, taken in turn: at least three rounds, and as many more as the effort has time for.
 
-    `others` are asked last in each round: they run in processes of their own.
+    `others` are asked last in each round: they run in processes of their own, and come to rest.
     """
     clocks = [clock(call, wait) if call else None for call in calls]
     end = time.perf_counter() + effort.case
     done = 0
     while done < 3 or time.perf_counter() < end:
-        yield tuple(seconds_per_call(each, effort) if each else math.nan for each in (*clocks, *others))
+        seconds = [seconds_per_call(each, effort) if each else math.nan for each in clocks]
+        for each in others:
+            seconds.append(seconds_per_call(each, effort))
+            time.sleep(SPINNING)
+        yield tuple(seconds)
         done += 1
 
 

@@ -228,13 +228,18 @@ def blocked() -> Drawing:
 
 def choice() -> Drawing:
     """Which algorithm makes which convolution, in the order in which it is asked."""
-    d = Drawing(720, 590, "Which algorithm makes which convolution")
+    d = Drawing(720, 686, "Which algorithm makes which convolution")
     asked = {
         "whole": ("One output pixel, and a kernel", "as large as the image?", "products of matrices"),
         "depthwise": (
             "One input channel a group, 3 × 3 or",
-            "5 × 5, stride 1 or 2, no dilation?",
+            "5 × 5, stride 1 or 2, rows of a vector?",
             "the image read in place",
+        ),
+        "depthwise_channels": (
+            "One channel for each group,",
+            "whatever the kernel and the map?",
+            "vectors of channels",
         ),
     }
     y = 20

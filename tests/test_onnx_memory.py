@@ -6,12 +6,13 @@ import re
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import helper, numpy_helper
 
-import fastops.onnx
-from fastops.onnx.pages import PIECE, aligned, let_go
+onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
+from onnx import helper, numpy_helper  # noqa: E402
+
+import fastops.onnx  # noqa: E402
+from fastops.onnx.pages import PIECE, aligned, let_go  # noqa: E402
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/smaps").is_file(), reason="the counter is Linux's")
 

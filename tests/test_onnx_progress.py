@@ -7,12 +7,13 @@ import subprocess
 import sys
 
 import numpy as np
-import onnx
 import pytest
 
-import fastops.onnx
-from fastops import _jit
-from fastops.onnx import progress
+onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
+
+import fastops.onnx  # noqa: E402
+from fastops import _jit  # noqa: E402
+from fastops.onnx import progress  # noqa: E402
 
 MODEL = onnx.parser.parse_model(
     """<ir_version: 8, opset_import: ["" : 17]>

@@ -14,7 +14,7 @@ def make_concat(call: Call) -> Step:
     xp, axis, shapes = call.xp, axis_of(int(call.attribute("axis", 1)), len(call.shape())), call.shapes()
     if len({(len(each), *each[:axis], *each[axis + 1 :]) for each in shapes}) > 1:
         raise ValueError(f"expects shapes that differ in dimension {axis} alone, got {', '.join(map(str, shapes))}")
-    if len(set(map(call.dtype, range(len(shapes))))) > 1:
+    if xp is not np or len(set(map(call.dtype, range(len(shapes))))) > 1:
         return lambda *arrays: xp.concatenate(arrays, axis)
     shape = (*shapes[0][:axis], sum(each[axis] for each in shapes), *shapes[0][axis + 1 :])
     return Filling(call.on, shape, call.dtype(), lambda out, *arrays: xp.concatenate(arrays, axis, out=out))

@@ -80,7 +80,7 @@ def test_many_bands_of_large_maps_have_no_seams(stride):
     rng = np.random.default_rng(2)
     x, weights, biases = arrays(rng, np.float32, 1, 16, 120, 160, 70, 12, True)
     block = block_of(x, weights, stride, 1)
-    assert inverted._plan(block, 4, 1)[0][inverted.Sizes._fields.index("bands")] > 4
+    assert inverted._plan(block, 4, 1)[0].bands > 4
     check(x, weights, biases, stride, 1)
 
 
@@ -88,7 +88,7 @@ def test_each_thread_has_a_band_of_a_map_that_fits_into_one():
     rng = np.random.default_rng(6)
     x, weights, biases = arrays(rng, np.float32, 1, 8, 28, 28, 48, 8, True)
     block = block_of(x, weights, 1, 1)
-    bands = [inverted._plan(block, 4, threads)[0][inverted.Sizes._fields.index("bands")] for threads in (1, 2, 4, 64)]
+    bands = [inverted._plan(block, 4, threads)[0].bands for threads in (1, 2, 4, 64)]
     assert bands == [1, 2, 4, 7]
     check(x, weights, biases, 1, 1)
 

@@ -38,8 +38,8 @@ FEW_PRODUCTS = 64
 # ------------------------------------------------------------------------------------------------ routines
 
 
-class Sizes(NamedTuple):
-    """What the kernel has to know of a block, in an array."""
+class Block(NamedTuple):
+    """The sizes of an inverted residual."""
 
     images: int
     channels: int  # of the input,
@@ -48,15 +48,28 @@ class Sizes(NamedTuple):
     filters: int  # of the depthwise convolution,
     out_height: int
     out_width: int
+    outputs: int  # and of the output
     stride: int
-    top: int
+    top: int  # padding
     left: int
+    expands: bool  # or the input is as wide as the filters already
+
+    @property
+    def products(self) -> int:
+        """Multiplications, but for rows that are expanded twice."""
+        filtered = (SIZE**2 + self.outputs) * self.out_height * self.out_width
+        return self.images * self.filters * (self.channels * self.height * self.width + filtered)
+
+
+class Bands(NamedTuple):
+    """How the rows of its output are shared out; the kernel reads it after the Block, from an array."""
+
     bands: int
     pitch: int  # from one row of a task's numbers to the next: of pixels before the depthwise convolution,
     out_pitch: int  # and after it
 
 
-_sizes = fields(len(Sizes._fields))
+_sizes = fields(len(Block._fields) + len(Bands._fields))
 
 
 @routine
@@ -92,13 +105,13 @@ def _filter(stride, out, to, out_height, out_width, x, at, height, width, top, l
 
 
 @kernel
-def _inverted_residual(out, x, scratch, slots, numbers, expands, expand, expand_bias, places, depthwise, depthwise_bias,
+def _inverted_residual(out, x, scratch, slots, numbers, expand, expand_bias, places, depthwise, depthwise_bias,
                        project, steps, bias, first_low, first_high, second_low, second_high, add, adds, low,
                        high):  # fmt: skip
     # An iteration owns some bands of rows of the output, one after the other, and a part of the scratch memory.
-    (images, channels, height, width, filters, out_height, out_width, stride, top, left, bands, pitch,
-     out_pitch) = _sizes(numbers, 0)  # fmt: skip
-    plane, out_plane, tasks, outputs = height * width, out_height * out_width, images * bands, bias.size
+    (images, channels, height, width, filters, out_height, out_width, outputs, stride, top, left, expands, bands,
+     pitch, out_pitch) = _sizes(numbers, 0)  # fmt: skip
+    plane, out_plane, tasks = height * width, out_height * out_width, images * bands
     each = scratch.size // slots
     for slot in prange(slots):
         made = scratch[slot * each : slot * each + FILTERS * out_pitch]
@@ -141,29 +154,6 @@ def _inverted_residual(out, x, scratch, slots, numbers, expands, expand, expand_
 # ------------------------------------------------------------------------------------------------- entries
 
 
-class Block(NamedTuple):
-    """The sizes of an inverted residual."""
-
-    images: int
-    channels: int  # of the input,
-    height: int
-    width: int
-    filters: int  # of the depthwise convolution,
-    out_height: int
-    out_width: int
-    outputs: int  # and of the output
-    stride: int
-    top: int  # padding
-    left: int
-    expands: bool  # or the input is as wide as the filters already
-
-    @property
-    def products(self) -> int:
-        """Multiplications, but for rows that are expanded twice."""
-        filtered = (SIZE**2 + self.outputs) * self.out_height * self.out_width
-        return self.images * self.filters * (self.channels * self.height * self.width + filtered)
-
-
 def block_of(expand: Any, depthwise: Any, project: Any, itemsize: int) -> Block | None:
     """The block that geometries of two or three convolutions make, if there is a kernel for it and it saves time."""
     g, stride = depthwise, depthwise.stride_h
@@ -189,8 +179,8 @@ def _pointwise(g: Any) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _plan(block: Block, itemsize: int, threads: int) -> tuple[Any, int, Any, Any]:
-    """(the sizes for the kernel, the numbers that a task keeps, where its channels and its filters begin).
+def _plan(block: Block, itemsize: int, threads: int) -> tuple[Bands, Any, int, Any, Any]:
+    """(bands, the kernel's numbers, how many a task keeps at hand, where its channels and its filters begin).
 
     Bands are so many that each fits into BAND_BYTES and that threads have as many each, if there are rows enough.
     """
@@ -212,10 +202,10 @@ def _plan(block: Block, itemsize: int, threads: int) -> tuple[Any, int, Any, Any
     bands = next((each for each in range(1, most) if numbers(each) * itemsize <= BAND_BYTES), most)
     while block.images * bands % threads and bands < most:
         bands += 1
-    sizes = Sizes(block.images, block.channels, block.height, block.width, block.filters, block.out_height,
-                  block.out_width, block.stride, block.top, block.left, bands, *pitches(bands))  # fmt: skip
+    found = Bands(bands, *pitches(bands))
     every = numbers(bands) + tile  # the last tile may read beyond
-    return np.array(sizes), every, np.arange(block.channels) * sizes.pitch, np.arange(FILTERS) * sizes.out_pitch
+    places, steps = np.arange(block.channels) * found.pitch, np.arange(FILTERS) * found.out_pitch
+    return found, np.array([*block, *found], np.int64), every, places, steps
 
 
 def inverted_residual(
@@ -231,10 +221,10 @@ def inverted_residual(
     )
     inner = [finish_of(bias, None, activation)[0] for activation in activations[:2]]
     threads = thread_count()
-    sizes, each, places, steps = _plan(block, out.itemsize, threads)
-    slots = min(threads, block.images * int(sizes[Sizes._fields.index("bands")]))
+    found, numbers, each, places, steps = _plan(block, out.itemsize, threads)
+    slots = min(threads, block.images * found.bands)
     _inverted_residual(block.products // 8)(
-        out.reshape(-1), x.reshape(-1), np.empty(slots * each, out.dtype), slots, sizes, block.expands,
+        out.reshape(-1), x.reshape(-1), np.empty(slots * each, out.dtype), slots, numbers,
         (expand if block.expands else depthwise).reshape(-1), first, places, depthwise.reshape(-1), second,
         project.reshape(-1), steps, bias, inner[0].low, inner[0].high, inner[1].low, inner[1].high,
         *finish_of(bias, add, activations[2])[0],

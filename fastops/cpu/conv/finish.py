@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.extending import intrinsic
 
 from .. import elementwise
-from ..simd.emit import Value, masked_load, repeated
+from ..simd.emit import Value, array_data, itemsize, masked_load, prefetch, repeated
 
 Activation = tuple[Any, ...]
 """A function of elementwise.py, and the numbers that it takes."""
@@ -59,6 +60,26 @@ def finished(builder: Any, value: Value, place: Value, mask: Value, finish: tupl
     total.add_incoming(value, before)
     total.add_incoming(added, after)
     return kept_within(builder, total, low, high)
+
+
+def fetch_rows(builder: Any, vector: Any, pointer: Value, pitch: Value, rows: int, vectors: int) -> None:
+    """Emit the fetch of rows of vectors, ``pitch`` apart, all lines of the cache in which they lie."""
+    i64, line = ir.IntType(64), 64 // itemsize(vector)
+    for r in range(rows):
+        row = builder.gep(pointer, [builder.mul(pitch, i64(r))])
+        for i in (*range(0, vectors * vector.count, line), vectors * vector.count - 1):
+            prefetch(builder, builder.gep(row, [i64(i)]))
+
+
+@intrinsic
+def fetch(typing_context, array, place):
+    """Ask for the line of the cache of an array's element ``place``, which may be any."""
+
+    def generate(context, builder, signature, arguments):
+        prefetch(builder, builder.gep(array_data(context, builder, signature.args[0], arguments[0]), [arguments[1]]))
+        return context.get_dummy_value()
+
+    return types.void(array, place), generate
 
 
 def kept_within(builder: Any, value: Value, low: Value, high: Value) -> Value:

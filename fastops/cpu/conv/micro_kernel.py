@@ -43,7 +43,7 @@ from ..simd.emit import (
     switch,
     vector_of,
 )
-from .finish import bounds, kept_within
+from .finish import bounds, fetch_rows, kept_within
 
 # ROWS * VECTORS accumulators, VECTORS inputs and a weight have to fit the registers.  Measured on one AVX-512 core of
 # 255 GFLOP/s: 8 x 3 253, 4 x 6 252, 6 x 4 248, 7 x 4 206 (it spills).
@@ -156,6 +156,8 @@ def _ended_tile(typing_context, rows, vectors, out, at, plane, weights, row, pit
             _emit_writes(builder, sums, out, plane, end)
 
         def emit(height, count):
+            with builder.if_then(adds):
+                fetch_rows(builder, vector, add, plane, height, count)
             sums = products(height, count, (i64(0), taps))
             with builder.if_else(adds) as (with_residual, without):
                 with with_residual:

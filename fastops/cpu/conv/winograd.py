@@ -19,7 +19,7 @@ from ..._jit import VECTOR_BYTES, kernel, routine, thread_count
 from ..simd.emit import lanes
 from ..simd.values import fields
 from .copy import padded_copy
-from .finish import part_of
+from .finish import fetch, part_of
 from .micro_kernel import VECTORS, add_products
 from .outcome import Outcome
 from .plan import LONGEST_SUM, Integers, Plan, Two, sides, windows_plan
@@ -29,6 +29,22 @@ BUFFER_BYTES = 2**20  # copies of so many images at a time: they stay in L2
 CHANNELS = 32  # output channels whose products are kept before they are transformed: 16 x 32 x 48 are 96 KiB
 
 # ------------------------------------------------------------------------------------------------ routines
+
+
+_run = fields(4)
+
+
+@routine
+def _fetch_runs(x, to, width, runs, s0, s1):
+    """Ask for what lies in runs s0 to s1 of a plane at x[to], rows of ``width`` pixels."""
+    line = 64 // x.itemsize
+    for s in range(s0, s1):
+        base, first, last, height = _run(runs, s)
+        for row in range(height):
+            start, end = to + base + row * width + first, to + base + row * width + last
+            for i in range(start, end, line):
+                fetch(x, i)
+            fetch(x, end - 1)
 
 
 def _block_of(transform: Transform, name: str) -> Any:
@@ -51,6 +67,9 @@ def _block_of(transform: Transform, name: str) -> Any:
         for oc0 in range(0, out_channels, CHANNELS):
             some = min(CHANNELS, out_channels - oc0)
             for e in range(elements):
+                if adds:
+                    for r in range(e * some // elements, (e + 1) * some // elements):
+                        _fetch_runs(add, (oc0 + r) * plane, out_width, runs, starts[first], starts[first + count])
                 products, inputs = m[e * m_pitch :], v[e * v_pitch :]
                 row = e * (u.size // elements) + oc0 * channels
                 for k0 in range(0, channels, LONGEST_SUM):

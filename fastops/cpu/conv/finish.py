@@ -3,8 +3,9 @@
     activation(sum + bias + add)
 
 Algorithms that write vectors from registers add there and keep within [low, high] there, which is relu, relu6 and
-clamp; what else there is to do is done in a pass over the output, by the kernels of the separate calls.  The bits are
-those of the separate calls.
+clamp.  The other activations in straight pieces are done to what a task has just written, while it is in L1 or L2; what
+else there is to do is done in a pass over the output, by the kernels of the separate calls.  The bits are those of the
+separate calls.
 """
 
 from math import inf
@@ -15,11 +16,18 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from ..._jit import VECTOR_BYTES, inlined, routine
 from .. import elementwise
 from ..simd.emit import Value, array_data, itemsize, masked_load, prefetch, repeated
+from ..simd.values import chosen, first_lanes, lanes_of, load, masked_store, pointer, store
+from ..simd.values import masked_load as load_lanes
+from ..simd.values import repeated as in_every_lane
 
 Activation = tuple[Any, ...]
 """A function of elementwise.py, and the numbers that it takes."""
+
+LEAKY_RELU, HARDSIGMOID, HARDSWISH = range(1, 4)
+_BENDS = {"leaky_relu": LEAKY_RELU, "hardsigmoid": HARDSIGMOID, "hardswish": HARDSWISH}
 
 
 class Finish(NamedTuple):
@@ -29,17 +37,22 @@ class Finish(NamedTuple):
     adds: bool = False
     low: float = -inf
     high: float = inf
+    bend: int = 0  # which of the activations of _BENDS; 0: none
+    slope: float = 0.0  # leaky_relu's
 
 
 def finish_of(bias: Any, add: Any, activation: Activation | None) -> tuple[Finish, Activation | None]:
-    """(what can be done in registers, the activation that is left)."""
+    """(what is done as the output is written, the activation that is left)."""
     name, *numbers = activation or ("",)
     bounds = (0.0, inf) if name == "relu" else tuple(numbers) if name == "clamp" else (-inf, inf)
     if bounds[0] != bounds[0] or bounds[1] != bounds[1]:  # NaN: makes NaN of all
         bounds = -inf, inf
     elif name in ("relu", "clamp"):
         activation = None
-    return Finish(*((bias, False) if add is None else (add.reshape(-1), True)), *bounds), activation
+    bend, slope = 0, 0.0
+    if VECTOR_BYTES > 16 and name in _BENDS:  # without AVX masks are branches
+        bend, slope, activation = _BENDS[name], numbers[0] if numbers else 0.0, None
+    return Finish(*((bias, False) if add is None else (add.reshape(-1), True)), *bounds, bend, slope), activation
 
 
 def part_of(finish: Finish, first: int, count: int) -> Finish:
@@ -102,6 +115,35 @@ def bounds(context: Any, builder: Any, vector: Any, kinds: Any, values: Any) -> 
     return tuple(repeated(builder, vector, number) for number in numbers)
 
 
+# ------------------------------------------------------------------------------------- what was just written
+
+
+@inlined
+def _bent(x, bend, slope):
+    """An activation of _BENDS of a vector: the formulas of activation.py, of which LLVM makes no short masked rows."""
+    if bend == LEAKY_RELU:
+        return chosen(x > 0, x, x * slope)
+    part = x + 3
+    part = chosen(part < 0, 0, part)
+    part = chosen(part > 6, 6, part) / 6
+    return part if bend == HARDSIGMOID else x * part
+
+
+@routine
+def bend_rows(out, at, pitch, rows, pixels, bend, slope):
+    """Replace rows of outputs, ``pitch`` apart from out[at] on, by their activation."""
+    data, lane_count, zero = pointer(out), lanes_of(out), in_every_lane(out, 0)
+    for r in range(rows):
+        first = at + r * pitch
+        last = first + pixels
+        for i in range(first, last, lane_count):
+            if i + lane_count <= last:
+                store(data, i, _bent(load(data, i), bend, slope))
+            else:
+                here = first_lanes(out, last - i)
+                masked_store(data, i, _bent(load_lanes(data, i, here, zero), bend, slope), here)
+
+
 # --------------------------------------------------------------------------------------------- a pass of its own
 
 
@@ -112,6 +154,10 @@ def finish_all(out, finish):
             np.add(out, finish.add.reshape(out.shape), out=out)
     if (finish.low, finish.high) != (-inf, inf):
         elementwise.clamp(out, out, finish.low, finish.high)
+    if finish.bend == LEAKY_RELU:
+        elementwise.leaky_relu(out, out, finish.slope)
+    elif finish.bend:
+        (elementwise.hardsigmoid if finish.bend == HARDSIGMOID else elementwise.hardswish)(out, out)
 
 
 def activate(out, activation):

@@ -227,5 +227,5 @@ def inverted_residual(
         out.reshape(-1), x.reshape(-1), np.empty(slots * each, out.dtype), slots, numbers,
         (expand if block.expands else depthwise).reshape(-1), first, places, depthwise.reshape(-1), second,
         project.reshape(-1), steps, bias, inner[0].low, inner[0].high, inner[1].low, inner[1].high,
-        *finish_of(bias, add, activations[2])[0],
+        *finish_of(bias, add, activations[2])[0][:4],
     )  # fmt: skip

@@ -19,7 +19,7 @@ from ..._jit import VECTOR_BYTES, kernel, routine, thread_count
 from ..simd.emit import lanes
 from ..simd.values import fields
 from .copy import padded_copy
-from .finish import fetch, part_of
+from .finish import bend_rows, fetch, part_of
 from .micro_kernel import VECTORS, add_products
 from .outcome import Outcome
 from .plan import LONGEST_SUM, Integers, Plan, Two, sides, windows_plan
@@ -47,13 +47,21 @@ def _fetch_runs(x, to, width, runs, s0, s1):
             fetch(x, end - 1)
 
 
+@routine
+def _bend_runs(out, to, width, runs, s0, s1, bend, slope):
+    """The activation of what lies in runs s0 to s1 of a plane at out[to]."""
+    for s in range(s0, s1):
+        base, first, last, height = _run(runs, s)
+        bend_rows(out, to + base + first, width, height, last - first, bend, slope)
+
+
 def _block_of(transform: Transform, name: str) -> Any:
     """The routine that makes one block of up to VECTORS vectors of tiles, for all output channels."""
     transform_inputs, transform_outputs = input_tile(transform), output_tile(transform)
     elements = len(transform.input) ** 2
 
     def convolve_block(out, plane, out_width, x, channel_step, u, bias, places, offsets, first, count, runs, starts,
-                       add, adds, low, high):  # fmt: skip
+                       add, adds, low, high, bend, slope):  # fmt: skip
         channels, out_channels, lane_count = offsets.size, bias.size, lanes(x.itemsize)
         wide = VECTORS * lane_count
         # powers of two would share cache sets
@@ -95,7 +103,10 @@ def _block_of(transform: Transform, name: str) -> Any:
                         low,
                         high,
                     )
-
+            if bend:
+                for r in range(some):
+                    _bend_runs(out, (oc0 + r) * plane, out_width, runs, starts[first], starts[first + count], bend,
+                               slope)  # fmt: skip
         return bad
 
     convolve_block.__qualname__ += name
@@ -131,12 +142,12 @@ def _kernels_of(transform: Transform) -> tuple[Any, Any]:
             weights_of_channel(u, oc * channels, pitch, w, oc * oc_step, ic_step, taps, channels)
 
     def convolve(bad, out, x, u, bias, places, offsets, channel_step, plane, out_width, blocks, runs, starts, add, adds,
-                 low, high):  # fmt: skip
+                 low, high, bend, slope):  # fmt: skip
         # An iteration owns one block of tiles and notes whether it has an infinity or NaN.
         for i in prange(blocks.shape[0]):
             first, count = _block(blocks, i)
             bad[i] = convolve_block(out, plane, out_width, x, channel_step, u, bias, places, offsets, first, count,
-                                    runs, starts, add, adds, low, high)  # fmt: skip
+                                    runs, starts, add, adds, low, high, bend, slope)  # fmt: skip
 
     transform_weights.__name__ = transform_weights.__qualname__ = f"_winograd_weights_{name}"
     convolve.__name__ = convolve.__qualname__ = f"_convolve_winograd_{name}"

@@ -211,14 +211,11 @@ def _convolve(out, x, source, w, bias, table, copies, images, groups, height, wi
         oc0 = group * per_group + chunk * CHANNELS
         count = min(CHANNELS, (group + 1) * per_group - oc0)
         base = image * image_size + group * (image_size // groups) + origin + start
-        wide = vectors * lanes(out.itemsize)
-        # A tile that was moved back writes pixels of the one before again, which then may have been bent.
-        if straight and vectors == VECTORS and (pixels == wide or not bend):
-            to = (image * out_channels + oc0) * plane + start
-            end_products(count, out, to, plane, w, oc0 * taps, source, base, offsets, bias, oc0, add, adds, low, high)
-            if bend:
-                bend_rows(out, to, plane, count, wide, bend, slope)
+        if straight and vectors == VECTORS:
+            end_products(count, out, (image * out_channels + oc0) * plane + start, plane, w, oc0 * taps, source, base,
+                         offsets, bias, oc0, add, adds, low, high, bend, slope)  # fmt: skip
         else:
+            wide = vectors * lanes(out.itemsize)
             sums = carray(_sums_of_a_tile(), (count * wide,), out.dtype)
             begun = False
             while k0 < k_last or not begun:

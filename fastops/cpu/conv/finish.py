@@ -14,14 +14,22 @@ from typing import Any, NamedTuple
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ..._jit import VECTOR_BYTES, inlined, routine
+from ..._jit import VECTOR_BYTES
 from .. import elementwise
-from ..simd.emit import Value, array_data, itemsize, masked_load, prefetch, repeated
-from ..simd.values import chosen, first_lanes, lanes_of, load, masked_store, pointer, store
-from ..simd.values import masked_load as load_lanes
-from ..simd.values import repeated as in_every_lane
+from ..simd.emit import (
+    Value,
+    array_data,
+    itemsize,
+    masked_load,
+    masked_store,
+    masks_between,
+    prefetch,
+    repeated,
+    vector_of,
+)
 
 Activation = tuple[Any, ...]
 """A function of elementwise.py, and the numbers that it takes."""
@@ -115,33 +123,71 @@ def bounds(context: Any, builder: Any, vector: Any, kinds: Any, values: Any) -> 
     return tuple(repeated(builder, vector, number) for number in numbers)
 
 
-# ------------------------------------------------------------------------------------- what was just written
+# --------------------------------------------------------------------------------- activations in straight pieces
 
 
-@inlined
-def _bent(x, bend, slope):
-    """An activation of _BENDS of a vector: the formulas of activation.py, of which LLVM makes no short masked rows."""
-    if bend == LEAKY_RELU:
-        return chosen(x > 0, x, x * slope)
-    part = x + 3
-    part = chosen(part < 0, 0, part)
-    part = chosen(part > 6, 6, part) / 6
-    return part if bend == HARDSIGMOID else x * part
+def bent(builder: Any, values: list[Value], bend: Value, slope: Value) -> list[Value]:
+    """Emit an activation of _BENDS of vectors, as activation.py has it; ``slope`` is a vector."""
+    vector = slope.type
+    zero, one, three, six = (ir.Constant(vector, [float(n)] * vector.count) for n in (0, 1, 3, 6))
+
+    def leaky_relu(x: Value) -> Value:
+        return builder.fmul(x, builder.select(builder.fcmp_ordered(">", x, zero), one, slope))
+
+    def hardsigmoid(x: Value) -> Value:
+        return builder.fdiv(kept_within(builder, builder.fadd(x, three), zero, six), six)
+
+    def hardswish(x: Value) -> Value:
+        return builder.fmul(x, hardsigmoid(x))
+
+    ways, done = [(values, builder.block)], builder.append_basic_block("bent")
+    choice = builder.switch(bend, done)
+    for number, formula in ((LEAKY_RELU, leaky_relu), (HARDSIGMOID, hardsigmoid), (HARDSWISH, hardswish)):
+        block = builder.append_basic_block(formula.__name__)
+        choice.add_case(ir.IntType(64)(number), block)
+        builder.position_at_end(block)
+        ways.append(([formula(value) for value in values], block))
+        builder.branch(done)
+    builder.position_at_end(done)
+    return joined(builder, vector, ways)
 
 
-@routine
-def bend_rows(out, at, pitch, rows, pixels, bend, slope):
+def joined(builder: Any, vector: Any, ways: list[tuple[list[Value], Any]]) -> list[Value]:
+    """The vectors that come from one of several blocks, each with as many."""
+    results = []
+    for values in zip(*(values for values, _ in ways), strict=True):
+        result = builder.phi(vector)
+        for value, (_, block) in zip(values, ways, strict=True):
+            result.add_incoming(value, block)
+        results.append(result)
+    return results
+
+
+@intrinsic
+def bend_rows(typing_context, out, at, pitch, rows, pixels, bend, slope):
     """Replace rows of outputs, ``pitch`` apart from out[at] on, by their activation."""
-    data, lane_count, zero = pointer(out), lanes_of(out), in_every_lane(out, 0)
-    for r in range(rows):
-        first = at + r * pitch
-        last = first + pixels
-        for i in range(first, last, lane_count):
-            if i + lane_count <= last:
-                store(data, i, _bent(load(data, i), bend, slope))
-            else:
-                here = first_lanes(out, last - i)
-                masked_store(data, i, _bent(load_lanes(data, i, here, zero), bend, slope), here)
+    arguments = (out, at, pitch, rows, pixels, bend, slope)
+
+    def generate(context, builder, signature, arguments):
+        out, at, pitch, rows, pixels, bend, slope = arguments
+        dtype, i64 = signature.args[0].dtype, ir.IntType(64)
+        pitch, rows, pixels, bend, slope = (
+            context.cast(builder, value, kind, dtype if i == 4 else types.int64)
+            for i, (value, kind) in enumerate(zip(arguments[2:], signature.args[2:], strict=True))
+        )
+        vector, zero, _ = vector_of(context, builder, dtype)
+        slope = repeated(builder, vector, slope)
+        out = builder.gep(array_data(context, builder, signature.args[0], out), [at])
+        with cgutils.for_range(builder, rows) as row:
+            first = builder.gep(out, [builder.mul(row.index, pitch)])
+            with cgutils.for_range_slice(builder, i64(0), pixels, i64(vector.count)) as (i, _):
+                (mask,) = masks_between(builder, vector.count, 1, i64(0), builder.sub(pixels, i))
+                place = builder.gep(first, [i])
+                (value,) = bent(builder, [masked_load(builder, place, mask, zero)], bend, slope)
+                masked_store(builder, value, place, mask)
+        return context.get_dummy_value()
+
+    return types.void(*arguments), generate
 
 
 # --------------------------------------------------------------------------------------------- a pass of its own

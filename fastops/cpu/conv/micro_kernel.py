@@ -43,7 +43,7 @@ from ..simd.emit import (
     switch,
     vector_of,
 )
-from .finish import bounds, fetch_rows, kept_within
+from .finish import bent, bounds, fetch_rows, joined, kept_within
 
 # ROWS * VECTORS accumulators, VECTORS inputs and a weight have to fit the registers.  Measured on one AVX-512 core of
 # 255 GFLOP/s: 8 x 3 253, 4 x 6 252, 6 x 4 248, 7 x 4 206 (it spills).
@@ -132,38 +132,37 @@ def _product_tile(typing_context, rows, vectors, sums, at, sums_pitch, weights, 
 
 @intrinsic
 def _ended_tile(typing_context, rows, vectors, out, at, plane, weights, row, pitch, x, start, offsets, taps, bias,
-                first, add, adds, low, high):  # fmt: skip
+                first, add, adds, low, high, bend, slope):  # fmt: skip
     """The same of all products with VECTORS vectors of pixels, plus bias[first + r] and what is added, in bounds."""
     arguments = (rows, vectors, out, at, plane, weights, row, pitch, x, start, offsets, taps, bias, first, add, adds,
-                 low, high)  # fmt: skip
+                 low, high, bend, slope)  # fmt: skip
 
     def generate(context, builder, signature, arguments):
-        rows, vectors, out, at, plane, *_, taps, bias, first, add, adds, low, high = arguments
+        rows, vectors, out, at, plane, *_, taps, bias, first, add, adds, low, high, bend, slope = arguments
         out, bias, add = (array_data(context, builder, signature.args[i], arguments[i]) for i in (2, 12, 14))
         vector, _, _ = vector_of(context, builder, signature.args[8].dtype)
-        low, high = bounds(context, builder, vector, signature.args[16:], (low, high))
+        low, high = bounds(context, builder, vector, signature.args[16:18], (low, high))
+        bend = context.cast(builder, bend, signature.args[18], types.int64)
+        slope = repeated(builder, vector, context.cast(builder, slope, signature.args[19], signature.args[8].dtype))
         products, i64 = _products_of(context, builder, signature, arguments), ir.IntType(64)
         out, add, bias = builder.gep(out, [at]), builder.gep(add, [at]), builder.gep(bias, [first])
-
-        def write(sums, with_residual):
-            def end(r, v, value, place):
-                value = builder.fadd(value, repeated(builder, vector, builder.load(builder.gep(bias, [i64(r)]))))
-                if with_residual:
-                    more = builder.gep(add, [builder.add(builder.mul(plane, i64(r)), i64(v * vector.count))])
-                    value = builder.fadd(value, load(builder, vector, more))
-                return kept_within(builder, value, low, high)
-
-            _emit_writes(builder, sums, out, plane, end)
 
         def emit(height, count):
             with builder.if_then(adds):
                 fetch_rows(builder, vector, add, plane, height, count)
-            sums = products(height, count, (i64(0), taps))
-            with builder.if_else(adds) as (with_residual, without):
-                with with_residual:
-                    write(sums, True)
-                with without:
-                    write(sums, False)
+            sums = []
+            for r, row in enumerate(products(height, count, (i64(0), taps))):
+                more = repeated(builder, vector, builder.load(builder.gep(bias, [i64(r)])))
+                sums += [builder.fadd(value, more) for value in row]
+            added, before = [], builder.block
+            with builder.if_then(adds):
+                for i, value in enumerate(sums):
+                    place = builder.add(builder.mul(plane, i64(i // count)), i64(i % count * vector.count))
+                    added.append(builder.fadd(value, load(builder, vector, builder.gep(add, [place]))))
+                after = builder.block
+            sums = bent(builder, joined(builder, vector, [(sums, before), (added, after)]), bend, slope)
+            rows = [sums[r * count : (r + 1) * count] for r in range(height)]
+            _emit_writes(builder, rows, out, plane, lambda r, v, value, place: kept_within(builder, value, low, high))
 
         _ladder(builder, rows, vectors, product(HEIGHTS, (VECTORS,)), emit)
         return context.get_dummy_value()
@@ -297,17 +296,18 @@ def add_products(count, vectors, sums, sums_pitch, weights, row, pitch, x, start
 
 
 @routine
-def end_products(count, out, at, plane, weights, row, x, start, offsets, bias, first, add, adds, low, high):
+def end_products(count, out, at, plane, weights, row, x, start, offsets, bias, first, add, adds, low, high, bend,
+                 slope):  # fmt: skip
     """All products of ``count`` rows of weights with VECTORS vectors of pixels, with what comes after the sum.
 
     out[at + r * plane + i] = bias[first + r] + sum over k of weights[row + r * offsets.size + k] * x[start + offsets[k]
-    + i], plus what add has at the same place, if ``adds``, kept within [low, high].
+    + i], plus what add has at the same place, if ``adds``, bent and kept within [low, high].
     """
     r = 0
     while r < count:
         rows = _TALLEST[min(count - r, ROWS)]
         _ended_tile(rows, VECTORS, out, at + r * plane, plane, weights, row + r * offsets.size, offsets.size, x, start,
-                    offsets, offsets.size, bias, first + r, add, adds, low, high)  # fmt: skip
+                    offsets, offsets.size, bias, first + r, add, adds, low, high, bend, slope)  # fmt: skip
         r += rows
 
 

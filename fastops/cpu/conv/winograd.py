@@ -19,7 +19,7 @@ from ..._jit import VECTOR_BYTES, kernel, routine, thread_count
 from ..simd.emit import lanes
 from ..simd.values import fields
 from .copy import padded_copy
-from .finish import bend_rows, fetch, part_of
+from .finish import fetch, part_of
 from .micro_kernel import VECTORS, add_products
 from .outcome import Outcome
 from .plan import LONGEST_SUM, Integers, Plan, Two, sides, windows_plan
@@ -45,14 +45,6 @@ def _fetch_runs(x, to, width, runs, s0, s1):
             for i in range(start, end, line):
                 fetch(x, i)
             fetch(x, end - 1)
-
-
-@routine
-def _bend_runs(out, to, width, runs, s0, s1, bend, slope):
-    """The activation of what lies in runs s0 to s1 of a plane at out[to]."""
-    for s in range(s0, s1):
-        base, first, last, height = _run(runs, s)
-        bend_rows(out, to + base + first, width, height, last - first, bend, slope)
 
 
 def _block_of(transform: Transform, name: str) -> Any:
@@ -102,11 +94,9 @@ def _block_of(transform: Transform, name: str) -> Any:
                         adds,
                         low,
                         high,
+                        bend,
+                        slope,
                     )
-            if bend:
-                for r in range(some):
-                    _bend_runs(out, (oc0 + r) * plane, out_width, runs, starts[first], starts[first + count], bend,
-                               slope)  # fmt: skip
         return bad
 
     convolve_block.__qualname__ += name

@@ -133,7 +133,7 @@ def _product_tile(typing_context, rows, vectors, sums, at, sums_pitch, weights, 
 @intrinsic
 def _ended_tile(typing_context, rows, vectors, out, at, plane, weights, row, pitch, x, start, offsets, taps, bias,
                 first, add, adds, low, high, bend, slope):  # fmt: skip
-    """The same of all products with VECTORS vectors of pixels, plus bias[first + r] and what is added, in bounds."""
+    """The same of all products with VECTORS vectors of pixels, plus bias[first + r] and the end in finish.py."""
     arguments = (rows, vectors, out, at, plane, weights, row, pitch, x, start, offsets, taps, bias, first, add, adds,
                  low, high, bend, slope)  # fmt: skip
 
@@ -147,22 +147,39 @@ def _ended_tile(typing_context, rows, vectors, out, at, plane, weights, row, pit
         products, i64 = _products_of(context, builder, signature, arguments), ir.IntType(64)
         out, add, bias = builder.gep(out, [at]), builder.gep(add, [at]), builder.gep(bias, [first])
 
-        def emit(height, count):
-            with builder.if_then(adds):
-                fetch_rows(builder, vector, add, plane, height, count)
-            sums = []
-            for r, row in enumerate(products(height, count, (i64(0), taps))):
-                more = repeated(builder, vector, builder.load(builder.gep(bias, [i64(r)])))
-                sums += [builder.fadd(value, more) for value in row]
+        more = builder.or_(adds, builder.icmp_signed("!=", bend, i64(0)))
+
+        def with_bias(sums):
+            numbers = [builder.load(builder.gep(bias, [i64(r)])) for r in range(len(sums))]
+            return [
+                [builder.fadd(value, repeated(builder, vector, number)) for value in row]
+                for row, number in zip(sums, numbers, strict=True)
+            ]
+
+        def changed(sums):
+            """With what is added, and the activation."""
+            count, values = len(sums[0]), [value for row in with_bias(sums) for value in row]
             added, before = [], builder.block
             with builder.if_then(adds):
-                for i, value in enumerate(sums):
+                for i, value in enumerate(values):
                     place = builder.add(builder.mul(plane, i64(i // count)), i64(i % count * vector.count))
                     added.append(builder.fadd(value, load(builder, vector, builder.gep(add, [place]))))
                 after = builder.block
-            sums = bent(builder, joined(builder, vector, [(sums, before), (added, after)]), bend, slope)
-            rows = [sums[r * count : (r + 1) * count] for r in range(height)]
-            _emit_writes(builder, rows, out, plane, lambda r, v, value, place: kept_within(builder, value, low, high))
+            values = bent(builder, joined(builder, vector, [(values, before), (added, after)]), bend, slope)
+            return [values[i : i + count] for i in range(0, len(values), count)]
+
+        def write(sums):
+            _emit_writes(builder, sums, out, plane, lambda r, v, value, place: kept_within(builder, value, low, high))
+
+        def emit(height, count):
+            with builder.if_then(adds):
+                fetch_rows(builder, vector, add, plane, height, count)
+            sums = products(height, count, (i64(0), taps))
+            with builder.if_else(more) as (with_more, alone):
+                with with_more:
+                    write(changed(sums))
+                with alone:
+                    write(with_bias(sums))
 
         _ladder(builder, rows, vectors, product(HEIGHTS, (VECTORS,)), emit)
         return context.get_dummy_value()

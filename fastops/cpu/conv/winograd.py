@@ -30,7 +30,6 @@ CHANNELS = 32  # output channels whose products are kept before they are transfo
 
 # ------------------------------------------------------------------------------------------------ routines
 
-
 _run = fields(4)
 
 
@@ -67,7 +66,7 @@ def _block_of(transform: Transform, name: str) -> Any:
         for oc0 in range(0, out_channels, CHANNELS):
             some = min(CHANNELS, out_channels - oc0)
             for e in range(elements):
-                if adds:
+                if adds:  # meanwhile fetch the residual of some channels
                     for r in range(e * some // elements, (e + 1) * some // elements):
                         _fetch_runs(add, (oc0 + r) * plane, out_width, runs, starts[first], starts[first + count])
                 products, inputs = m[e * m_pitch :], v[e * v_pitch :]

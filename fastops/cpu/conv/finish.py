@@ -144,17 +144,17 @@ def bent(builder: Any, values: list[Value], bend: Value, slope: Value) -> list[V
     def leaky_relu(x: Value) -> Value:
         return builder.fmul(x, builder.select(builder.fcmp_ordered(">", x, zero), one, slope))
 
-    def hardsigmoid(x: Value) -> Value:
-        return builder.fdiv(kept_within(builder, builder.fadd(x, three), zero, six), six)
+    def hard(x: Value) -> Value:
+        part = builder.fdiv(kept_within(builder, builder.fadd(x, three), zero, six), six)
+        return builder.fmul(builder.select(swish, x, one), part)
 
-    def hardswish(x: Value) -> Value:
-        return builder.fmul(x, hardsigmoid(x))
-
+    swish = builder.icmp_signed("==", bend, ir.IntType(64)(HARDSWISH))
     ways, done = [(values, builder.block)], builder.append_basic_block("bent")
     choice = builder.switch(bend, done)
-    for number, formula in ((LEAKY_RELU, leaky_relu), (HARDSIGMOID, hardsigmoid), (HARDSWISH, hardswish)):
+    for formula, numbers in ((leaky_relu, (LEAKY_RELU,)), (hard, (HARDSIGMOID, HARDSWISH))):
         block = builder.append_basic_block(formula.__name__)
-        choice.add_case(ir.IntType(64)(number), block)
+        for number in numbers:
+            choice.add_case(ir.IntType(64)(number), block)
         builder.position_at_end(block)
         ways.append(([formula(value) for value in values], block))
         builder.branch(done)

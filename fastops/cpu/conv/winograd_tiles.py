@@ -150,10 +150,10 @@ def output_tile(transform: Transform) -> Any:
             for row in range(rows):
                 with builder.if_then(builder.icmp_signed(">", height, i64(row))):
                     start = builder.add(builder.add(to, base), builder.mul(out_width, i64(row)))
-                    for part, mask in enumerate(masks):
-                        place = builder.add(start, i64(part * vector.count))
-                        value = finished(builder, pixels[row][part], place, mask, finish)
-                        (value,) = bent(builder, [value], bend, slope)
+                    places = [builder.add(start, i64(part * vector.count)) for part in range(rows)]
+                    parts = list(zip(places, masks, strict=True))
+                    values = [finished(builder, pixels[row][i], *part, finish) for i, part in enumerate(parts)]
+                    for value, (place, mask) in zip(bent(builder, values, bend, slope), parts, strict=True):
                         masked_store(builder, value, builder.gep(out, [place]), mask)
         return bad
 

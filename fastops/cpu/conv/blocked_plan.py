@@ -84,7 +84,7 @@ def blocked_plan(g: Any, transposed: bool, itemsize: int) -> BlockedPlan:
                 phases.append(Phase(count, count + offsets[-1].size, rows, columns, q_y * pitch + q_x, pitch, 1,
                                     to_y * output[1] + to_x, stride[0] * output[1], stride[1]))  # fmt: skip
                 count += offsets[-1].size
-        turned = _turned(places, channels, filters, taps)
+        turned = _turned(places, channels, filters, taps, lanes(itemsize))
         covered = len(made_y) == min(stride[0], output[0]) and len(made_x) == min(stride[1], output[1])
         step = taps
     else:
@@ -124,10 +124,15 @@ def _axis_transposed(
     return _plain(last - first + 1 + reach, first - reach), reach - back
 
 
-def _turned(places: list[Integers], channels: int, filters: int, taps: int) -> tuple[Integers, Integers] | None:
-    """Where products find their weights, turned round: only if every element of the kernel is in some phase."""
+def _turned(
+    places: list[Integers], channels: int, filters: int, taps: int, lane_count: int
+) -> tuple[Integers, Integers] | None:
+    """Where products find their weights, turned round: only if every element of the kernel is in some phase.
+
+    Rows of 2 x 2 elements fill too little of a vector: squares of them took longer to turn than to pick one by one.
+    """
     every = np.concatenate([np.zeros(0, np.int64), *places])
-    if taps == 1 or every.size != channels * taps:
+    if 2 * taps <= lane_count or every.size != channels * taps or not channels:
         return None
     product_of = np.empty((channels, taps), np.int64)
     product_of[every // (filters * taps), every % taps] = np.arange(every.size)

@@ -26,7 +26,7 @@ from .plan import LONGEST_SUM, Integers, Plan, Two, sides, windows_plan
 from .winograd_tiles import F2, F4, Transform, input_tile, output_tile, weight_tile
 
 BUFFER_BYTES = 2**20  # copies of so many images at a time: they stay in L2
-L2_BYTES = 2**19  # transformed weights beyond this are read from farther for every block of tiles
+L2_BYTES = 2**21  # transformed weights beyond this have left L2 when the next block of tiles reads them
 CHANNELS = 32  # output channels whose products are kept before they are transformed: 16 x 32 x 48 are 96 KiB
 
 # ------------------------------------------------------------------------------------------------ routines

@@ -59,6 +59,7 @@ TABLE = (
         differentiated=("input", "weight", "bias"),
         examples=(
             example(normal(2, 4, 8, 8), normal(4, 6, 3, 3), normal(6)),
+            example(normal(1, 64, 8, 8), normal(64, 32, 4, 4), stride=2, padding=1),
             example(normal(2, 4, 5, 6), normal(4, 3, 3, 2), normal(6), groups=2, dilation=(2, 1)),
             example(normal(4, 5, 6), normal(4, 3, 2, 2), stride=3, output_padding=2),
             example(normal(1, 2, 5, 6), normal(2, 2, 1, 1), dilation=2, output_padding=1),

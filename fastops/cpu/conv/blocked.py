@@ -30,6 +30,7 @@ from .plan import LONGEST_SUM, Layout, Sides, copy_parts, sides
 from .turned import read_turned, write_turned
 
 PACKED = 64  # weights of each channel that are packed at a time
+CHANNELS = 16  # input channels that are, of a transposed convolution
 # Tasks that share a block of weights pack them each for itself, if they are so few, in L1 and L2.  9 MB of new memory
 # cost more than the products of 7x7 pixels: 2 ms of page faults and writes beside 1.1 ms.
 FEW_CHUNKS = 4
@@ -87,17 +88,37 @@ def _add_tiles(sums, w, row, source, starts, offsets, pixels, count, wide, k0, k
 
 @kernel
 def _pack(packed, w, places, step, edges, groups, filters):
-    # The weights of a group become blocks of vectors of output channels, (product, channel); an iteration owns a block.
+    # The weights of a group become blocks of vectors of output channels, (product, channel); an iteration owns PACKED
+    # products of a block.
     lane_count, count, blocks = lanes(w.itemsize), places.size, edges.size - 1
-    inputs = w.size // groups
-    for task in prange(groups * blocks):
-        group, block = task // blocks, task % blocks
+    inputs, parts = w.size // groups, -(-count // PACKED)
+    for task in prange(groups * blocks * parts):
+        group, block, k0 = task // parts // blocks, task // parts % blocks, task % parts * PACKED
         v0, v1 = edges[block], edges[block + 1]
         wide, to = (v1 - v0) * lane_count, (group * edges[blocks] + v0) * lane_count * count
         channels, at = min(wide, filters - v0 * lane_count), group * inputs + v0 * lane_count * step
-        for k0 in range(0, count, PACKED):
-            k1 = min(k0 + PACKED, count)
-            _pack_products(packed, to + k0 * wide, wide, w, at, places, step, k0, k1, channels)
+        _pack_products(packed, to + k0 * wide, wide, w, at, places, step, k0, min(k0 + PACKED, count), channels)
+
+
+@kernel
+def _pack_transposed(packed, w, firsts, steps, edges, groups, filters):
+    # The same of weights (input channel, output channel, element), each row of which is a line of the cache or two:
+    # element e of input channel i is product firsts[e] + i * steps[e].  An iteration owns some channels of a block.
+    lane_count, elements, blocks = lanes(w.itemsize), firsts.size, edges.size - 1
+    inputs = w.size // (groups * filters * elements)
+    parts = -(-inputs // CHANNELS)
+    for task in prange(groups * blocks * parts):
+        group, block, i0 = task // parts // blocks, task // parts % blocks, task % parts * CHANNELS
+        v0, v1 = edges[block], edges[block + 1]
+        wide, to = (v1 - v0) * lane_count, (group * edges[blocks] + v0) * lane_count * inputs * elements
+        channels, rows = min(wide, filters - v0 * lane_count), np.zeros(elements * wide, w.dtype)
+        for i in range(i0, min(i0 + CHANNELS, inputs)):
+            at = ((group * inputs + i) * filters + v0 * lane_count) * elements
+            read_turned(rows, 0, wide, w, at, elements, channels, elements)
+            for e in range(elements):
+                row = to + (firsts[e] + i * steps[e]) * wide
+                for c in range(wide):
+                    packed[index(row + c)] = rows[index(e * wide + c)]
 
 
 @kernel
@@ -209,7 +230,7 @@ def _parts_of(g: Any, transposed: bool, itemsize: int, threads: int) -> Parts:
         together = images_together(g.batch, image_size * itemsize, BUFFER_BYTES)
     chunks = chunks_of(g, transposed, itemsize, together, threads)
     work = plan.products * int(plan.edges[-1]) * g.groups * lanes(itemsize) // 8
-    few = len(chunks) <= FEW_CHUNKS * len(plan.phases)
+    few = plan.turned is None and len(chunks) <= FEW_CHUNKS * len(plan.phases)
     return Parts(plan, side, image_size, together, chunks, few, work)
 
 
@@ -248,5 +269,8 @@ def convolve(out, input, weight, bias, g, transposed, kept, finish):
 
 def _packed_weights(weight, plan, groups, filters):
     packed = np.empty(groups * int(plan.edges[-1]) * lanes(weight.itemsize) * plan.offsets.size, weight.dtype)
-    _pack(packed.size)(packed, weight, plan.places, plan.step, plan.edges, groups, filters)
+    if plan.turned is None:
+        _pack(packed.size)(packed, weight, plan.places, plan.step, plan.edges, groups, filters)
+    else:
+        _pack_transposed(packed.size)(packed, weight, *plan.turned, plan.edges, groups, filters)
     return packed

@@ -51,6 +51,7 @@ class BlockedPlan(NamedTuple):
     covered: bool  # whether the phases make every output
     edges: Integers  # first vectors of the blocks of a group's output channels, and their end
     copies: bool  # whether there is a padded copy, or the input serves as it is
+    turned: tuple[Integers, Integers] | None  # of each element of a transposed kernel, its first product and the step
     products: int  # for each image and lane of an output channel
 
     @property
@@ -83,12 +84,13 @@ def blocked_plan(g: Any, transposed: bool, itemsize: int) -> BlockedPlan:
                 phases.append(Phase(count, count + offsets[-1].size, rows, columns, q_y * pitch + q_x, pitch, 1,
                                     to_y * output[1] + to_x, stride[0] * output[1], stride[1]))  # fmt: skip
                 count += offsets[-1].size
+        turned = _turned(places, channels, filters, taps, lanes(itemsize))
         covered = len(made_y) == min(stride[0], output[0]) and len(made_x) == min(stride[1], output[1])
         step = taps
     else:
         offsets = [(inputs * channel + place).reshape(-1)]
         phases = [Phase(0, channels * taps, *output, 0, stride[0] * pitch, stride[1], 0, output[1], 1)]
-        covered, step, places = True, channels * taps, [np.arange(channels * taps)]
+        covered, step, places, turned = True, channels * taps, [np.arange(channels * taps)], None
     none = np.zeros(0, np.int64)
     vectors = -(-filters // lanes(itemsize))
     blocks = -(-vectors // PIXEL_VECTORS)
@@ -101,7 +103,7 @@ def blocked_plan(g: Any, transposed: bool, itemsize: int) -> BlockedPlan:
     together = FEW_PRODUCTS if few else LONGEST_SUM
     return BlockedPlan(y, x, np.array(layout_of(y, x)), np.concatenate([none, *offsets]), together,
                        np.concatenate([none, *places]), step, table,
-                       covered, np.arange(blocks + 1) * vectors // blocks, not as_it_is, products)  # fmt: skip
+                       covered, np.arange(blocks + 1) * vectors // blocks, not as_it_is, turned, products)  # fmt: skip
 
 
 def _axis(size: int, outputs: int, kernel: int, stride: int, pad: int, dilation: int) -> tuple[Axis, Integers]:
@@ -120,6 +122,21 @@ def _axis_transposed(
     back = np.arange(kernel) * dilation // stride
     reach = int(back[-1])
     return _plain(last - first + 1 + reach, first - reach), reach - back
+
+
+def _turned(
+    places: list[Integers], channels: int, filters: int, taps: int, lane_count: int
+) -> tuple[Integers, Integers] | None:
+    """Where products find their weights, turned round: only if every element of the kernel is in some phase.
+
+    Rows of 2 x 2 elements fill too little of a vector: squares of them took longer to turn than to pick one by one.
+    """
+    every = np.concatenate([np.zeros(0, np.int64), *places])
+    if 2 * taps <= lane_count or every.size != channels * taps or not channels:
+        return None
+    product_of = np.empty((channels, taps), np.int64)
+    product_of[every // (filters * taps), every % taps] = np.arange(every.size)
+    return product_of[0].copy(), (product_of[-1] - product_of[0]) // max(1, channels - 1)
 
 
 def _plain(size: int, first: int) -> Axis:

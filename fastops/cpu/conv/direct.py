@@ -44,6 +44,7 @@ from .plan import LONGEST_SUM, Integers, Layout, Phase, Plan, Sides, Tile, Writi
 
 CHANNELS = 64  # output channels of a task: their sums of one tile are 12 KiB and stay in L1
 SQUARE = 16  # channels on each side of a block of weights that is transposed: a line of the cache is used whole
+FAR = 8192  # rows of weights farther apart are on pages of their own: tiles of 3x3 over 256 channels cost 2 to 4 times
 # Padded copies of so many images at a time: in L2 they are there when they are read.  With 4 MiB 8 images of 3x224x224
 # took 1.7 times as long an image as 4.
 BUFFER_BYTES = 2**20
@@ -267,6 +268,8 @@ def parts(g, transposed, itemsize, kept):
     """Of what a convolution consists; what each part costs stands in costs.py."""
     plan, side = plan_of(g, transposed, itemsize), sides(g, transposed)
     rounds = max(1, -(-plan.offsets.size // (int(plan.numbers[-1]) * max(1, len(plan.phases)))))
+    if not transposed and plan.offsets.size * itemsize > FAR:
+        rounds *= 2
     found = {
         "product": plan.vector_products * side.out_channels,
         "ended" if _straight(plan) else "tile": len(plan.tiles) * -(-side.out_channels // ROWS) * rounds,

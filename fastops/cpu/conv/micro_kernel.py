@@ -49,7 +49,7 @@ from .finish import bent, bounds, fetch_rows, joined, kept_within
 # 255 GFLOP/s: 8 x 3 253, 4 x 6 252, 6 x 4 248, 7 x 4 206 (it spills).
 ROWS = 8 if VECTOR_REGISTERS >= 32 else 4
 VECTORS = 3
-HEIGHTS = (ROWS, *(rows for rows in (6, 4, 2, 1) if rows < ROWS))  # of the tiles that what is left is made of
+HEIGHTS = (8, 4, 3, 2, 1) if ROWS == 8 else (4, 2, 1)  # of the tiles that what is left is made of
 
 # Pixels by vectors of output channels; a pointer for each pixel has to fit the general registers, too.  Measured as
 # above: 6 x 4 235, 8 x 3 238, 10 x 2 230 (12 x 2 spills: 147), 10 x 1 161.
@@ -298,7 +298,8 @@ def _dot_tile(rows: int, elements: int) -> Any:
     return tile
 
 
-_TALLEST = np.array([max((height for height in HEIGHTS if height <= rest), default=0) for rest in range(ROWS + 1)])
+# Of so many rows that are left, how many to take.  2 x 3 and 1 x 3 sums wait for one another, 4 x 3 and 3 x 3 hardly.
+_TALLEST = np.array([0, 1, 2, 3, 4, 3, 3, 4, 8] if ROWS == 8 else [0, 1, 2, 2, 4])
 
 
 @routine

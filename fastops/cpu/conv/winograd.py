@@ -26,6 +26,7 @@ from .plan import LONGEST_SUM, Integers, Plan, Two, sides, windows_plan
 from .winograd_tiles import F2, F4, Transform, input_tile, output_tile, weight_tile
 
 BUFFER_BYTES = 2**20  # copies of so many images at a time: they stay in L2
+L2_BYTES = 2**21  # transformed weights beyond this have left L2 when the next block of tiles reads them
 CHANNELS = 32  # output channels whose products are kept before they are transformed: 16 x 32 x 48 are 96 KiB
 
 # ------------------------------------------------------------------------------------------------ routines
@@ -202,13 +203,21 @@ def parts(m, g, transposed, itemsize, kept):
     """Of what a convolution in tiles of m x m consists; what each part costs stands in costs.py."""
     s, lane_count = sides(g, transposed), lanes(itemsize)
     tiles = -(-g.batch * (-(-s.out_height // m) + 1) * (-(-s.out_width // m) + 1) // lane_count)  # vectors of them
-    return {
+    weights, rounds = s.channels * s.out_channels, -(-g.batch // _together(g.batch, s, itemsize))
+    again = 0 if (m + 2) ** 2 * weights * itemsize <= L2_BYTES else rounds * -(-tiles // (rounds * VECTORS)) - 1
+    read = {"kept": weights * (1 + again)} if kept else {"weight": weights, "kept": weights * again}
+    return read | {
         "product": (m + 2) ** 2 * tiles * s.channels * s.out_channels,
         "tile": tiles * (s.channels + s.out_channels),
         "plane": m * m * g.batch * s.channels,
-        "kept" if kept else "weight": s.channels * s.out_channels,
         "call": 1,
     }
+
+
+def _together(batch, side, itemsize):
+    """How many images are copied at a time."""
+    image_bytes = (side.height + 4) * (side.width + 4) * side.channels * itemsize
+    return max(1, min(batch, BUFFER_BYTES // max(1, image_bytes)))
 
 
 def _convolve(m, out, input, weight, bias, g, transposed, kept, finish):
@@ -224,8 +233,7 @@ def _convolve(m, out, input, weight, bias, g, transposed, kept, finish):
         u = _transformed_weights(m, weight, channels, out_channels, transposed)
         if kept is not None:
             kept[m] = u
-    image_bytes = (side.height + 4) * (side.width + 4) * channels * dtype.itemsize
-    together = max(1, min(g.batch, BUFFER_BYTES // image_bytes))
+    together = _together(g.batch, side, dtype.itemsize)
     offsets, buffer = np.arange(channels) * (VECTORS * lane_count), None
     for n in range(0, g.batch, together):
         some, x = out[n : n + together], input[n : n + together]

@@ -1,9 +1,8 @@
 """max_pool2d and avg_pool2d on the CPU.
 
-A strip holds as many windows of a row of outputs as a vector has lanes, over a band of rows of outputs.  The rows of
-the input under it are reduced along the windows into a buffer, a vector of each, then rows of that buffer are.  Rows
-above and below the input are vectors of the buffer like any other, and columns beside it are masked: no loop has a test
-for the borders.
+A band of rows of outputs is made in two steps: rows of the input under it are reduced along their windows into lines
+of a buffer that stays in L1, a vector of windows at a time, then lines of that buffer are.  Rows above and below the
+input are lines of the buffer like any other, and columns beside it are masked: no loop has a test for the borders.
 """
 
 from functools import lru_cache
@@ -21,23 +20,23 @@ from .windows import BUFFER
 
 # ------------------------------------------------------------------------------------------------ geometry
 
-_numbers = fields(19)
+_numbers = fields(20)
 
 
 @lru_cache(maxsize=256)
-def _strips(g: Any) -> Any:
+def _layout(g: Any, lane_count: int) -> Any:
     """What the kernels need of a geometry: an array costs a call and the compiler less than as many arguments."""
     kx0, kw = _within(g.out_width, g.width, g.kernel_width, g.stride_w, g.pad_left, g.dilation_w)
     ky0, kh = _within(g.out_height, g.height, g.kernel_height, g.stride_h, g.pad_top, g.dilation_h)
     sh, dh = g.stride_h, g.dilation_h
-    extent = (kh - 1) * dh + 1
-    band = min(g.out_height, max((2 * BUFFER // g.width - extent) // sh + 1, -(-extent // sh), 1))
+    extent, pitch = (kh - 1) * dh + 1, -(-g.out_width // lane_count) * lane_count
+    band = min(g.out_height, max((BUFFER // pitch - extent) // sh + 1, extent // sh, 1))
     most = (band - 1) * sh + extent
     per_plane = -(-g.out_height // band)
     bands, chunk = g.planes * per_plane, max(1, BUFFER // (most * g.width))
     together = 3 if g.dilation_w == 1 and g.stride_w <= 2 else 1
     numbers = [g.out_height, g.out_width, g.height, g.width, kh, kw, sh, g.stride_w, g.pad_top - ky0 * dh]
-    numbers += [g.pad_left - kx0 * g.dilation_w, dh, g.dilation_w, together, band, most, per_plane, bands, chunk]
+    numbers += [g.pad_left - kx0 * g.dilation_w, dh, g.dilation_w, together, pitch, band, most, per_plane, bands, chunk]
     return np.array([*numbers, -(-bands // chunk)], np.int64)
 
 
@@ -55,7 +54,7 @@ def _counts(g: Any, dtype: Any, include_pad: bool, divisor: int) -> tuple[Any, A
         (g.out_width, g.width, g.kernel_width, g.stride_w, g.pad_left, g.pad_right),
         (g.out_height, g.height, g.kernel_height, g.stride_h, g.pad_top, g.pad_bottom),
     )
-    columns, rows = np.ones(g.out_width + lanes(dtype.itemsize), dtype), np.ones(g.out_height, dtype)
+    columns, rows = (np.ones(g.out_width + lanes(dtype.itemsize), dtype), np.ones(g.out_height, dtype))
     for counts, (count, size, extent, stride, pad, after) in zip((columns, rows), sides, strict=True):
         start = np.arange(count) * stride - pad
         if divisor == 0 and include_pad:
@@ -85,63 +84,62 @@ def _band(band, per_plane, band_height, oh, h, kh, sh, ph, dh):
 def _max_pool2d(out, x, numbers):
     # An iteration owns some bands.  Rows come first: of -0 and 0 the first one wins, as in torch.  The last
     # line of the buffer is what a reduction begins with.
-    oh, ow, h, w, kh, kw, sh, sw, ph, pw, dh, dw, together, band_height, most, per_plane, bands, chunk, tasks = (
+    oh, ow, h, w, kh, kw, sh, sw, ph, pw, dh, dw, together, pitch, band_height, most, per_plane, bands, chunk, tasks = (
         _numbers(numbers, 0)
     )
     lane_count = lanes_of(x)
     for task in prange(tasks):
-        memory = np.empty((most + 1) * lane_count, x.dtype)
+        memory = np.empty((most + 1) * pitch, x.dtype)
         to, values, lines, fill = pointer(out), pointer(x), pointer(memory), repeated(x, -np.inf)
         end = task * chunk + chunk
         for band in range(task * chunk, end if end < bands else bands):
             plane, oy, rows, iy, above, inside = _band(band, per_plane, band_height, oh, h, kh, sh, ph, dh)
-            for line in range(above):
-                store(lines, line * lane_count, fill)
-            for line in range(above + inside, most + 1):
-                store(lines, line * lane_count, fill)
-            for ox in range(0, ow, lane_count):
-                kx = 0
-                while kx < kw:
-                    n = together if kx + together < kw else kw - kx
-                    source, ix = above if kx else most, ox * sw - pw + kx * dw
-                    max_columns(lines, values, above, source, inside, plane * h, iy + above, w, ix, sw, n)
-                    kx += n
-                at = (plane * oh + oy) * ow + ox
-                max_rows(lines, to, at, ow, ow - ox, rows, sh, kh, dh)
+            for at in range(0, above * pitch, lane_count):
+                store(lines, at, fill)
+            for at in range((above + inside) * pitch, (most + 1) * pitch, lane_count):
+                store(lines, at, fill)
+            kx = 0
+            while kx < kw:
+                n = together if kx + together < kw else kw - kx
+                source, column = above if kx else most, kx * dw - pw
+                max_columns(
+                    lines, values, x.size, pitch, above, source, inside, plane * h, iy + above, w, ow, column, sw, n
+                )
+                kx += n
+            max_rows(lines, to, pitch, (plane * oh + oy) * ow, rows, ow, sh, kh, dh)
         keep(memory)
 
 
 @kernel
 def _max_pool2d_indices(out, indices, short, x, numbers):
     # The same with places, -1 where there is none; ``short`` lends its type to those of a strip.
-    oh, ow, h, w, kh, kw, sh, sw, ph, pw, dh, dw, together, band_height, most, per_plane, bands, chunk, tasks = (
+    oh, ow, h, w, kh, kw, sh, sw, ph, pw, dh, dw, together, pitch, band_height, most, per_plane, bands, chunk, tasks = (
         _numbers(numbers, 0)
     )
     lane_count = lanes_of(x)
     for task in prange(tasks):
-        memory = np.empty((most + 1) * lane_count, x.dtype)
-        place_memory = np.empty((most + 1) * lane_count, short.dtype)
+        memory = np.empty((most + 1) * pitch, x.dtype)
+        place_memory = np.empty((most + 1) * pitch, short.dtype)
         to, places_to, values, lines = pointer(out), pointer(indices), pointer(x), pointer(memory)
         place_lines, fill = pointer(place_memory), repeated(x, -np.inf)
         none = places(short, fill, -1, 0)
         end = task * chunk + chunk
         for band in range(task * chunk, end if end < bands else bands):
             plane, oy, rows, iy, above, inside = _band(band, per_plane, band_height, oh, h, kh, sh, ph, dh)
-            for line in range(above):
-                store(lines, line * lane_count, fill)
-                store(place_lines, line * lane_count, none)
-            for line in range(above + inside, most + 1):
-                store(lines, line * lane_count, fill)
-                store(place_lines, line * lane_count, none)
-            for ox in range(0, ow, lane_count):
-                kx = 0
-                while kx < kw:
-                    n = together if kx + together < kw else kw - kx
-                    source, ix, at = above if kx else most, ox * sw - pw + kx * dw, plane * h
-                    place_columns(lines, place_lines, values, above, source, inside, at, iy + above, w, ix, sw, n)
-                    kx += n
-                at = (plane * oh + oy) * ow + ox
-                place_rows(lines, place_lines, to, places_to, at, ow, ow - ox, rows, sh, kh, dh)
+            for at in range(0, above * pitch, lane_count):
+                store(lines, at, fill)
+                store(place_lines, at, none)
+            for at in range((above + inside) * pitch, (most + 1) * pitch, lane_count):
+                store(lines, at, fill)
+                store(place_lines, at, none)
+            kx = 0
+            while kx < kw:
+                n = together if kx + together < kw else kw - kx
+                source, column = above if kx else most, kx * dw - pw
+                place_columns(lines, place_lines, values, x.size, pitch, above, source, inside,
+                              plane * h, iy + above, w, ow, column, sw, n)  # fmt: skip
+                kx += n
+            place_rows(lines, place_lines, to, places_to, pitch, (plane * oh + oy) * ow, rows, ow, sh, kh, dh)
         keep(memory)
         keep(place_memory)
 
@@ -150,30 +148,30 @@ def _max_pool2d_indices(out, indices, short, x, numbers):
 def _avg_pool2d(out, x, column_counts, row_counts, numbers):
     # As _max_pool2d.  Rows of the window are summed apart, so that the rounding of a large window grows with its side,
     # not with its area.  The divisor is the product of how many rows and columns count.
-    oh, ow, h, w, kh, kw, sh, sw, ph, pw, dh, dw, together, band_height, most, per_plane, bands, chunk, tasks = (
+    oh, ow, h, w, kh, kw, sh, sw, ph, pw, dh, dw, together, pitch, band_height, most, per_plane, bands, chunk, tasks = (
         _numbers(numbers, 0)
     )
     lane_count = lanes_of(x)
     for task in prange(tasks):
-        memory = np.empty((most + 1) * lane_count, x.dtype)
+        memory = np.empty((most + 1) * pitch, x.dtype)
         to, values, lines, fill = pointer(out), pointer(x), pointer(memory), repeated(x, 0)
         columns, counts = pointer(column_counts), pointer(row_counts)
         end = task * chunk + chunk
         for band in range(task * chunk, end if end < bands else bands):
             plane, oy, rows, iy, above, inside = _band(band, per_plane, band_height, oh, h, kh, sh, ph, dh)
-            for line in range(above):
-                store(lines, line * lane_count, fill)
-            for line in range(above + inside, most + 1):
-                store(lines, line * lane_count, fill)
-            for ox in range(0, ow, lane_count):
-                kx = 0
-                while kx < kw:
-                    n = together if kx + together < kw else kw - kx
-                    source, ix = above if kx else most, ox * sw - pw + kx
-                    add_columns(lines, values, above, source, inside, plane * h, iy + above, w, ix, sw, n)
-                    kx += n
-                at = (plane * oh + oy) * ow + ox
-                mean_rows(lines, to, columns, ox, counts, oy, at, ow, ow - ox, rows, sh, kh, dh)
+            for at in range(0, above * pitch, lane_count):
+                store(lines, at, fill)
+            for at in range((above + inside) * pitch, (most + 1) * pitch, lane_count):
+                store(lines, at, fill)
+            kx = 0
+            while kx < kw:
+                n = together if kx + together < kw else kw - kx
+                source, column = above if kx else most, kx - pw
+                add_columns(
+                    lines, values, x.size, pitch, above, source, inside, plane * h, iy + above, w, ow, column, sw, n
+                )
+                kx += n
+            mean_rows(lines, to, columns, counts, oy, pitch, (plane * oh + oy) * ow, rows, ow, sh, kh, dh)
         keep(memory)
 
 
@@ -188,11 +186,13 @@ def max_pool2d(out, indices, input, g):
         _, _, *window, _, _ = g  # of which the maximum needs no padding at the bottom and right
         pool_apart.max_pool2d(out, input, window)
     elif indices is None:
-        _max_pool2d(work)(out.ravel(), input.ravel(), _strips(g))
+        _max_pool2d(work)(out.ravel(), input.ravel(), _layout(g, lanes(input.itemsize)))
     else:
         # places in 32 bits are half the bytes and twice the lanes
         short = _SHORT if g.height * g.width < 2**31 else _LONG
-        _max_pool2d_indices(work * 2)(out.ravel(), indices.ravel(), short, input.ravel(), _strips(g))
+        _max_pool2d_indices(work * 2)(
+            out.ravel(), indices.ravel(), short, input.ravel(), _layout(g, lanes(input.itemsize))
+        )
 
 
 def rows_first(g, itemsize):
@@ -211,4 +211,4 @@ def avg_pool2d_by(rows_come_first, out, input, g, count_include_pad, divisor):
         pool_apart.avg_pool2d(out, input, window, below, right, count_include_pad, divisor)
         return
     counts = _counts(g, input.dtype, count_include_pad, divisor)
-    _avg_pool2d(input.size + out.size)(out.ravel(), input.ravel(), *counts, _strips(g))
+    _avg_pool2d(input.size + out.size)(out.ravel(), input.ravel(), *counts, _layout(g, lanes(input.itemsize)))

@@ -1,8 +1,8 @@
-"""LLVM code of the pools: a strip of windows, one to a lane, reduced along its columns, then along its rows.
+"""LLVM code of the pools: rows of the input reduced along their windows, then lines of the results.
 
-Columns of the windows are read straight from the input, under masks that are made once for all rows of a strip, so that
-no row is copied between margins; with stride 2 one pair of loads gives two columns.  Written in LLVM's words because
-numba's types for the same loops took two thirds of the time of the first call.
+A strip of windows, one to a lane, reads its columns straight from the input, under masks that two instructions make, so
+that no row is copied between margins; with stride 2 one pair of loads gives two columns.  Written in LLVM's words,
+since numba's types for the same loops took two thirds of the time of the first call.
 """
 
 import contextlib
@@ -16,14 +16,15 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .._jit import VECTOR_BYTES
 from .simd import emit
 from .simd.emit import Value
 
 I64 = ir.IntType(64)
 
-# A mask is free with AVX-512.  Elsewhere strips that need none have loops of their own.
-_MASKED = (True,) if VECTOR_BYTES == 64 else (False, True)
+# How a strip reads: it lies inside the row; or inside the array, and lanes beside the row are replaced; or only lanes
+# of the row may be touched.  Masked loads alone took twice the time on large arrays, for which the CPU seems to fetch
+# nothing ahead.
+WHOLE, REPLACED, MASKED = range(3)
 
 
 class Column(NamedTuple):
@@ -58,56 +59,70 @@ def _best_place(builder: Any, state: list[Value], column: Column) -> list[Value]
 # ------------------------------------------------------------------------------------------------- columns
 
 
-def _inside(builder: Any, lane_count: int, count: int, ix: Value, w: Value) -> list[Value]:
-    """The masks of ``count`` vectors from column ix on: which of it the input has."""
-    return emit.masks_between(builder, lane_count, count, builder.neg(ix), builder.sub(w, ix))
+def _inside(builder: Any, lane_count: int, ix: Value, w: Value) -> Callable[[int], Value]:
+    """mask(i): which lanes of the vector i columns after column ix the input has, by one comparison."""
+    many, kind = (
+        I64(2**30),
+        ir.VectorType(ir.IntType(32), lane_count),
+    )  # columns are counted from ix on, if that is in
+
+    def least(a: Value, b: Value) -> Value:
+        return builder.select(builder.icmp_signed("<", a, b), a, b)
+
+    def most(a: Value, b: Value) -> Value:
+        return builder.select(builder.icmp_signed(">", a, b), a, b)
+
+    before = least(ix, I64(0))
+    left = most(least(builder.sub(w, builder.sub(ix, before)), many), I64(0))
+    first, end = (
+        emit.repeated(builder, kind, builder.trunc(value, kind.element))
+        for value in (most(before, builder.neg(many)), left)
+    )
+    return lambda i: builder.icmp_unsigned("<", builder.add(first, emit.numbers(range(i, i + lane_count))), end)
 
 
-def _neighbours(builder: Any, fill: Value, count: int, step: int, ix: Value, w: Value, masked: bool) -> Any:
-    """columns(pointer to column ix of a row, its place): ``count`` columns of windows ``step`` <= 2 apart."""
+def _neighbours(builder: Any, fill: Value, count: int, step: int, ix: Value, w: Value, how: int) -> Any:
+    """columns(pointer to column ix of a row, place): ``count`` columns of windows ``step`` <= 2 apart."""
     lane_count, vector = fill.type.count, fill.type
-    starts = range(0, count, step)
-    masks = [
-        _inside(builder, lane_count, step, builder.add(ix, I64(at)), w) if masked else [None] * step for at in starts
-    ]
+    mask = None if how == WHOLE else _inside(builder, lane_count, ix, w)
 
-    def columns(row: Value, place: Callable[[int, Any], Value]) -> Iterator[Column]:
-        for at, inside in zip(starts, masks, strict=True):
-            parts = []
-            for part, mask in enumerate(inside):
-                pointer = builder.gep(row, [I64(at + part * lane_count)])
-                if masked:
-                    parts.append(emit.masked_load(builder, pointer, mask, fill))
+    def columns(row: Value, place: Callable[[int], Value]) -> Iterator[Column]:
+        for at in range(0, count, step):
+            parts, inside = [], []
+            for i in range(at, at + step * lane_count, lane_count):
+                pointer = builder.gep(row, [I64(i)])
+                inside += [mask(i)] if mask else []
+                if how == MASKED:
+                    parts.append(emit.masked_load(builder, pointer, inside[-1], fill))
                 else:
-                    parts.append(emit.load(builder, vector, pointer))
+                    given = emit.load(builder, vector, pointer)
+                    parts.append(builder.select(inside[-1], given, fill) if mask else given)
             for phase in range(min(step, count - at)):
                 values, lanes = (
-                    of[0] if step == 1 or of[0] is None else emit.every_second(builder, of[0], of[1], phase)
+                    (of[0] if step == 1 else emit.every_second(builder, of[0], of[1], phase)) if of else None
                     for of in (parts, inside)
                 )
-                yield Column(values, lanes, partial(place, at + phase, I64(step)))
+                yield Column(values, lanes, partial(place, at + phase))
 
     return columns
 
 
-def _gathered(builder: Any, fill: Value, step: Value, ix: Value, w: Value) -> Any:
+def _gathered(builder: Any, fill: Value, step: Value, ix: Value, w: Value, how: int) -> Any:
     """The same of one column of windows further apart: each lane is read by itself."""
-    lanes = range(fill.type.count)
-    last, mask = builder.sub(w, I64(1)), ir.Constant(ir.VectorType(ir.IntType(1), fill.type.count), ir.Undefined)
-    offsets = []
-    for lane in lanes:
-        at = builder.add(ix, builder.mul(I64(lane), step))
-        inside = builder.icmp_unsigned("<", at, w)
-        mask = builder.insert_element(mask, inside, ir.IntType(32)(lane))
-        offsets.append(builder.sub(builder.select(inside, at, last), ix))
 
-    def columns(row: Value, place: Callable[[int, Any], Value]) -> Iterator[Column]:
-        values = ir.Constant(fill.type, ir.Undefined)
-        for lane in lanes:
-            values = builder.insert_element(
-                values, builder.load(builder.gep(row, [offsets[lane]])), ir.IntType(32)(lane)
-            )
-        yield Column(builder.select(mask, values, fill), mask, partial(place, 0, step))
+    def columns(row: Value, place: Callable[[int], Value]) -> Iterator[Column]:
+        bits = ir.VectorType(ir.IntType(1), fill.type.count)
+        values, mask = (ir.Constant(fill.type, ir.Undefined), ir.Constant(bits, ir.Undefined))
+        for lane in range(fill.type.count):
+            at, number = builder.mul(I64(lane), step), ir.IntType(32)(lane)
+            if how != WHOLE:
+                inside = builder.icmp_unsigned("<", builder.add(ix, at), w)
+                mask = builder.insert_element(mask, inside, number)
+                at = builder.select(inside, at, builder.neg(ix))  # column 0
+            values = builder.insert_element(values, builder.load(builder.gep(row, [at])), number)
+        if how != WHOLE:
+            values = builder.select(mask, values, fill)
+        yield Column(values, None if how == WHOLE else mask, partial(place, 0))
 
     return columns
 
@@ -116,23 +131,19 @@ def _gathered(builder: Any, fill: Value, step: Value, ix: Value, w: Value) -> An
 
 
 class _Lines(NamedTuple):
-    """Lines of one vector in each of some buffers: what the windows of a strip have come to."""
+    """Vectors of some buffers: what windows have come to."""
 
     builder: Any
     pointers: Any
     vectors: list[Any]
 
-    def _at(self, line: Value) -> list[Value]:
-        element = self.builder.mul(line, I64(self.vectors[0].count))
-        return [self.builder.gep(pointer, [element]) for pointer in self.pointers]
+    def load(self, at: Value) -> list[Value]:
+        pairs = zip(self.vectors, self.pointers, strict=True)
+        return [emit.load(self.builder, vector, self.builder.gep(pointer, [at])) for vector, pointer in pairs]
 
-    def load(self, line: Value) -> list[Value]:
-        pairs = zip(self.vectors, self._at(line), strict=True)
-        return [emit.load(self.builder, vector, pointer) for vector, pointer in pairs]
-
-    def store(self, line: Value, values: list[Value]) -> None:
-        for value, pointer in zip(values, self._at(line), strict=True):
-            emit.store(self.builder, value, pointer)
+    def store(self, at: Value, values: list[Value]) -> None:
+        for value, pointer in zip(values, self.pointers, strict=True):
+            emit.store(self.builder, value, self.builder.gep(pointer, [at]))
 
 
 def _lines(context: Any, builder: Any, kinds: Any, pointers: Any) -> _Lines:
@@ -146,46 +157,72 @@ def _numbers(context: Any, builder: Any, sig: Any, args: Any, count: int) -> lis
     return [context.cast(builder, value, kind, types.int64) for kind, value in pairs]
 
 
-def _either(builder: Any, whole: Value, loop: Callable[[bool], None]) -> None:
-    """loop(masked): the one that suits."""
-    for masked in _MASKED:
-        chosen = builder.if_then(builder.not_(whole) if masked else whole)
-        with chosen if len(_MASKED) > 1 else contextlib.nullcontext():
-            loop(masked)
+@contextlib.contextmanager
+def _strips(builder: Any, rows: Value, ow: Value, lane_count: int) -> Iterator[tuple[Value, Value]]:
+    """Emit the loops over (row, first window of a strip)."""
+    with (
+        cgutils.for_range(builder, rows, intp=I64) as row,
+        cgutils.for_range_slice(builder, I64(0), ow, I64(lane_count), intp=I64) as (ox, _),
+    ):
+        yield row.index, ox
+
+
+def _either(builder: Any, which: Value, first: Callable[[], None], second: Callable[[], None]) -> None:
+    with builder.if_else(which) as (then, otherwise):
+        with then:
+            first()
+        with otherwise:
+            second()
 
 
 def _reduce_columns(context: Any, builder: Any, sig: Any, args: Any, buffers: int, fill: float, combine: Any) -> Any:
-    to, source, rows, plane, iy, w, ix, step, count = _numbers(context, builder, sig, args, 9)
-    lines, x = _lines(context, builder, sig.args[:buffers], args[:buffers]), args[buffers]
+    size, pitch, to, source, rows, plane, iy, w, ow, column, step, count = _numbers(context, builder, sig, args, 12)
+    lines, x = (_lines(context, builder, sig.args[:buffers], args[:buffers]), args[buffers])
     vector, kind = lines.vectors[0], lines.vectors[-1]
-    filled, stays = ir.Constant(vector, [fill] * vector.count), builder.icmp_signed("==", source, to)
+    filled, stays = (ir.Constant(vector, [fill] * vector.count), builder.icmp_signed("==", source, to))
 
-    def loop(columns: Any) -> None:
-        with cgutils.for_range(builder, rows, intp=I64) as each:
-            line = builder.add(to, each.index)
-            row = builder.add(builder.mul(builder.add(iy, each.index), w), ix)
+    def reduce(row: Value, ox: Value, ix: Value, apart: Value, columns: Any) -> None:
+        line, first = (builder.add(to, row), builder.add(builder.mul(builder.add(iy, row), w), ix))
 
-            def place(at: int, apart: Any) -> Value:
-                first = builder.add(row, I64(at))
-                both = [
-                    builder.trunc(value, kind.element) if kind.element != I64 else value for value in (first, apart)
-                ]
-                first, apart = (emit.repeated(builder, kind, value) for value in both)
-                return builder.add(first, builder.mul(apart, emit.numbers(range(kind.count), kind.element.width)))
+        def place(at: int) -> Value:
+            both = [builder.add(first, I64(at)), apart]
+            one, step = (
+                emit.repeated(builder, kind, value if kind.element == I64 else builder.trunc(value, kind.element))
+                for value in both
+            )
+            return builder.add(one, builder.mul(step, emit.numbers(range(kind.count), kind.element.width)))
 
-            values = lines.load(builder.select(stays, line, source))
-            for column in columns(builder.gep(x, [builder.add(builder.mul(plane, w), row)]), place):
-                values = combine(builder, values, column)
-            lines.store(line, values)
+        values = lines.load(builder.add(builder.mul(builder.select(stays, line, source), pitch), ox))
+        for each in columns(builder.gep(x, [builder.add(builder.mul(plane, w), first)]), place):
+            values = combine(builder, values, each)
+        lines.store(builder.add(builder.mul(line, pitch), ox), values)
 
     def case(number: int) -> None:
-        if number == 6:
-            loop(_gathered(builder, filled, step, ix, w))
-            return
-        n, apart = number % 3 + 1, number // 3 + 1
-        reach = builder.add(ix, I64((n - 1) // apart * apart + apart * vector.count))
-        whole = builder.and_(builder.icmp_signed(">=", ix, I64(0)), builder.icmp_signed("<=", reach, w))
-        _either(builder, whole, lambda masked: loop(_neighbours(builder, filled, n, apart, ix, w, masked)))
+        far, n = number == 6, number % 3 + 1
+        apart = step if far else I64(number // 3 + 1)
+        with _strips(builder, rows, ow, vector.count) as (row, ox):
+            ix = builder.add(builder.mul(ox, apart), column)
+            reach = builder.mul(apart, I64(vector.count))
+            reach = builder.add(builder.add(ix, reach), I64(0 if far else n - 1))
+            whole = builder.and_(builder.icmp_signed(">=", ix, I64(0)), builder.icmp_signed("<=", reach, w))
+
+            def strip(how: int) -> None:
+                if far:
+                    columns = _gathered(builder, filled, step, ix, w, how)
+                else:
+                    columns = _neighbours(builder, filled, n, number // 3 + 1, ix, w, how)
+                reduce(row, ox, ix, apart, columns)
+
+            def border() -> None:
+                if far:
+                    strip(MASKED)
+                    return
+                line = builder.mul(builder.add(builder.add(plane, iy), row), w)
+                begins = builder.icmp_signed(">=", builder.add(line, ix), I64(0))
+                ends = builder.icmp_signed("<=", builder.add(line, reach), size)
+                _either(builder, builder.and_(begins, ends), partial(strip, REPLACED), partial(strip, MASKED))
+
+            _either(builder, whole, partial(strip, WHOLE), border)
 
     near = builder.add(builder.mul(builder.sub(step, I64(1)), I64(3)), builder.sub(count, I64(1)))
     emit.switch(builder, builder.select(builder.icmp_signed(">", step, I64(2)), I64(6), near), range(7), case)
@@ -195,41 +232,46 @@ def _reduce_columns(context: Any, builder: Any, sig: Any, args: Any, buffers: in
 def _reduce_rows(
     context: Any, builder: Any, sig: Any, args: Any, buffers: int, fill: float, combine: Any, mean: Any = None
 ) -> Any:
-    to, pitch, left, rows, step, count, apart = _numbers(context, builder, sig, args, 7)
+    pitch, to, rows, ow, step, count, apart = _numbers(context, builder, sig, args, 7)
     lines = _lines(context, builder, sig.args[:buffers], args[:buffers])
     outs, lane_count = args[buffers : 2 * buffers], lines.vectors[0].count
     wide = [ir.VectorType(context.get_data_type(kind.dtype), lane_count) for kind in sig.args[buffers : 2 * buffers]]
     initial = [
         ir.Constant(vector, [number] * lane_count) for vector, number in zip(lines.vectors, (fill, -1), strict=False)
     ]
-    (mask,) = emit.masks_between(builder, lane_count, 1, I64(0), left)
 
-    def loop(constant: int, masked: bool) -> None:
-        with cgutils.for_range(builder, rows, intp=I64) as each:
-            first = builder.mul(each.index, step)
+    def case(constant: int) -> None:
+        with _strips(builder, rows, ow, lane_count) as (row, ox):
 
-            def with_row(k: Value, values: list[Value]) -> list[Value]:
-                row = lines.load(builder.add(first, builder.mul(k, apart)))
-                return combine(builder, values, Column(row[0], None, lambda: row[-1]))  # type: ignore[no-any-return]
+            def with_line(k: Value, values: list[Value]) -> list[Value]:
+                line = builder.add(builder.mul(row, step), builder.mul(k, apart))
+                given = lines.load(builder.add(builder.mul(line, pitch), ox))
+                return combine(builder, values, Column(given[0], None, lambda: given[-1]))  # type: ignore[no-any-return]
 
             values = initial
             if constant:
                 for k in range(constant):
-                    values = with_row(I64(k), values)
+                    values = with_line(I64(k), values)
             else:
-                values = emit.folded(builder, count, values, with_row)
+                values = emit.folded(builder, count, values, with_line)
             if mean:
-                values = [mean(builder, values[0], each.index)]
-            at = builder.add(to, builder.mul(each.index, pitch))
-            for value, target, out in zip(values, wide, outs, strict=True):
-                given, pointer = value if value.type == target else builder.sext(value, target), builder.gep(out, [at])
-                if masked:
-                    emit.masked_store(builder, given, pointer, mask)
-                else:
-                    emit.store(builder, given, pointer)
+                values = [mean(builder, values[0], row, ox)]
+            at = builder.add(builder.add(to, builder.mul(row, ow)), ox)
 
-    def case(number: int) -> None:
-        _either(builder, builder.icmp_signed(">=", left, I64(lane_count)), lambda masked: loop(number, masked))
+            end = builder.add(to, builder.mul(rows, ow))
+
+            def store(masked: bool) -> None:
+                mask = _inside(builder, lane_count, I64(0), builder.sub(end, at))(0) if masked else None
+                for value, target, out in zip(values, wide, outs, strict=True):
+                    given = value if value.type == target else builder.sext(value, target)
+                    if mask is None:
+                        emit.store(builder, given, builder.gep(out, [at]))
+                    else:
+                        emit.masked_store(builder, given, builder.gep(out, [at]), mask)
+
+            # what is written beyond the end of a row the next row writes again
+            fits = builder.icmp_signed("<=", builder.add(at, I64(lane_count)), end)
+            _either(builder, fits, partial(store, False), partial(store, True))
 
     usual = builder.or_(*(builder.icmp_signed("==", count, I64(k)) for k in (2, 3)))
     emit.switch(builder, builder.select(usual, count, I64(0)), (0, 2, 3), case)
@@ -241,18 +283,18 @@ def _reduce_rows(
 
 def _columns(fill: float, combine: Any) -> Any:
     @intrinsic
-    def columns(typing_context, buffer, x, to, source, rows, plane, iy, w, ix, step, count):
+    def columns(typing_context, buffer, x, size, pitch, to, source, rows, plane, iy, w, ow, column, step, count):
         """Lines ``to``, ... of the buffer: line ``source`` and ``count`` columns of ``rows`` rows of x, reduced.
 
-        If ``source`` is not ``to`` it is the same for all.  The rows begin with row iy of the plane whose first is row
-        ``plane`` of x, ``ix`` is the column in the strip's first window, ``step`` how far windows are apart; count is
-        1, or at most 3 if step <= 2.
+        If ``source`` is not ``to`` it is the same for all; lines are ``pitch`` apart.  The rows begin with row iy of
+        the plane whose first is row ``plane`` of x, ``column`` is that of the first of ow windows, which are ``step``
+        apart.  ``count`` is 1, or at most 3 if step <= 2.
         """
 
         def generate(context, builder, sig, args):
             return _reduce_columns(context, builder, sig, args, 1, fill, combine)
 
-        return types.void(buffer, x, to, source, rows, plane, iy, w, ix, step, count), generate
+        return types.void(buffer, x, size, pitch, to, source, rows, plane, iy, w, ow, column, step, count), generate
 
     return columns
 
@@ -261,50 +303,49 @@ max_columns, add_columns = _columns(-math.inf, _best), _columns(0.0, _sum)
 
 
 @intrinsic
-def place_columns(typing_context, buffer, places, x, to, source, rows, plane, iy, w, ix, step, count):
+def place_columns(
+    typing_context, buffer, places, x, size, pitch, to, source, rows, plane, iy, w, ow, column, step, count
+):
     """As max_columns, with the places of the maxima."""
 
     def generate(context, builder, sig, args):
         return _reduce_columns(context, builder, sig, args, 2, -math.inf, _best_place)
 
-    return types.void(buffer, places, x, to, source, rows, plane, iy, w, ix, step, count), generate
+    return types.void(buffer, places, x, size, pitch, to, source, rows, plane, iy, w, ow, column, step, count), generate
 
 
 @intrinsic
-def max_rows(typing_context, buffer, out, to, pitch, left, rows, step, count, apart):
-    """out[to + i * pitch], ...: lines i * step, ... of the buffer, ``count`` of them ``apart``, reduced.
-
-    The first ``left`` lanes are stored.
-    """
+def max_rows(typing_context, buffer, out, pitch, to, rows, ow, step, count, apart):
+    """out[to], ...: ``rows`` rows of ow outputs, of lines i * step, ... of the buffer, ``count`` of them ``apart``."""
 
     def generate(context, builder, sig, args):
         return _reduce_rows(context, builder, sig, args, 1, -math.inf, _best)
 
-    return types.void(buffer, out, to, pitch, left, rows, step, count, apart), generate
+    return types.void(buffer, out, pitch, to, rows, ow, step, count, apart), generate
 
 
 @intrinsic
-def place_rows(typing_context, buffer, places, out, indices, to, pitch, left, rows, step, count, apart):
+def place_rows(typing_context, buffer, places, out, indices, pitch, to, rows, ow, step, count, apart):
     """As max_rows, with the places."""
 
     def generate(context, builder, sig, args):
         return _reduce_rows(context, builder, sig, args, 2, -math.inf, _best_place)
 
-    return types.void(buffer, places, out, indices, to, pitch, left, rows, step, count, apart), generate
+    return types.void(buffer, places, out, indices, pitch, to, rows, ow, step, count, apart), generate
 
 
 @intrinsic
-def mean_rows(typing_context, buffer, out, columns, ox, parts, oy, to, pitch, left, rows, step, count, apart):
-    """The same of sums, divided by columns[ox + lane] * parts[oy + i]."""
+def mean_rows(typing_context, buffer, out, columns, parts, oy, pitch, to, rows, ow, step, count, apart):
+    """The same of sums, divided by columns[ox] * parts[oy + i]."""
 
     def generate(context, builder, sig, args):
         (vector,) = _lines(context, builder, sig.args[:1], args[:1]).vectors
-        counted = emit.load(builder, vector, builder.gep(args[2], [args[3]]))
 
-        def mean(builder, total, i):
-            part = emit.repeated(builder, vector, builder.load(builder.gep(args[4], [builder.add(args[5], i)])))
+        def mean(builder, total, row, ox):
+            counted = emit.load(builder, vector, builder.gep(args[2], [ox]))
+            part = emit.repeated(builder, vector, builder.load(builder.gep(args[3], [builder.add(args[4], row)])))
             return builder.fdiv(total, builder.fmul(counted, part))
 
         return _reduce_rows(context, builder, sig, args, 1, 0.0, _sum, mean)
 
-    return types.void(buffer, out, columns, ox, parts, oy, to, pitch, left, rows, step, count, apart), generate
+    return types.void(buffer, out, columns, parts, oy, pitch, to, rows, ow, step, count, apart), generate

@@ -27,6 +27,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     "ours first": {"BEFORE_TORCH": "kernel"},
     "OMP_WAIT_POLICY=passive": {"OMP_WAIT_POLICY": "passive"},
     "GOMP_SPINCOUNT=2000": {"GOMP_SPINCOUNT": "2000"},
+    "OMP_PROC_BIND=true": {"OMP_PROC_BIND": "true"},
     "KMP_BLOCKTIME=0": {"KMP_BLOCKTIME": "0"},
 }
 

@@ -16,6 +16,7 @@ DIRECT = {
     "ended": 33.8,  # or all, straight from registers to the output
     "write": 0,  # a vector of outputs, beside what its tile costs
     "scatter": 1.92,  # one that lie apart
+    "weight": 0.2,  # one that is read, in rows that lie apart
     "turn": 0.39,  # a weight of a transposed convolution, where there are none kept
 }
 BLOCKED = {

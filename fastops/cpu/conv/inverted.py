@@ -91,14 +91,15 @@ _convolve_plane, _convolve_plane_of_stride_2 = PLANES[SIZE, 1], PLANES[SIZE, 2]
 
 
 @routine
-def _filter(stride, out, to, out_height, out_width, x, at, height, width, top, left, weights, w_at, bias, low, high):
-    """A plane of the depthwise convolution, kept within bounds."""
+def _filter(stride, out, to, out_height, out_width, x, at, height, width, top, left, ahead, weights, w_at, bias, low,
+            high):  # fmt: skip
+    """A plane of the depthwise convolution, kept within bounds; the next one lies ``ahead`` of it."""
     if stride == 1:
-        _convolve_plane(out, to, out_height, out_width, x, at, height, width, top, left, weights, w_at, bias, x,
+        _convolve_plane(out, to, out_height, out_width, x, at, height, width, top, left, ahead, weights, w_at, bias, x,
                         False, low, high)  # fmt: skip
     else:
-        _convolve_plane_of_stride_2(out, to, out_height, out_width, x, at, height, width, top, left, weights, w_at,
-                                    bias, x, False, low, high)  # fmt: skip
+        _convolve_plane_of_stride_2(out, to, out_height, out_width, x, at, height, width, top, left, ahead, weights,
+                                    w_at, bias, x, False, low, high)  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------------- kernels
@@ -136,13 +137,13 @@ def _inverted_residual(out, x, scratch, slots, numbers, expand, expand_bias, pla
                                      x, False, first_low, first_high)  # fmt: skip
                     for e in range(count):
                         _filter(stride, made, e * out_pitch, y1 - y0, out_width, inner, e * pitch, r1 - r0, width,
-                                r0 - first, left, depthwise, (e0 + e) * SIZE * SIZE, depthwise_bias[e0 + e], second_low,
-                                second_high)  # fmt: skip
+                                r0 - first, left, pitch, depthwise, (e0 + e) * SIZE * SIZE, depthwise_bias[e0 + e],
+                                second_low, second_high)  # fmt: skip
                 else:
                     for e in range(count):
                         at = (n * filters + e0 + e) * plane + r0 * width
                         _filter(stride, made, e * out_pitch, y1 - y0, out_width, x, at, r1 - r0, width, r0 - first,
-                                left, depthwise, (e0 + e) * SIZE * SIZE, depthwise_bias[e0 + e], second_low,
+                                left, plane, depthwise, (e0 + e) * SIZE * SIZE, depthwise_bias[e0 + e], second_low,
                                 second_high)  # fmt: skip
                 for i in range(0, out_pixels, VECTORS * lanes(x.itemsize)):
                     add_products(outputs, VECTORS, sums[i:], out_pitch, project, e0, filters, made, i, steps, 0,

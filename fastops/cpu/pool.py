@@ -30,7 +30,7 @@ def _layout(g: Any, lane_count: int) -> Any:
     ky0, kh = _within(g.out_height, g.height, g.kernel_height, g.stride_h, g.pad_top, g.dilation_h)
     sh, dh = g.stride_h, g.dilation_h
     extent, pitch = (kh - 1) * dh + 1, -(-g.out_width // lane_count) * lane_count
-    band = min(g.out_height, max((BUFFER // pitch - extent) // sh + 1, extent // sh, 1))
+    band = min(g.out_height, max((BUFFER // pitch - extent) // sh + 1, extent // sh, 8 // sh, 1))  # 8: of wide rows
     most = (band - 1) * sh + extent
     per_plane = -(-g.out_height // band)
     bands, chunk = g.planes * per_plane, max(1, BUFFER // (most * g.width))

@@ -29,6 +29,7 @@ CONVOLUTIONS = {
     "direct": ((2, 3, 9, 10), (5, 3, 3, 3), dict(padding=1)),
     "strided": ((2, 4, 9, 40), (8, 4, 3, 3), dict(stride=2, padding=1)),
     "1x1 of many": ((2, 64, 7, 7), (80, 64, 1, 1), {}),
+    "1x1 in tiles that overlap": ((2, 16, 9, 10), (20, 16, 1, 1), {}),
     "winograd": ((1, 64, 28, 28), (64, 64, 3, 3), dict(padding=1)),
     "winograd 4x4": ((1, 64, 28, 28), (64, 64, 3, 3), dict(padding=1, precision="fast")),
     "depthwise": ((2, 3, 9, 20), (6, 1, 3, 3), dict(groups=3, padding=1)),
@@ -68,16 +69,19 @@ def test_the_bits_are_those_of_the_separate_calls(backend, normal, op, input, we
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("activation", ["relu6", "leaky_relu", "hardsigmoid", "hardswish"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("place", ["input", "weight"])
 @pytest.mark.parametrize("op, input, weight, options", CALLS)
-def test_what_is_not_finite_ends_as_in_the_separate_calls(backend, normal, op, input, weight, options, place, value):
+def test_what_is_not_finite_ends_as_in_the_separate_calls(
+    backend, normal, op, input, weight, options, place, value, activation
+):
     x, w = normal(*input), normal(*weight)
     (x if place == "input" else w).flat[1] = value
     alone = backend(op, x, w, **options)
     more = normal(*alone.shape)
-    found = backend(op, x, w, **options, add=more, activation="relu6")
-    np.testing.assert_allclose(found, fastops.relu6(alone + more), rtol=1e-5, atol=1e-6)
+    found = backend(op, x, w, **options, add=more, activation=activation)
+    np.testing.assert_allclose(found, getattr(fastops, activation)(alone + more), rtol=1e-5, atol=1e-6)
 
 
 def test_into_out(rng, dtype):

@@ -23,7 +23,7 @@ from .blocked_plan import SUMS_BYTES, BlockedPlan, Phase, blocked_plan, chunks_o
 from .copy import copy_channel
 from .direct import fill, images_together
 from .exact import not_finite
-from .finish import Finish, part_of
+from .finish import Finish, bend_rows, part_of
 from .micro_kernel import PIXEL_HEIGHTS, PIXEL_VECTORS, PIXELS, add_pixels
 from .outcome import Outcome
 from .plan import LONGEST_SUM, Layout, Sides, copy_parts, sides
@@ -102,7 +102,8 @@ def _pack(packed, w, places, step, edges, groups, filters):
 
 @kernel
 def _convolve_blocked(out, x, source, w, packs, places, step, bias, offsets, phases, chunks, edges, layout, shifts,
-                      copies, together, images, groups, height, width, add, adds, low, high):  # fmt: skip
+                      copies, together, images, groups, height, width, add, adds, low, high, bend,
+                      slope):  # fmt: skip
     # An iteration owns the pixels of a chunk for a block of output channels of a group.
     # Returns how many came out infinite or NaN.  The source is the padded copy, to be made, or x once more: as one
     # variable that is either, numba took it in the parallel build for an array of x's size (seen here).
@@ -158,6 +159,8 @@ def _convolve_blocked(out, x, source, w, packs, places, step, bias, offsets, pha
             place = (n * out_channels + oc) * plane + to + oy * out_y + ox * out_x
             write_turned(out, place, plane, sums, (p - p0) * wide, wide, bias, oc, kept, run, out_x, add, adds, low,
                          high)  # fmt: skip
+            if bend:
+                bend_rows(out, place, plane, kept, run, bend, slope)
             p += run
     return bad
 
@@ -226,7 +229,7 @@ def convolve(out, input, weight, bias, g, transposed, kept, finish):
         if kept is not None:
             kept["blocked"] = packed
         weight = packed
-    ends = plan.covered and not (finish.adds and transposed and g.stride_w > 1)
+    ends = plan.covered and not ((finish.adds or finish.bend) and transposed and g.stride_w > 1)
     finish = finish if ends else Finish(bias)
     bad, per_input, per_output, x, y, end = 0, input.size // g.batch, out.size // g.batch, input, out, finish
     for n in range(0, g.batch, together):

@@ -28,7 +28,7 @@ from ..simd.emit import (
     store,
     vector_of,
 )
-from .finish import finished, in_vectors
+from .finish import bend_rows, finished, in_vectors
 from .outcome import Outcome
 from .plan import sides
 
@@ -159,7 +159,8 @@ def _kernel_of(size: int, stride: int) -> Any:
     """The kernel; x is (images, channels, height, width), each channel has bias.size / channels filters."""
     convolve_plane, taps = PLANES[size, stride], size * size
 
-    def convolve(out, x, w, bias, channels, height, width, out_height, out_width, top, left, add, adds, low, high):
+    def convolve(out, x, w, bias, channels, height, width, out_height, out_width, top, left, add, adds, low, high,
+                 bend, slope):  # fmt: skip
         # An iteration owns one plane of outputs.
         for plane in prange(out.size // (out_height * out_width)):
             oc, image = plane % bias.size, plane // bias.size
@@ -167,6 +168,8 @@ def _kernel_of(size: int, stride: int) -> Any:
             next_column = lanes(x.itemsize) * stride
             convolve_plane(out, plane * out_height * out_width, out_height, out_width, x, at, height, width, top, left,
                            next_column, w, oc * taps, bias[oc], add, adds, low, high)  # fmt: skip
+            if bend:
+                bend_rows(out, plane * out_height * out_width, 0, 1, out_height * out_width, bend, slope)
 
     convolve.__name__ = convolve.__qualname__ = f"_convolve_depthwise_{size}x{size}_stride_{stride}"
     return kernel(convolve)

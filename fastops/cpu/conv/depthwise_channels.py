@@ -16,6 +16,7 @@ from numba.extending import intrinsic
 from ..._jit import VECTOR_BYTES, index, kernel, routine
 from ..simd.emit import array_data, lanes, load, multiply_add, stack_memory, store, sum_loop, switch, vector_of
 from .exact import finite, not_finite
+from .finish import bend_rows
 from .outcome import Outcome
 from .plan import sides, window
 from .turned import read_turned, write_turned
@@ -133,7 +134,7 @@ def _turn_weights(turned, w, channels, taps):
 
 @kernel
 def _convolve_channels(out, x, w, bias, table, images, height, width, out_height, out_width, band, rows, step, divide,
-                       first, taps, add, adds, low, high):  # fmt: skip
+                       first, taps, add, adds, low, high, bend, slope):  # fmt: skip
     # An iteration owns ``band`` rows of outputs of a vector's channels of an image, which see ``rows`` rows of it.
     # Returns how many have outputs that are infinite or NaN.
     lane_count, channels, bad = lanes(x.itemsize), bias.size, 0
@@ -149,8 +150,10 @@ def _convolve_channels(out, x, w, bias, table, images, height, width, out_height
         for q in range(0, outputs, PIXELS):
             _sum_taps(sums, q * lane_count, w, c0 * taps, pixels, table, q, tile, taps)
         bad += not_finite(sums[: outputs * lane_count]) != 0
-        write_turned(out, place * out_plane + y0 * out_width, out_plane, sums, 0, lane_count, bias, c0, count, outputs,
-                     1, add, adds, low, high)  # fmt: skip
+        to = place * out_plane + y0 * out_width
+        write_turned(out, to, out_plane, sums, 0, lane_count, bias, c0, count, outputs, 1, add, adds, low, high)
+        if bend:
+            bend_rows(out, to, out_plane, count, outputs, bend, slope)
     return bad
 
 

@@ -37,7 +37,7 @@ from ..simd.emit import (
 from ..simd.values import fields
 from .copy import copy_channel, padded_copy
 from .exact import not_finite
-from .finish import Finish, finished, in_vectors, part_of
+from .finish import Finish, bend_rows, finished, in_vectors, part_of
 from .micro_kernel import ROWS, VECTORS, add_products, end_products
 from .outcome import Outcome
 from .plan import LONGEST_SUM, Integers, Layout, Phase, Plan, Sides, Tile, Writing, copy_parts, plan_of, sides
@@ -176,7 +176,8 @@ def _transpose_weights(out, w, places, groups, inputs, outputs, size):
 
 
 @kernel
-def _convolve(out, x, source, w, bias, table, copies, images, groups, height, width, add, adds, low, high):
+def _convolve(out, x, source, w, bias, table, copies, images, groups, height, width, add, adds, low, high, bend,
+              slope):  # fmt: skip
     # An iteration owns one tile of pixels for up to CHANNELS output channels of one group of one image.
     # Within it ``block`` kernel elements at a time pass all those channels, while the inputs they read stay in L1.
     # Returns how many tiles came out infinite or NaN.  The source is the padded copy, to be made, or x once more; not
@@ -212,7 +213,7 @@ def _convolve(out, x, source, w, bias, table, copies, images, groups, height, wi
         base = image * image_size + group * (image_size // groups) + origin + start
         if straight and vectors == VECTORS:
             end_products(count, out, (image * out_channels + oc0) * plane + start, plane, w, oc0 * taps, source, base,
-                         offsets, bias, oc0, add, adds, low, high)  # fmt: skip
+                         offsets, bias, oc0, add, adds, low, high, bend, slope)  # fmt: skip
         else:
             wide = vectors * lanes(out.itemsize)
             sums = carray(_sums_of_a_tile(), (count * wide,), out.dtype)
@@ -230,6 +231,8 @@ def _convolve(out, x, source, w, bias, table, copies, images, groups, height, wi
                 to = (image * out_channels + oc0) * plane + (to_y + oy * step_y) * out_width + to_x + ox * step_x
                 _write(out, to, plane, sums, first - start + i, wide, bias, oc0, count, written, step_x, add, adds, low,
                        high)  # fmt: skip
+                if bend:
+                    bend_rows(out, to, plane, count, written, bend, slope)
                 i += run
     return bad
 
@@ -341,7 +344,7 @@ def _run(out, input, weights, bias, call, g, transposed, finish):
     if not plan.covered:
         fill(out, bias, side.out_height * side.out_width)
     buffer = np.empty(size, out.dtype) if size else input
-    ends = not one and plan.covered and not (finish.adds and transposed and g.stride_w > 1)
+    ends = not one and plan.covered and not ((finish.adds or finish.bend) and transposed and g.stride_w > 1)
     end = finish if ends else Finish(bias)
     if together == g.batch:
         return (_single if one else _tiles)(out, input, buffer, weights, bias, call, g.groups, together, end), ends

@@ -134,7 +134,7 @@ def _inverted_residual(out, x, scratch, slots, numbers, expand, expand_bias, pla
                 if expands:
                     for i in range(0, pixels, VECTORS * lanes(x.itemsize)):  # its inputs stay in L1 for all filters
                         end_products(count, inner, i, pitch, expand, e0 * channels, inputs, i, places, expand_bias, e0,
-                                     x, False, first_low, first_high)  # fmt: skip
+                                     x, False, first_low, first_high, 0, 0.0)  # fmt: skip
                     for e in range(count):
                         _filter(stride, made, e * out_pitch, y1 - y0, out_width, inner, e * pitch, r1 - r0, width,
                                 r0 - first, left, pitch, depthwise, (e0 + e) * SIZE * SIZE, depthwise_bias[e0 + e],
@@ -228,5 +228,5 @@ def inverted_residual(
         out.reshape(-1), x.reshape(-1), np.empty(slots * each, out.dtype), slots, numbers,
         (expand if block.expands else depthwise).reshape(-1), first, places, depthwise.reshape(-1), second,
         project.reshape(-1), steps, bias, inner[0].low, inner[0].high, inner[1].low, inner[1].high,
-        *finish_of(bias, add, activations[2])[0],
+        *finish_of(bias, add, activations[2])[0][:4],
     )  # fmt: skip

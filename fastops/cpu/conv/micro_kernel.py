@@ -43,7 +43,7 @@ from ..simd.emit import (
     switch,
     vector_of,
 )
-from .finish import bounds, kept_within
+from .finish import bent, bounds, fetch_rows, joined, kept_within
 
 # ROWS * VECTORS accumulators, VECTORS inputs and a weight have to fit the registers.  Measured on one AVX-512 core of
 # 255 GFLOP/s: 8 x 3 253, 4 x 6 252, 6 x 4 248, 7 x 4 206 (it spills).
@@ -132,36 +132,54 @@ def _product_tile(typing_context, rows, vectors, sums, at, sums_pitch, weights, 
 
 @intrinsic
 def _ended_tile(typing_context, rows, vectors, out, at, plane, weights, row, pitch, x, start, offsets, taps, bias,
-                first, add, adds, low, high):  # fmt: skip
-    """The same of all products with VECTORS vectors of pixels, plus bias[first + r] and what is added, in bounds."""
+                first, add, adds, low, high, bend, slope):  # fmt: skip
+    """The same of all products with VECTORS vectors of pixels, plus bias[first + r] and the end in finish.py."""
     arguments = (rows, vectors, out, at, plane, weights, row, pitch, x, start, offsets, taps, bias, first, add, adds,
-                 low, high)  # fmt: skip
+                 low, high, bend, slope)  # fmt: skip
 
     def generate(context, builder, signature, arguments):
-        rows, vectors, out, at, plane, *_, taps, bias, first, add, adds, low, high = arguments
+        rows, vectors, out, at, plane, *_, taps, bias, first, add, adds, low, high, bend, slope = arguments
         out, bias, add = (array_data(context, builder, signature.args[i], arguments[i]) for i in (2, 12, 14))
         vector, _, _ = vector_of(context, builder, signature.args[8].dtype)
-        low, high = bounds(context, builder, vector, signature.args[16:], (low, high))
+        low, high = bounds(context, builder, vector, signature.args[16:18], (low, high))
+        bend = context.cast(builder, bend, signature.args[18], types.int64)
+        slope = repeated(builder, vector, context.cast(builder, slope, signature.args[19], signature.args[8].dtype))
         products, i64 = _products_of(context, builder, signature, arguments), ir.IntType(64)
         out, add, bias = builder.gep(out, [at]), builder.gep(add, [at]), builder.gep(bias, [first])
 
-        def write(sums, with_residual):
-            def end(r, v, value, place):
-                value = builder.fadd(value, repeated(builder, vector, builder.load(builder.gep(bias, [i64(r)]))))
-                if with_residual:
-                    more = builder.gep(add, [builder.add(builder.mul(plane, i64(r)), i64(v * vector.count))])
-                    value = builder.fadd(value, load(builder, vector, more))
-                return kept_within(builder, value, low, high)
+        more = builder.or_(adds, builder.icmp_signed("!=", bend, i64(0)))
 
-            _emit_writes(builder, sums, out, plane, end)
+        def with_bias(sums):
+            numbers = [builder.load(builder.gep(bias, [i64(r)])) for r in range(len(sums))]
+            return [
+                [builder.fadd(value, repeated(builder, vector, number)) for value in row]
+                for row, number in zip(sums, numbers, strict=True)
+            ]
+
+        def changed(sums):
+            """With what is added, and the activation."""
+            count, values = len(sums[0]), [value for row in with_bias(sums) for value in row]
+            added, before = [], builder.block
+            with builder.if_then(adds):
+                for i, value in enumerate(values):
+                    place = builder.add(builder.mul(plane, i64(i // count)), i64(i % count * vector.count))
+                    added.append(builder.fadd(value, load(builder, vector, builder.gep(add, [place]))))
+                after = builder.block
+            values = bent(builder, joined(builder, vector, [(values, before), (added, after)]), bend, slope)
+            return [values[i : i + count] for i in range(0, len(values), count)]
+
+        def write(sums):
+            _emit_writes(builder, sums, out, plane, lambda r, v, value, place: kept_within(builder, value, low, high))
 
         def emit(height, count):
+            with builder.if_then(adds):
+                fetch_rows(builder, vector, add, plane, height, count)
             sums = products(height, count, (i64(0), taps))
-            with builder.if_else(adds) as (with_residual, without):
-                with with_residual:
-                    write(sums, True)
-                with without:
-                    write(sums, False)
+            with builder.if_else(more) as (with_more, alone):
+                with with_more:
+                    write(changed(sums))
+                with alone:
+                    write(with_bias(sums))
 
         _ladder(builder, rows, vectors, product(HEIGHTS, (VECTORS,)), emit)
         return context.get_dummy_value()
@@ -295,17 +313,18 @@ def add_products(count, vectors, sums, sums_pitch, weights, row, pitch, x, start
 
 
 @routine
-def end_products(count, out, at, plane, weights, row, x, start, offsets, bias, first, add, adds, low, high):
+def end_products(count, out, at, plane, weights, row, x, start, offsets, bias, first, add, adds, low, high, bend,
+                 slope):  # fmt: skip
     """All products of ``count`` rows of weights with VECTORS vectors of pixels, with what comes after the sum.
 
     out[at + r * plane + i] = bias[first + r] + sum over k of weights[row + r * offsets.size + k] * x[start + offsets[k]
-    + i], plus what add has at the same place, if ``adds``, kept within [low, high].
+    + i], plus what add has at the same place, if ``adds``, bent and kept within [low, high].
     """
     r = 0
     while r < count:
         rows = _TALLEST[min(count - r, ROWS)]
         _ended_tile(rows, VECTORS, out, at + r * plane, plane, weights, row + r * offsets.size, offsets.size, x, start,
-                    offsets, offsets.size, bias, first + r, add, adds, low, high)  # fmt: skip
+                    offsets, offsets.size, bias, first + r, add, adds, low, high, bend, slope)  # fmt: skip
         r += rows
 
 

@@ -19,7 +19,7 @@ from ..._jit import VECTOR_BYTES, kernel, routine, thread_count
 from ..simd.emit import lanes
 from ..simd.values import fields
 from .copy import padded_copy
-from .finish import part_of
+from .finish import fetch, part_of
 from .micro_kernel import VECTORS, add_products
 from .outcome import Outcome
 from .plan import LONGEST_SUM, Integers, Plan, Two, sides, windows_plan
@@ -30,6 +30,21 @@ CHANNELS = 32  # output channels whose products are kept before they are transfo
 
 # ------------------------------------------------------------------------------------------------ routines
 
+_run = fields(4)
+
+
+@routine
+def _fetch_runs(x, to, width, runs, s0, s1):
+    """Ask for what lies in runs s0 to s1 of a plane at x[to], rows of ``width`` pixels."""
+    line = 64 // x.itemsize
+    for s in range(s0, s1):
+        base, first, last, height = _run(runs, s)
+        for row in range(height):
+            start, end = to + base + row * width + first, to + base + row * width + last
+            for i in range(start, end, line):
+                fetch(x, i)
+            fetch(x, end - 1)
+
 
 def _block_of(transform: Transform, name: str) -> Any:
     """The routine that makes one block of up to VECTORS vectors of tiles, for all output channels."""
@@ -37,7 +52,7 @@ def _block_of(transform: Transform, name: str) -> Any:
     elements = len(transform.input) ** 2
 
     def convolve_block(out, plane, out_width, x, channel_step, u, bias, places, offsets, first, count, runs, starts,
-                       add, adds, low, high):  # fmt: skip
+                       add, adds, low, high, bend, slope):  # fmt: skip
         channels, out_channels, lane_count = offsets.size, bias.size, lanes(x.itemsize)
         wide = VECTORS * lane_count
         # powers of two would share cache sets
@@ -51,6 +66,9 @@ def _block_of(transform: Transform, name: str) -> Any:
         for oc0 in range(0, out_channels, CHANNELS):
             some = min(CHANNELS, out_channels - oc0)
             for e in range(elements):
+                if adds:  # meanwhile fetch the residual of some channels
+                    for r in range(e * some // elements, (e + 1) * some // elements):
+                        _fetch_runs(add, (oc0 + r) * plane, out_width, runs, starts[first], starts[first + count])
                 products, inputs = m[e * m_pitch :], v[e * v_pitch :]
                 row = e * (u.size // elements) + oc0 * channels
                 for k0 in range(0, channels, LONGEST_SUM):
@@ -75,8 +93,9 @@ def _block_of(transform: Transform, name: str) -> Any:
                         adds,
                         low,
                         high,
+                        bend,
+                        slope,
                     )
-
         return bad
 
     convolve_block.__qualname__ += name
@@ -112,12 +131,12 @@ def _kernels_of(transform: Transform) -> tuple[Any, Any]:
             weights_of_channel(u, oc * channels, pitch, w, oc * oc_step, ic_step, taps, channels)
 
     def convolve(bad, out, x, u, bias, places, offsets, channel_step, plane, out_width, blocks, runs, starts, add, adds,
-                 low, high):  # fmt: skip
+                 low, high, bend, slope):  # fmt: skip
         # An iteration owns one block of tiles and notes whether it has an infinity or NaN.
         for i in prange(blocks.shape[0]):
             first, count = _block(blocks, i)
             bad[i] = convolve_block(out, plane, out_width, x, channel_step, u, bias, places, offsets, first, count,
-                                    runs, starts, add, adds, low, high)  # fmt: skip
+                                    runs, starts, add, adds, low, high, bend, slope)  # fmt: skip
 
     transform_weights.__name__ = transform_weights.__qualname__ = f"_winograd_weights_{name}"
     convolve.__name__ = convolve.__qualname__ = f"_convolve_winograd_{name}"

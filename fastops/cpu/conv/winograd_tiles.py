@@ -23,7 +23,7 @@ from ..simd.emit import (
     store,
     vector_of,
 )
-from .finish import finished, in_vectors
+from .finish import bent, finished, in_vectors
 
 Matrix = tuple[tuple[Fraction, ...], ...]
 
@@ -121,12 +121,12 @@ def output_tile(transform: Transform) -> Any:
     size, rows = len(transform.input), len(transform.output)
 
     @intrinsic
-    def tile(typing_context, out, to, out_width, m, at, pitch, bias, runs, s0, s1, add, adds, low, high):
-        arguments = (out, to, out_width, m, at, pitch, bias, runs, s0, s1, add, adds, low, high)
+    def tile(typing_context, out, to, out_width, m, at, pitch, bias, runs, s0, s1, add, adds, low, high, bend, slope):
+        arguments = (out, to, out_width, m, at, pitch, bias, runs, s0, s1, add, adds, low, high, bend, slope)
         return types.boolean(*arguments), generate
 
     def generate(context, builder, signature, arguments):
-        out, to, out_width, m, at, pitch, bias, runs, s0, s1, add, *finish = arguments
+        out, to, out_width, m, at, pitch, bias, runs, s0, s1, add, *finish, bend, slope = arguments
         out, m, runs, add = (array_data(context, builder, signature.args[i], arguments[i]) for i in (0, 3, 7, 10))
         i64, (vector, zero, load) = ir.IntType(64), vector_of(context, builder, signature.args[3].dtype)
         square = [
@@ -134,7 +134,8 @@ def output_tile(transform: Transform) -> Any:
             for r in range(size)
         ]
         bias = repeated(builder, vector, bias)
-        finish = in_vectors(context, builder, vector, add, signature.args[11:], finish)
+        finish = in_vectors(context, builder, vector, add, signature.args[11:14], finish)
+        slope = repeated(builder, vector, context.cast(builder, slope, signature.args[15], signature.args[3].dtype))
         results = _both_sides(builder, transform.output, square)
         pixels = [interleaved(builder, [builder.fadd(value, bias) for value in row]) for row in results]
         nothing = zero  # 0 where all is finite, else NaN
@@ -149,9 +150,10 @@ def output_tile(transform: Transform) -> Any:
             for row in range(rows):
                 with builder.if_then(builder.icmp_signed(">", height, i64(row))):
                     start = builder.add(builder.add(to, base), builder.mul(out_width, i64(row)))
-                    for part, mask in enumerate(masks):
-                        place = builder.add(start, i64(part * vector.count))
-                        value = finished(builder, pixels[row][part], place, mask, finish)
+                    places = [builder.add(start, i64(part * vector.count)) for part in range(rows)]
+                    parts = list(zip(places, masks, strict=True))
+                    values = [finished(builder, pixels[row][i], *part, finish) for i, part in enumerate(parts)]
+                    for value, (place, mask) in zip(bent(builder, values, bend, slope), parts, strict=True):
                         masked_store(builder, value, builder.gep(out, [place]), mask)
         return bad
 

@@ -1,306 +1,198 @@
 """max_pool2d and avg_pool2d on the CPU.
 
-A band of rows of outputs is made in two steps: each row of the input under it is copied between margins (with stride 2
-sorted into even and odd columns), so that each element of the windows is a contiguous vector, and reduced along the
-windows into a buffer that stays in L1; then rows of that buffer are.  No loop has a test for the borders.
+A band of rows of outputs is made in two steps: rows of the input under it are reduced along their windows into lines
+of a buffer that stays in L1, a vector of windows at a time, then lines of that buffer are.  Rows above and below the
+input are lines of the buffer like any other, and columns beside it are masked: no loop has a test for the borders.
 """
+
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numba import prange
 
-from .._jit import inlined, kernel, scalar
+from .._jit import kernel, scalar
 from . import pool_apart
-from .simd.values import (
-    chosen,
-    evens,
-    first_lanes,
-    keep,
-    lanes_of,
-    load,
-    load_as,
-    load_strided,
-    masked_load,
-    masked_store,
-    odds,
-    places,
-    pointer,
-    repeated,
-    store,
-)  # fmt: skip
-from .windows import (
-    BUFFER,
-    added,
-    end_inside,
-    first_inside,
-    reduced,
-    store_left,
-    unrolled,
-    whole_vectors,
-    window_part,
-    window_rows,
-    winner,
-    wins,
-)  # fmt: skip
+from .pool_strips import add_columns, max_columns, max_rows, mean_rows, place_columns, place_rows
+from .simd.emit import lanes
+from .simd.values import fields, keep, lanes_of, places, pointer, repeated, store
+from .windows import BUFFER
 
-# ------------------------------------------------------------------------------------------------- scalars
+# ------------------------------------------------------------------------------------------------ geometry
+
+_numbers = fields(20)
 
 
-@scalar
-def row_layout(lane_count, ow, w, kw, sw, pw, dw):
-    """(margin, pitch, first kx, last kx) of a row of the input between margins.
-
-    With stride 2 the even columns come first and the odd ones a pitch later: each phase is a row of its own.  The kx
-    are those that some window has inside the input.
-    """
-    kx0, kx1 = first_inside((ow - 1) * sw - pw, dw), end_inside(-pw, dw, w, kw)
-    first, last = kx0 * dw - pw, max(0, (kx1 - 1) * dw - pw)
-    if sw == 2:
-        first, last, w = first >> 1, last >> 1, (w + 1) >> 1
-    margin = max(0, -first)
-    reach = (ow - 1) * sw + 1 if sw > 2 else whole_vectors(ow, lane_count)
-    return margin, margin + whole_vectors(max(reach + last, w), lane_count), kx0, kx1
-
-
-@scalar
-def band_rows(oh, h, kh, sh, dh, pitch):
-    """(rows of outputs in a band, most rows of the input under it) whose buffers hold about BUFFER elements."""
-    extent = (kh - 1) * dh + 1
-    rows = min(oh, max((BUFFER // pitch - extent) // sh + 1, extent // sh, 1))
-    return rows, min(h, (rows - 1) * sh + extent)
+@lru_cache(maxsize=256)
+def _layout(g: Any, lane_count: int) -> Any:
+    """What the kernels need of a geometry: an array costs a call and the compiler less than as many arguments."""
+    kx0, kw = _within(g.out_width, g.width, g.kernel_width, g.stride_w, g.pad_left, g.dilation_w)
+    ky0, kh = _within(g.out_height, g.height, g.kernel_height, g.stride_h, g.pad_top, g.dilation_h)
+    sh, dh = g.stride_h, g.dilation_h
+    extent, pitch = (kh - 1) * dh + 1, -(-g.out_width // lane_count) * lane_count
+    band = min(g.out_height, max((BUFFER // pitch - extent) // sh + 1, extent // sh, 8 // sh, 1))  # 8: of wide rows
+    most = (band - 1) * sh + extent
+    per_plane = -(-g.out_height // band)
+    bands, chunk = g.planes * per_plane, max(1, BUFFER // (most * g.width))
+    together = 3 if g.dilation_w == 1 and g.stride_w <= 2 else 1
+    numbers = [g.out_height, g.out_width, g.height, g.width, kh, kw, sh, g.stride_w, g.pad_top - ky0 * dh]
+    numbers += [g.pad_left - kx0 * g.dilation_w, dh, g.dilation_w, together, pitch, band, most, per_plane, bands, chunk]
+    return np.array([*numbers, -(-bands // chunk)], np.int64)
 
 
-@inlined
-def row_cut(lane_count, planes, oh, ow, h, w, kh, kw, sh, sw, pw, dh, dw):
-    """How rows lie in the buffers and how bands are shared out.
+def _within(count: int, size: int, extent: int, stride: int, pad: int, dilation: int) -> tuple[int, int]:
+    """(first k, number of k) of a window's rows or columns: of those that some window has inside, but one at least."""
+    first = max(0, -(((count - 1) * stride - pad) // dilation))
+    end = min(extent, (size - 1 + pad) // dilation + 1)
+    return min(first, extent - 1), max(1, end - first)
 
-    (margin, pitch, first kx, last kx) as row_layout has them, then (elements of a row between its margins, of a row of
-    the buffer, rows of outputs in a band, most rows of the input under it, bands of a plane, bands, bands of a task).
-    """
-    margin, pitch, kx0, kx1 = row_layout(lane_count, ow, w, kw, sw, pw, dw)
-    span, out_pitch = pitch * (2 if sw == 2 else 1), whole_vectors(ow, lane_count)
-    band_height, most = band_rows(oh, h, kh, sh, dh, span + out_pitch)
-    per_plane = -(-oh // band_height)
-    bands, chunk = planes * per_plane, max(1, BUFFER // (most * (span + out_pitch)))
-    return margin, pitch, kx0, kx1, span, out_pitch, band_height, most, per_plane, bands, chunk
+
+@lru_cache(maxsize=256)
+def _counts(g: Any, dtype: Any, include_pad: bool, divisor: int) -> tuple[Any, Any]:
+    """What the windows' columns and rows count: the divisors are their products."""
+    sides = (
+        (g.out_width, g.width, g.kernel_width, g.stride_w, g.pad_left, g.pad_right),
+        (g.out_height, g.height, g.kernel_height, g.stride_h, g.pad_top, g.pad_bottom),
+    )
+    columns, rows = (np.ones(g.out_width + lanes(dtype.itemsize), dtype), np.ones(g.out_height, dtype))
+    for counts, (count, size, extent, stride, pad, after) in zip((columns, rows), sides, strict=True):
+        start = np.arange(count) * stride - pad
+        if divisor == 0 and include_pad:
+            counts[:count] = np.minimum(start + extent, size + after) - start
+        elif divisor == 0:
+            counts[:count] = np.maximum(np.minimum(start + extent, size) - np.maximum(start, 0), 1)
+    if divisor != 0:
+        columns[:] = divisor
+    return columns, rows
 
 
 @scalar
-def band_extent(band, per_plane, band_height, oh, h, kh, sh, ph, dh):
-    """(plane, first and last row of outputs, first and last row of the input) of a band."""
-    plane, oy0 = band // per_plane, band % per_plane * band_height
-    oy1 = min(oy0 + band_height, oh)
-    return plane, oy0, oy1, max(0, oy0 * sh - ph), min(h, (oy1 - 1) * sh - ph + (kh - 1) * dh + 1)
-
-
-# ------------------------------------------------------------------------------------------------ routines
-
-
-@inlined
-def _copy_row(lines, to, margin, pitch, x, start, w, sw, fill):
-    """Copy a row of the input between its margins, which hold ``fill``; with stride 2 in two phases."""
-    lane_count = lanes_of(x)
-    phases = 2 if sw == 2 else 1
-    size = (w + 1) >> 1 if sw == 2 else w
-    for phase in range(phases):
-        at = to + phase * pitch
-        for q in range(0, margin, lane_count):
-            store(lines, at + q, fill)
-        for q in range(margin + size // lane_count * lane_count, pitch, lane_count):
-            store(lines, at + q, fill)
-    at = to + margin
-    if sw == 2:
-        for ix in range(0, w, 2 * lane_count):
-            if ix + 2 * lane_count <= w:
-                low, high = load(x, start + ix), load(x, start + ix + lane_count)
-            else:
-                low = masked_load(x, start + ix, first_lanes(x, w - ix), fill)
-                high = masked_load(x, start + ix + lane_count, first_lanes(x, w - ix - lane_count), fill)
-            store(lines, at + (ix >> 1), evens(low, high))
-            store(lines, at + pitch + (ix >> 1), odds(low, high))
-    else:
-        whole = w // lane_count * lane_count
-        for ix in range(0, whole, lane_count):
-            store(lines, at + ix, load(x, start + ix))
-        if whole < w:
-            store(lines, at + whole, masked_load(x, start + whole, first_lanes(x, w - whole), fill))
-
-
-@inlined
-def _window_vector(lines, at, pitch, column, ox, ow, sw):
-    """Column ``column`` of the windows ox, ox + 1, ...; ``at`` is where column 0 of the input is."""
-    if sw > 2:
-        return load_strided(lines, at + column + ox * sw, sw, ow - ox)
-    return load(lines, at + (column & (sw - 1)) * pitch + (column >> (sw - 1)) + ox)
-
-
-@unrolled
-def _reduce_columns(constant):
-    """rows[to + ox] = the ``count`` elements of a row that window ox holds, reduced."""
-
-    def loop(count, rows, to, lines, at, pitch, ow, kx0, sw, pw, dw, fill, combine):
-        for ox in range(0, ow, lanes_of(rows)):
-            value = fill
-            for k in range(constant or count):
-                value = combine(_window_vector(lines, at, pitch, (kx0 + k) * dw - pw, ox, ow, sw), value)
-            store(rows, to + ox, value)
-
-    return loop
-
-
-@unrolled
-def _reduce_places(constant):
-    """rows[to + ox] = the maximum of window ox, columns[to + ox] = its column; firsts[ox] where all is -inf."""
-
-    def loop(count, rows, columns, firsts, to, lines, at, pitch, ow, kx0, sw, pw, dw, fill):
-        for ox in range(0, ow, lanes_of(rows)):
-            best, column = fill, load_as(firsts, ox, fill)
-            place = places(firsts, fill, ox * sw + kx0 * dw - pw, sw)
-            for k in range(constant or count):
-                value = _window_vector(lines, at, pitch, (kx0 + k) * dw - pw, ox, ow, sw)
-                take = wins(value, best)
-                best, column = chosen(take, value, best), chosen(take, place, column)
-                place = place + dw
-            store(rows, to + ox, best)
-            store(columns, to + ox, column)
-
-    return loop
-
-
-@unrolled
-def _reduced_places(constant):
-    """(maximum, its place) of ``count`` vectors of rows ``step`` apart; the first is of row ``iy`` of the input."""
-
-    def loop(count, rows, columns, at, step, iy, w, dh, fill, none):
-        if count <= 0:
-            return fill, none
-        best, place = load(rows, at), load_as(columns, at, fill)
-        lacks = place < 0  # a window of padding alone
-        place = place + iy * w
-        for ky in range(1, constant or count):
-            value, column = load(rows, at + ky * step), load_as(columns, at + ky * step, fill)
-            take = wins(value, best)
-            best, place = chosen(take, value, best), chosen(take, column + (iy + ky * dh) * w, place)
-        return best, chosen(lacks, none, place)
-
-    return loop
+def _band(band, per_plane, band_height, oh, h, kh, sh, ph, dh):
+    """(plane, first row and rows of outputs, row of the input, rows of the buffer above the input and inside)."""
+    oy = band % per_plane * band_height
+    rows = band_height if oy + band_height < oh else oh - oy
+    iy, count = oy * sh - ph, (rows - 1) * sh + (kh - 1) * dh + 1
+    above = 0 if iy > 0 else -iy if -iy < count else count
+    below = 0 if h - iy < 0 else h - iy if h - iy < count else count
+    return band // per_plane, oy, rows, iy, above, below - above if below > above else 0
 
 
 # ------------------------------------------------------------------------------------------------- kernels
 
 
 @kernel
-def _max_pool2d(out, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, dh, dw):
-    # An iteration owns some bands of rows of outputs.  Rows come first: of -0 and 0 the first one wins, as in torch.
-    lane_count, planes = lanes_of(x), out.size // (oh * ow)
-    margin, pitch, kx0, kx1, span, out_pitch, band_height, most, per_plane, bands, chunk = row_cut(
-        lane_count, planes, oh, ow, h, w, kh, kw, sh, sw, pw, dh, dw
+def _max_pool2d(out, x, numbers):
+    # An iteration owns some bands.  Rows come first: of -0 and 0 the first one wins, as in torch.  The last
+    # line of the buffer is what a reduction begins with.
+    oh, ow, h, w, kh, kw, sh, sw, ph, pw, dh, dw, together, pitch, band_height, most, per_plane, bands, chunk, tasks = (
+        _numbers(numbers, 0)
     )
-    for task in prange(-(-bands // chunk)):
-        line_buffer, row_buffer = np.empty(span, x.dtype), np.empty(most * out_pitch, x.dtype)
-        to, values, lines, rows = pointer(out), pointer(x), pointer(line_buffer), pointer(row_buffer)
-        fill = repeated(x, -np.inf)
-        for band in range(task * chunk, min(task * chunk + chunk, bands)):
-            plane, oy0, oy1, top, end = band_extent(band, per_plane, band_height, oh, h, kh, sh, ph, dh)
-            for iy in range(top, end):
-                _copy_row(lines, 0, margin, pitch, values, (plane * h + iy) * w, w, sw, fill)
-                row = (iy - top) * out_pitch
-                _reduce_columns(kx1 - kx0, rows, row, lines, margin, pitch, ow, kx0, sw, pw, dw, fill, winner)
-            for oy in range(oy0, oy1):
-                iy0, ky0, ky1 = window_rows(oy, sh, ph, dh, kh, h)
-                start = (iy0 + ky0 * dh - top) * out_pitch
-                for ox in range(0, ow, lane_count):
-                    best = reduced(ky1 - ky0, rows, start + ox, dh * out_pitch, fill, winner)
-                    store_left(to, (plane * oh + oy) * ow + ox, best, ow - ox)
-        keep(line_buffer)
-        keep(row_buffer)
+    lane_count = lanes_of(x)
+    for task in prange(tasks):
+        memory = np.empty((most + 1) * pitch, x.dtype)
+        to, values, lines, fill = pointer(out), pointer(x), pointer(memory), repeated(x, -np.inf)
+        end = task * chunk + chunk
+        for band in range(task * chunk, end if end < bands else bands):
+            plane, oy, rows, iy, above, inside = _band(band, per_plane, band_height, oh, h, kh, sh, ph, dh)
+            for at in range(0, above * pitch, lane_count):
+                store(lines, at, fill)
+            for at in range((above + inside) * pitch, (most + 1) * pitch, lane_count):
+                store(lines, at, fill)
+            kx = 0
+            while kx < kw:
+                n = together if kx + together < kw else kw - kx
+                source, column = above if kx else most, kx * dw - pw
+                max_columns(
+                    lines, values, x.size, pitch, above, source, inside, plane * h, iy + above, w, ow, column, sw, n
+                )
+                kx += n
+            max_rows(lines, to, pitch, (plane * oh + oy) * ow, rows, ow, sh, kh, dh)
+        keep(memory)
 
 
 @kernel
-def _max_pool2d_indices(out, indices, firsts, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, dh, dw):
-    # The same with places: those of a row are columns, -1 where a window has none inside.  ``firsts`` lends its type.
-    lane_count, planes = lanes_of(x), out.size // (oh * ow)
-    margin, pitch, kx0, kx1, span, out_pitch, band_height, most, per_plane, bands, chunk = row_cut(
-        lane_count, planes, oh, ow, h, w, kh, kw, sh, sw, pw, dh, dw
+def _max_pool2d_indices(out, indices, short, x, numbers):
+    # The same with places, -1 where there is none; ``short`` lends its type to those of a strip.
+    oh, ow, h, w, kh, kw, sh, sw, ph, pw, dh, dw, together, pitch, band_height, most, per_plane, bands, chunk, tasks = (
+        _numbers(numbers, 0)
     )
-    for ox in range(ow):
-        ix = ox * sw - pw
-        ix += first_inside(ix, dw) * dw
-        firsts[ox] = ix if ix < min(w, ox * sw - pw + (kw - 1) * dw + 1) else -1
-    for task in prange(-(-bands // chunk)):
-        line_buffer, row_buffer = np.empty(span, x.dtype), np.empty(most * out_pitch, x.dtype)
-        column_buffer = np.empty(most * out_pitch, firsts.dtype)
-        to, values, lines, rows = pointer(out), pointer(x), pointer(line_buffer), pointer(row_buffer)
-        places_to, columns, first = pointer(indices), pointer(column_buffer), pointer(firsts)
-        fill = repeated(x, -np.inf)
-        none = places(firsts, fill, -1, 0)
-        for band in range(task * chunk, min(task * chunk + chunk, bands)):
-            plane, oy0, oy1, top, end = band_extent(band, per_plane, band_height, oh, h, kh, sh, ph, dh)
-            for iy in range(top, end):
-                _copy_row(lines, 0, margin, pitch, values, (plane * h + iy) * w, w, sw, fill)
-                row = (iy - top) * out_pitch
-                _reduce_places(kx1 - kx0, rows, columns, first, row, lines, margin, pitch, ow, kx0, sw, pw, dw, fill)
-            for oy in range(oy0, oy1):
-                iy0, ky0, ky1 = window_rows(oy, sh, ph, dh, kh, h)
-                iy, step = iy0 + ky0 * dh, dh * out_pitch
-                for ox in range(0, ow, lane_count):
-                    at = (iy - top) * out_pitch + ox
-                    best, place = _reduced_places(ky1 - ky0, rows, columns, at, step, iy, w, dh, fill, none)
-                    store_left(to, (plane * oh + oy) * ow + ox, best, ow - ox)
-                    masked_store(places_to, (plane * oh + oy) * ow + ox, place, first_lanes(x, ow - ox))
-        keep(line_buffer)
-        keep(row_buffer)
-        keep(column_buffer)
+    lane_count = lanes_of(x)
+    for task in prange(tasks):
+        memory = np.empty((most + 1) * pitch, x.dtype)
+        place_memory = np.empty((most + 1) * pitch, short.dtype)
+        to, places_to, values, lines = pointer(out), pointer(indices), pointer(x), pointer(memory)
+        place_lines, fill = pointer(place_memory), repeated(x, -np.inf)
+        none = places(short, fill, -1, 0)
+        end = task * chunk + chunk
+        for band in range(task * chunk, end if end < bands else bands):
+            plane, oy, rows, iy, above, inside = _band(band, per_plane, band_height, oh, h, kh, sh, ph, dh)
+            for at in range(0, above * pitch, lane_count):
+                store(lines, at, fill)
+                store(place_lines, at, none)
+            for at in range((above + inside) * pitch, (most + 1) * pitch, lane_count):
+                store(lines, at, fill)
+                store(place_lines, at, none)
+            kx = 0
+            while kx < kw:
+                n = together if kx + together < kw else kw - kx
+                source, column = above if kx else most, kx * dw - pw
+                place_columns(lines, place_lines, values, x.size, pitch, above, source, inside,
+                              plane * h, iy + above, w, ow, column, sw, n)  # fmt: skip
+                kx += n
+            place_rows(lines, place_lines, to, places_to, pitch, (plane * oh + oy) * ow, rows, ow, sh, kh, dh)
+        keep(memory)
+        keep(place_memory)
 
 
 @kernel
-def _avg_pool2d(out, x, oh, ow, h, w, kh, kw, sh, sw, ph, pw, below, right, include_pad, divisor):
+def _avg_pool2d(out, x, column_counts, row_counts, numbers):
     # As _max_pool2d.  Rows of the window are summed apart, so that the rounding of a large window grows with its side,
     # not with its area.  The divisor is the product of how many rows and columns count.
-    lane_count, planes = lanes_of(x), out.size // (oh * ow)
-    margin, pitch, kx0, kx1, span, out_pitch, band_height, most, per_plane, bands, chunk = row_cut(
-        lane_count, planes, oh, ow, h, w, kh, kw, sh, sw, pw, 1, 1
+    oh, ow, h, w, kh, kw, sh, sw, ph, pw, dh, dw, together, pitch, band_height, most, per_plane, bands, chunk, tasks = (
+        _numbers(numbers, 0)
     )
-    counts = np.ones(out_pitch, x.dtype)
-    for ox in range(ow):
-        counts[ox] = divisor if divisor != 0 else window_part(include_pad, ox * sw - pw, kw, right, w)
-    for task in prange(-(-bands // chunk)):
-        line_buffer, row_buffer = np.empty(span, x.dtype), np.empty(most * out_pitch, x.dtype)
-        to, values, lines, rows = pointer(out), pointer(x), pointer(line_buffer), pointer(row_buffer)
-        fill, columns = repeated(x, 0), pointer(counts)
-        for band in range(task * chunk, min(task * chunk + chunk, bands)):
-            plane, oy0, oy1, top, end = band_extent(band, per_plane, band_height, oh, h, kh, sh, ph, 1)
-            for iy in range(top, end):
-                _copy_row(lines, 0, margin, pitch, values, (plane * h + iy) * w, w, sw, fill)
-                row = (iy - top) * out_pitch
-                _reduce_columns(kx1 - kx0, rows, row, lines, margin, pitch, ow, kx0, sw, pw, 1, fill, added)
-            for oy in range(oy0, oy1):
-                iy0, ky0, ky1 = window_rows(oy, sh, ph, 1, kh, h)
-                start = (iy0 + ky0 - top) * out_pitch
-                count = repeated(x, 1 if divisor != 0 else window_part(include_pad, iy0, kh, below, h))
-                for ox in range(0, ow, lane_count):
-                    total = reduced(ky1 - ky0, rows, start + ox, out_pitch, fill, added)
-                    mean = total / (load(columns, ox) * count)
-                    store_left(to, (plane * oh + oy) * ow + ox, mean, ow - ox)
-        keep(line_buffer)
-        keep(row_buffer)
+    lane_count = lanes_of(x)
+    for task in prange(tasks):
+        memory = np.empty((most + 1) * pitch, x.dtype)
+        to, values, lines, fill = pointer(out), pointer(x), pointer(memory), repeated(x, 0)
+        columns, counts = pointer(column_counts), pointer(row_counts)
+        end = task * chunk + chunk
+        for band in range(task * chunk, end if end < bands else bands):
+            plane, oy, rows, iy, above, inside = _band(band, per_plane, band_height, oh, h, kh, sh, ph, dh)
+            for at in range(0, above * pitch, lane_count):
+                store(lines, at, fill)
+            for at in range((above + inside) * pitch, (most + 1) * pitch, lane_count):
+                store(lines, at, fill)
+            kx = 0
+            while kx < kw:
+                n = together if kx + together < kw else kw - kx
+                source, column = above if kx else most, kx - pw
+                add_columns(
+                    lines, values, x.size, pitch, above, source, inside, plane * h, iy + above, w, ow, column, sw, n
+                )
+                kx += n
+            mean_rows(lines, to, columns, counts, oy, pitch, (plane * oh + oy) * ow, rows, ow, sh, kh, dh)
+        keep(memory)
 
 
 # ------------------------------------------------------------------------------------------------- entries
 
-# A kernel takes the numbers of its geometry one by one: as a tuple they would cost each call 0.5 us.
+_SHORT, _LONG = np.empty(0, np.int32), np.empty(0, np.int64)
 
 
 def max_pool2d(out, indices, input, g):
     work = input.size + out.size
-    _, _, *window, _, _ = g  # of which the maximum needs no padding at the bottom and right
     if indices is None and pool_apart.suits(g, input.itemsize):
+        _, _, *window, _, _ = g  # of which the maximum needs no padding at the bottom and right
         pool_apart.max_pool2d(out, input, window)
     elif indices is None:
-        _max_pool2d(work)(out.ravel(), input.ravel(), *window)
+        _max_pool2d(work)(out.ravel(), input.ravel(), _layout(g, lanes(input.itemsize)))
     else:
         # places in 32 bits are half the bytes and twice the lanes
-        firsts = np.empty(g.out_width + 64, np.int32 if g.height * g.width < 2**31 else np.int64)
-        _max_pool2d_indices(work * 2)(out.ravel(), indices.ravel(), firsts, input.ravel(), *window)
+        short = _SHORT if g.height * g.width < 2**31 else _LONG
+        _max_pool2d_indices(work * 2)(
+            out.ravel(), indices.ravel(), short, input.ravel(), _layout(g, lanes(input.itemsize))
+        )
 
 
 def rows_first(g, itemsize):
@@ -314,8 +206,9 @@ def avg_pool2d(out, input, g, count_include_pad, divisor):
 
 def avg_pool2d_by(rows_come_first, out, input, g, count_include_pad, divisor):
     """The same with the algorithm given, which decides about the order of sums."""
-    _, _, *window, _, _, below, right = g  # which is never dilated
     if rows_come_first:
+        _, _, *window, _, _, below, right = g  # which is never dilated
         pool_apart.avg_pool2d(out, input, window, below, right, count_include_pad, divisor)
         return
-    _avg_pool2d(input.size + out.size)(out.ravel(), input.ravel(), *window, below, right, count_include_pad, divisor)
+    counts = _counts(g, input.dtype, count_include_pad, divisor)
+    _avg_pool2d(input.size + out.size)(out.ravel(), input.ravel(), *counts, _layout(g, lanes(input.itemsize)))

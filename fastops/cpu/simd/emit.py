@@ -212,6 +212,28 @@ def sum_loop(builder: Any, first: Any, last: Any, step: int, zero: Any, count: i
     return totals
 
 
+def folded(builder: Any, count: Value, initial: list[Value], body: Callable[[Value, list[Value]], list[Value]]) -> Any:
+    """Emit ``for k in range(count): values = body(k, values)`` and give the values after it."""
+    i64 = ir.IntType(64)
+    entry, loop, turn, done = (
+        builder.block,
+        *(builder.append_basic_block(f"fold.{name}") for name in ("", "turn", "done")),
+    )
+    builder.branch(loop)
+    builder.position_at_end(loop)
+    k = builder.phi(i64)
+    values = [builder.phi(value.type) for value in initial]
+    builder.cbranch(builder.icmp_signed("<", k, count), turn, done)
+    builder.position_at_end(turn)
+    updated = body(k, list(values))
+    for phi, first, later in zip([k, *values], [i64(0), *initial], [builder.add(k, i64(1)), *updated], strict=True):
+        phi.add_incoming(first, entry)
+        phi.add_incoming(later, builder.block)
+    builder.branch(loop)
+    builder.position_at_end(done)
+    return values
+
+
 def switch(builder: Any, which: Any, numbers: Iterable[int], emit: Any) -> None:
     """Emit emit(n) for each of the numbers, and the choice of that which ``which`` is."""
     done = builder.append_basic_block("done")

@@ -273,12 +273,6 @@ def load(typing_context, array, i):
     return _of(array)(array, i), _load
 
 
-@intrinsic
-def load_as(typing_context, array, i, like):
-    """The same, with as many lanes as the vector ``like`` has."""
-    return Vector(array.dtype, like.lanes)(array, i, like), _load
-
-
 WIDE = Vector(types.float64, emit.lanes(8))
 
 
@@ -348,27 +342,6 @@ def bits_shifted(typing_context, vector, count):
 
 
 @intrinsic
-def load_strided(typing_context, array, i, step, count):
-    """array[i + lane * step] in the first ``count`` lanes, the last of them again in the others."""
-    vector = _of(array)
-
-    def generate(context, builder, sig, args):
-        first = _pointer(context, builder, sig, args)
-        step, count = (context.cast(builder, args[k], sig.args[k], types.int64) for k in (2, 3))
-        last = builder.sub(count, ir.IntType(64)(1))
-        value = ir.Constant(_code_type(vector), ir.Undefined)
-        for lane in range(vector.lanes):
-            this = ir.IntType(64)(lane)
-            this = builder.select(builder.icmp_signed("<", this, last), this, last)
-            value = builder.insert_element(
-                value, builder.load(builder.gep(first, [builder.mul(this, step)])), ir.IntType(32)(lane)
-            )
-        return value
-
-    return vector(array, i, step, count), generate
-
-
-@intrinsic
 def masked_load(typing_context, array, i, mask, other):
     """array[i + lane] in the lanes of the mask, ``other`` elsewhere; nothing else is read."""
 
@@ -430,8 +403,6 @@ def _shuffle(order: Any) -> Any:
     return shuffle
 
 
-evens = _shuffle(lambda n: range(0, 2 * n, 2))
-odds = _shuffle(lambda n: range(1, 2 * n, 2))
 interleaved_low = _shuffle(lambda n: [i // 2 + i % 2 * n for i in range(n)])
 interleaved_high = _shuffle(lambda n: [i // 2 + i % 2 * n for i in range(n, 2 * n)])
 pairs_low = _shuffle(lambda n: [i // 4 * 2 + i % 2 + i // 2 % 2 * n for i in range(n)])

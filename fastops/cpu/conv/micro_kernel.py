@@ -211,7 +211,8 @@ def add_pixels(typing_context, rows, vectors, sums, at, weights, row, ahead, x, 
     """The products of ``rows`` pixels, one of PIXEL_HEIGHTS[vectors], with up to PIXEL_VECTORS vectors of weights.
 
     Sums and weights are rows of so many vectors, one after the other.  Meanwhile a line of weights for each k is
-    fetched from ``ahead`` on.
+    fetched from ``ahead`` on, and the line of pixels after the last one's: planes that are large lie in the cache as
+    far apart as if nobody could foresee the next line (1x1 from 256 channels of 56x56, 8 images: 0.65 of the time).
     """
     arguments = (rows, vectors, sums, at, weights, row, ahead, x, starts, offsets, k0, k1, adds)
 
@@ -232,6 +233,7 @@ def add_pixels(typing_context, rows, vectors, sums, at, weights, row, ahead, x, 
             def operands(k):
                 offset = builder.load(builder.gep(offsets, [k]))
                 prefetch(builder, builder.gep(ahead, [builder.mul(k, i64(line))]))
+                prefetch(builder, builder.gep(pixels[-1], [builder.add(offset, i64(line))]))
                 return [builder.gep(pixel, [offset]) for pixel in pixels], builder.gep(weights, [builder.mul(k, pitch)])
 
             # LLVM unrolls the loop and would load all pixels of two rounds first: then accumulators are spilled.

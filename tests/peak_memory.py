@@ -43,7 +43,7 @@ def needed(call: Callable[[], Any]) -> tuple[int, int]:
     """(bytes of the result, most bytes that the call had at once, the result among them)."""
     call()  # compiled, threads started, plans remembered
     peaks = []
-    for _ in range(2):  # whatever else the process does can only add to it
+    for _ in range(3):  # whatever else the process does can only add to it
         forget()
         before = resident("VmRSS")
         result = call()

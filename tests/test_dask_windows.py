@@ -173,6 +173,23 @@ def test_a_network_by_blocks_is_the_network(seed, most):
     assert_same(blocks, model(x))
 
 
+def test_a_network_by_blocks_keeps_nothing_of_a_block(monkeypatch):
+    """Each task has the network that it was sent with as long as its result lives: it filled workers' memory."""
+    import fastops.dask
+
+    kept, forget = [], nn.Module.forget
+
+    def count(module):
+        saved = [each._saved is not None for _, each in module.named_modules()]
+        forget(module)
+        kept.append((any(saved), any(each._saved is not None for _, each in module.named_modules())))
+
+    monkeypatch.setattr(nn.Module, "forget", count)
+    x = da.ones((1, 2, 48, 56), dtype=np.float32, chunks=24)
+    fastops.dask.by_blocks(network(), x, halo=20, phase=4, channels=3).compute(scheduler="synchronous")
+    assert kept == [(True, False)] * x.npartitions
+
+
 def test_layers_on_dask_arrays_are_lazy(rng):
     model, x = network(), normal(3, 1, 2, 48, 56)
     assert_same(model(chunked(x, rng, 30)), model(x))

@@ -325,3 +325,12 @@ def test_copies_go_their_own_way(clone, normal, images):
     np.testing.assert_array_equal(model(images), twin(images))  # the same mask: the generator was copied too
     twin[0].weight.data += 1
     assert (model[0].weight.data != twin[0].weight.data).all()
+
+
+def test_forget_lets_go_of_every_layers_arrays():
+    model, images = network(), np.ones((6, 1, 8, 8), np.float32)
+    model(images)
+    model.forget()
+    assert all(module._saved is None for _, module in model.named_modules())
+    with pytest.raises(RuntimeError, match="backward expects a forward call before it"):
+        model.backward(np.ones((6, 5), np.float32))

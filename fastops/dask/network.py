@@ -110,6 +110,8 @@ def _cuts(chunks: tuple[int, ...], total: int, up: int, down: int, halo: int, ph
 def _network(x: Any, rows: Cut, columns: Cut, *, network: Function, channels: int) -> Any:
     x = cpu.enter(np.asarray(arrays.only(x)))
     out = np.asarray(network(x))
+    if hasattr(network, "forget"):  # of fastops.nn: each task has a network of its own, which outlives the task
+        network.forget()
     height, width = rows.pad + rows.outputs, columns.pad + columns.outputs
     if out.ndim != 4 or out.shape[:2] != (len(x), channels) or out.shape[2] < height or out.shape[3] < width:
         expected = f"at least {(len(x), channels, height, width)} of a block of {x.shape}"

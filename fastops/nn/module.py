@@ -133,6 +133,11 @@ class Module:
         """The gradient of the last call's input, from that of its output; parameters add up theirs in ``grad``."""
         raise NotImplementedError(f"{type(self).__name__} defines no backward")
 
+    def forget(self) -> None:
+        """Let go of what ``backward`` needs of the last call: arrays as large as all layers' inputs together."""
+        for _, module in self.named_modules():
+            module._saved = None
+
     def _remembered(self) -> Any:
         if self._saved is None:
             raise RuntimeError(f"{type(self).__name__}: backward expects a forward call before it, got none")
@@ -231,8 +236,7 @@ class Module:
             value = value if device is None else _arrays.to_device(op, value, device)
             return value if dtype is None else value.astype(dtype, copy=False)
 
-        for _, module in self.named_modules():
-            module._saved = None
+        self.forget()
         for _, module, name in list(self._state()):
             value = getattr(module, name)
             if isinstance(value, Parameter):

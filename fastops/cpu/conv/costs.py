@@ -16,8 +16,8 @@ DIRECT = {
     "ended": 33.8,  # or all, straight from registers to the output
     "write": 0,  # a vector of outputs, beside what its tile costs
     "scatter": 1.92,  # one that lie apart
-    # One that is read, in rows that lie apart: from networks, where weights are cold; the script does not find it.
-    # With it the choice for layers took 1.01 to 1.02 times the time of the best, without 1.03.
+    # One that is kept, and read in rows that lie apart: from networks, where weights are cold; the script does not find
+    # it.  With it the choice for layers took 1.01 to 1.02 times the time of the best, without 1.03.
     "weight": 0.2,
     "turn": 0.39,  # a weight of a transposed convolution, where there are none kept
 }

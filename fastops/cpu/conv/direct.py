@@ -280,8 +280,10 @@ def parts(g, transposed, itemsize, kept):
     if plan.copies:
         found |= copy_parts(plan.y, plan.x, side.channels, itemsize)
     found = {part: g.batch * count for part, count in found.items()} | {"call": 1}
-    found["weight"] = side.out_channels * plan.offsets.size
-    return found | {"turn": side.out_channels * plan.offsets.size} if transposed and not kept else found
+    weights = side.out_channels * plan.offsets.size
+    if kept:
+        return found | {"weight": weights}
+    return found | {"turn": weights} if transposed else found
 
 
 class _Call(NamedTuple):

@@ -19,8 +19,9 @@ import torch.nn.functional as F
 import fastops
 import fastops.torch
 from fastops.torch.smallest import SMALLEST
+from fastops.yardstick.cores import spread
 
-SIZES = [1000 * 2**i for i in range(12)]
+SIZES = [1000 * 2**i for i in range(14)]
 
 
 def microseconds(call: Callable[[], Any], least: float) -> float:
@@ -80,15 +81,16 @@ def smallest(name: str, least: float) -> int | None:
     options: Any = {"clamp": dict(min=-0.5, max=0.5), "softmax": dict(dim=1), "log_softmax": dict(dim=1)}.get(name, {})
     extra = (torch.full((1,), 0.25),) if name == "prelu" else ()
 
-    def step(function: Callable[..., Any], x: torch.Tensor) -> None:
-        function(x, *extra, **options).sum().backward()
+    def step(function: Callable[..., Any], x: torch.Tensor, gradient: torch.Tensor) -> None:
+        function(x, *extra, **options).backward(gradient)  # of a sum it would be one number, expanded: no layer's
         with torch.no_grad():
             function(x, *extra, **options)
 
     found = None
     for size in reversed(SIZES):
         x = torch.randn(size // 50, 50).requires_grad_()
-        ours, theirs = partial(step, getattr(fastops.torch, name), x), partial(step, own, x)
+        gradient = torch.randn(size // 50, 50)
+        ours, theirs = partial(step, getattr(fastops.torch, name), x, gradient), partial(step, own, x, gradient)
         if microseconds(ours, least) > microseconds(theirs, least):
             break
         found = size
@@ -102,6 +104,9 @@ def main() -> None:
     arguments = parser.parse_args()
     time_of = partial(microseconds, least=arguments.seconds)
     if arguments.smallest:
+        large = torch.randn(1_000_000)
+        fastops.torch.relu(F.relu(large))  # both pools of threads run
+        spread()
         for name in SMALLEST:
             found = smallest(name, arguments.seconds)
             print(f"{name:12} {'never faster' if found is None else f'faster from {found} elements'}")

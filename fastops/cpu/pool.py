@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from .._jit import kernel, scalar
+from .._jit import inlined, kernel, scalar
 from . import pool_apart
 from .pool_strips import add_columns, max_columns, max_rows, mean_rows, place_columns, place_rows
 from .simd.emit import lanes
@@ -77,6 +77,18 @@ def _band(band, per_plane, band_height, oh, h, kh, sh, ph, dh):
     return band // per_plane, oy, rows, iy, above, below - above if below > above else 0
 
 
+# ------------------------------------------------------------------------------------------------ routines
+
+
+@inlined
+def _clear(lines, lane_count, above, inside, most, pitch, fill):
+    """Fill the lines of a buffer that no row of the input goes to, and the last one, which reductions begin with."""
+    for at in range(0, above * pitch, lane_count):
+        store(lines, at, fill)
+    for at in range((above + inside) * pitch, (most + 1) * pitch, lane_count):
+        store(lines, at, fill)
+
+
 # ------------------------------------------------------------------------------------------------- kernels
 
 
@@ -94,10 +106,7 @@ def _max_pool2d(out, x, numbers):
         end = task * chunk + chunk
         for band in range(task * chunk, end if end < bands else bands):
             plane, oy, rows, iy, above, inside = _band(band, per_plane, band_height, oh, h, kh, sh, ph, dh)
-            for at in range(0, above * pitch, lane_count):
-                store(lines, at, fill)
-            for at in range((above + inside) * pitch, (most + 1) * pitch, lane_count):
-                store(lines, at, fill)
+            _clear(lines, lane_count, above, inside, most, pitch, fill)
             kx = 0
             while kx < kw:
                 n = together if kx + together < kw else kw - kx
@@ -126,12 +135,8 @@ def _max_pool2d_indices(out, indices, short, x, numbers):
         end = task * chunk + chunk
         for band in range(task * chunk, end if end < bands else bands):
             plane, oy, rows, iy, above, inside = _band(band, per_plane, band_height, oh, h, kh, sh, ph, dh)
-            for at in range(0, above * pitch, lane_count):
-                store(lines, at, fill)
-                store(place_lines, at, none)
-            for at in range((above + inside) * pitch, (most + 1) * pitch, lane_count):
-                store(lines, at, fill)
-                store(place_lines, at, none)
+            _clear(lines, lane_count, above, inside, most, pitch, fill)
+            _clear(place_lines, lane_count, above, inside, most, pitch, none)
             kx = 0
             while kx < kw:
                 n = together if kx + together < kw else kw - kx
@@ -159,10 +164,7 @@ def _avg_pool2d(out, x, column_counts, row_counts, numbers):
         end = task * chunk + chunk
         for band in range(task * chunk, end if end < bands else bands):
             plane, oy, rows, iy, above, inside = _band(band, per_plane, band_height, oh, h, kh, sh, ph, dh)
-            for at in range(0, above * pitch, lane_count):
-                store(lines, at, fill)
-            for at in range((above + inside) * pitch, (most + 1) * pitch, lane_count):
-                store(lines, at, fill)
+            _clear(lines, lane_count, above, inside, most, pitch, fill)
             kx = 0
             while kx < kw:
                 n = together if kx + together < kw else kw - kx

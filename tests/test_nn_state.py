@@ -327,6 +327,20 @@ def test_copies_go_their_own_way(clone, normal, images):
     assert (model[0].weight.data != twin[0].weight.data).all()
 
 
+def test_a_call_goes_on_while_another_thread_calls_and_forgets():
+    model = nn.Sequential(nn.ReLU(), nn.Flatten())
+    children = iter(model)
+    next(children)
+    model(np.ones((1, 1, 2, 2), np.float32))
+    model.forget()
+    assert len(list(children)) == 1
+    modules = model.named_modules()
+    next(modules)
+    for module in (model, *model):
+        module._saved = ()
+    assert [name for name, _ in modules] == ["0", "1"]
+
+
 def test_forget_lets_go_of_every_layers_arrays():
     model, images = network(), np.ones((6, 1, 8, 8), np.float32)
     model(images)

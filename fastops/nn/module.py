@@ -136,7 +136,8 @@ class Module:
     def forget(self) -> None:
         """Let go of what ``backward`` needs of the last call: arrays as large as all layers' inputs together."""
         for _, module in self.named_modules():
-            module._saved = None
+            if module._saved is not None:
+                module._saved = None
 
     def _remembered(self) -> Any:
         if self._saved is None:
@@ -147,7 +148,7 @@ class Module:
 
     def named_children(self) -> Iterator[tuple[str, "Module"]]:
         """The layers directly in this one, with their names."""
-        for name, value in vars(self).items():
+        for name, value in list(vars(self).items()):  # of now: other threads may call the layer, or let it forget
             if isinstance(value, Module):
                 yield name, value
 
@@ -174,7 +175,7 @@ class Module:
     def _state(self) -> Iterator[tuple[str, "Module", str]]:
         """(name in the state, module, attribute) of each parameter and buffer."""
         for prefix, module in self.named_modules():
-            for name, value in vars(module).items():
+            for name, value in list(vars(module).items()):
                 if isinstance(value, Parameter) or (name in module._buffers and value is not None):
                     key = module._state_names.get(name, name)
                     yield f"{prefix}.{key}" if prefix else key, module, name

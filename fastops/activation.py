@@ -162,12 +162,12 @@ def gelu(input: ArrayT, approximate: str = "none", *, out: ArrayT | None = None)
 
     Notes
     -----
-    'none' is within 6 ulp (float64 below -8: 14), as long as that is a normal number; torch's float32 has no right
-    digit below -5.5. The infinities have their limits, -0.0 and infinity, where torch has NaN.
+    'none' is within 4 + x^2 ulp, as long as that is a normal number; torch's float32 has no right digit
+    below -5.5. The infinities have their limits, -0.0 and infinity, where torch has NaN.
 
     References
     ----------
-    Hendrycks and Gimpel, arXiv:1606.08415; Shepherd and Laframboise, Math. Comp. 36 (1981), 249-253;
+    Hendrycks and Gimpel, arXiv:1606.08415; Cody, Math. Comp. 23 (1969), 631-637;
     https://pytorch.org/docs/stable/generated/torch.nn.functional.gelu.html
 
     Examples

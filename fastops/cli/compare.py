@@ -135,7 +135,7 @@ def run(arguments: argparse.Namespace) -> int:
     effort = EFFORT["suite" if arguments.suite and arguments.size == "full" else arguments.size]
     print(introduction(report))
     if jobs:
-        seconds = len(jobs) * (effort.case + 0.3)
+        seconds = len(jobs) * (effort.case * (1.75 if onnx else 1) + 0.3)  # of what ONNX Runtime has, turns with it
         print(f"{len(jobs)} cases, each checked and timed beside torch: about {duration(seconds)}.")
     if device is CPU and _jit.cache_folder() and (missing := not_compiled(jobs, arguments.precision)):
         print(f"Kernels of {len(missing)} of them are compiled first, in {cores()} processes, this once.", flush=True)

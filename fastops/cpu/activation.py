@@ -6,7 +6,7 @@ clamp(x, 0, 6), leaky_relu sloped(x, negative_slope, 1).  A gradient takes grad_
 
 from .._jit import inlined, scalar
 from .exp import exp
-from .normal import cumulative, density
+from .normal import cumulative, density, times_cumulative
 
 # ------------------------------------------------------------------------------------ in straight pieces
 
@@ -129,8 +129,7 @@ def finite(x):
 @inlined
 def gelu(x):
     """x Phi(x), Phi the standard normal distribution; the limit at the infinities."""
-    least = type(x)(-50)
-    return (least if x < least else x) * cumulative(x)
+    return times_cumulative(x)
 
 
 @inlined

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numba import carray, prange
 
-from .._jit import VECTOR_BYTES, inlined, kernel
+from .._jit import VECTOR_BYTES, inlined, kernel, routine
 from . import activation
-from .simd.emit import stack_memory
+from .simd.emit import never_inlined, stack_memory
 from .simd.values import (
     chosen,
     counters,
@@ -30,9 +30,10 @@ from .simd.values import (
 
 MASK_BLOCK = 4096  # elements that an iteration of dropout owns
 COUNTERS = VECTOR_BYTES // 8  # of a vector
-# Elements that an iteration of a map in place takes from a copy: LLVM's test whether input and output share memory else
-# sends it to a loop without vectors (50 000 elements of hardswish took 40 us so and take 6.5, apart 5).
-BLOCK = 2048
+# Elements that an iteration of a map owns, in a loop of its own: among the kernel's LLVM loads each constant again for
+# every vector, and gelu took 1.15 times as long.  A map in place takes them from a copy: LLVM's test whether input and
+# output share memory else sends it to a loop without vectors (50 000 elements of hardswish took 40 us so, apart 5).
+BLOCK = 4096
 _values_of_a_block = stack_memory(BLOCK * 8)
 
 # ------------------------------------------------------------------------------------------------- scalars
@@ -75,18 +76,24 @@ def _drop(to, x, i, end, keep, scale):
 def _map(name: str, value: Any) -> Any:
     """The kernel that takes ``value`` of each element."""
 
+    def some(out, x):
+        never_inlined()
+        for i in range(x.size):
+            out[i] = value(x[i])
+
+    some = _routine(name, some)
+
     def each(out, x):
-        if out.ctypes.data == x.ctypes.data:
-            for block in prange(-(-x.size // BLOCK)):
-                first, last = block * BLOCK, min(block * BLOCK + BLOCK, x.size)
+        apart = out.ctypes.data != x.ctypes.data
+        for block in prange(-(-x.size // BLOCK)):
+            first, last = block * BLOCK, min(block * BLOCK + BLOCK, x.size)
+            if apart:
+                some(out[first:last], x[first:last])
+            else:
                 values, results = carray(_values_of_a_block(), (BLOCK,), x.dtype), out[first:last]
                 for i in range(results.size):
                     values[i] = results[i]
-                for i in range(results.size):
-                    results[i] = value(values[i])
-        else:
-            for i in prange(x.size):
-                out[i] = value(x[i])
+                some(results, values[: results.size])
 
     return _named(name, each)
 
@@ -114,9 +121,17 @@ def _map_numbers(name: str, value: Any) -> Any:
 def _map_gradient(name: str, value: Any) -> Any:
     """The kernel that takes ``value`` of each gradient and element."""
 
-    def each(out, gradient, x):
-        for i in prange(x.size):
+    def some(out, gradient, x):
+        never_inlined()
+        for i in range(x.size):
             out[i] = value(gradient[i], x[i])
+
+    some = _routine(name, some)
+
+    def each(out, gradient, x):
+        for block in prange(-(-x.size // BLOCK)):
+            first, last = block * BLOCK, min(block * BLOCK + BLOCK, x.size)
+            some(out[first:last], gradient[first:last], x[first:last])
 
     return _named(name, each)
 
@@ -130,6 +145,11 @@ def _map_gradient_numbers(name: str, value: Any) -> Any:
             out[i] = value(gradient[i], x[i], a, b)
 
     return _named(name, each)
+
+
+def _routine(name: str, some: Any) -> Any:
+    some.__qualname__ = f"{name}.some"
+    return routine(some)
 
 
 def _named(name: str, each: Any) -> Any:

@@ -51,7 +51,7 @@ def _either(condition, a, b):
 
 
 def _exponentials(float_type: Any, int_type: Any, mantissa: int, terms: tuple[float, ...], most: float) -> Any:
-    """(exp, exp of a sum, exp of vectors) for one type; ``most`` is a little above the largest number's logarithm."""
+    """(exp, power of two, exp of vectors) for one type; ``most`` is a little above the largest number's logarithm."""
     bias = 1023 if mantissa == 52 else 127
     log2e = float_type(1.4426950408889634)
     # ln 2 in two parts; the first has so few bits that n times it is exact
@@ -63,8 +63,11 @@ def _exponentials(float_type: Any, int_type: Any, mantissa: int, terms: tuple[fl
     shift = int_type(mantissa)
     # the lowest n becomes the exponent bits of 0
     least, most = float_type(-(bias - 0.75) * 0.6931471805599453), float_type(most)
-    two = float_type(2)
+    two, two_ln2 = float_type(2), float_type(2 * 0.6931471805599453)
     twice = polynomial(f"exp.{float_type.__name__}", tuple(float_type(2 * term) for term in reversed(terms)))
+    # of r ln 2 instead of r
+    of_2 = [2 * term * 0.6931471805599453 ** (i + 2) for i, term in enumerate(terms)]
+    twice_of_2 = polynomial(f"exp2.{float_type.__name__}", tuple(map(float_type, reversed(of_2))))
 
     def power(shifted, count):
         return int_type(float_type(shifted).view(int_type) << int_type(count)).view(float_type)
@@ -81,28 +84,26 @@ def _exponentials(float_type: Any, int_type: Any, mantissa: int, terms: tuple[fl
             p = (twice(r) * r + two) * r + two
             return p * power(shifted, shift)
 
-        def exponential_of_sum(x, low):
-            """e to the x + low, |low| <= 0.1: what x is too short for does not get lost."""
-            x = chosen(x < least, least, x)
-            x = chosen(x > most, most, x)
-            shifted = (x + low) * log2e + to_exponent
-            n = shifted - to_exponent
-            r = x - n * ln2_high - n * ln2_low + low
-            p = (twice(r) * r + two) * r + two
-            return p * power(shifted, shift)
+        return exponential
 
-        return exponential, exponential_of_sum
+    power = scalar(power)
 
-    of_numbers, of_sums = made_of(_either, scalar(power))
-    of_vectors, _ = made_of(chosen, bits_shifted)
+    def power_of_two(x):
+        """2^x for x from 0.5 - bias to 0, the least of them 0; or NaN."""
+        shifted = x + to_exponent
+        r = x - (shifted - to_exponent)
+        p = (twice_of_2(r) * r + two_ln2) * r + two
+        return p * power(shifted, shift)
+
+    of_numbers, of_vectors = made_of(_either, power), made_of(chosen, bits_shifted)
     of_numbers.__qualname__ += float_type.__name__
-    of_sums.__qualname__ += float_type.__name__
+    power_of_two.__qualname__ += float_type.__name__
     of_vectors.__qualname__ += f"{float_type.__name__}.vector"
-    return scalar(of_numbers), scalar(of_sums), inlined(of_vectors)
+    return scalar(of_numbers), scalar(power_of_two), inlined(of_vectors)
 
 
-exp32, exp_of_sum32, _vectors32 = _exponentials(np.float32, np.int32, 23, _TERMS32, 88.8)
-exp64, exp_of_sum64, _vectors64 = _exponentials(np.float64, np.int64, 52, _TERMS64, 709.9)
+exp32, power_of_two32, _vectors32 = _exponentials(np.float32, np.int32, 23, _TERMS32, 88.8)
+exp64, power_of_two64, _vectors64 = _exponentials(np.float64, np.int64, 52, _TERMS64, 709.9)
 
 
 def exp(x):

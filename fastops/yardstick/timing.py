@@ -23,7 +23,7 @@ class Effort(NamedTuple):
 
 EFFORT = {
     "small": Effort(0.005, 0.005, 0.25),
-    "full": Effort(0.02, 0.02, 0.4),  # of the photograph: a visitor waits
+    "full": Effort(0.01, 0.01, 0.25),  # of the photograph: a visitor waits
     "suite": Effort(0.02, 0.02, 1.2),
 }
 # Seconds without a call before each timing: an idle OpenMP pool spins for milliseconds and takes a core from the other.

@@ -109,6 +109,17 @@ def stack_memory(size: int) -> Any:
     return memory
 
 
+@intrinsic
+def never_inlined(typing_context):
+    """Stands in a routine that is to stay a function: inlined into a kernel's loop, LLVM loads its constants anew."""
+
+    def generate(context, builder, signature, arguments):
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
 def fence(builder: Any) -> None:
     """Nothing at all for the CPU; but LLVM moves no load or store from one side to the other."""
     builder.asm(ir.FunctionType(ir.VoidType(), []), "", "~{memory}", [], True)

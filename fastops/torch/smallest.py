@@ -14,7 +14,7 @@ SMALLEST = {
     "silu": 30_000,
     "hardsigmoid": 100_000,
     "hardswish": 100_000,
-    "gelu": 2_000_000,
+    "gelu": 100_000,
     "softmax": 100_000,
     "log_softmax": 100_000,
 }

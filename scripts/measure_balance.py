@@ -1,86 +1,119 @@
 """Measure how evenly operators share their work among more threads than this machine has cores.
 
-`python scripts/measure_balance.py` runs the suite's cases with 4 to 64 threads and reads from Linux how long each
-thread was on a core.  What is told is the share of so many cores' time that would be work if each thread had a core of
-its own: the mean thread's time over the longest thread's.  Caches and memory shared by many cores are not in it.
+`python scripts/measure_balance.py` runs the suite's cases as 1 to 64 threads would, but every thread's share of each
+parallel region one after the other on one core, and times each, in memory that is used again.  A region takes as long
+as its longest share; what is outside of regions takes what it takes.  Printed is the speedup that this allows over the
+number of threads, for calls of more than half a millisecond.  Caches and memory shared by many cores, and waking the
+threads, are not in it; above 100 % are shares that fit a cache that the whole does not fit.
 """
 
 import argparse
-import json
-import os
+import ctypes
 import statistics
-import subprocess
-import sys
 import time
 from collections import defaultdict
-from pathlib import Path
+from collections.abc import Callable
+from typing import Any
 
-THREADS = (4, 8, 16, 32, 64)
-SHORTEST = 300e-6  # seconds of one core that a call has to take: less is not shared among many
-TASKS = Path("/proc/self/task")
+from fastops.cli.pages import PAGES, start_again
+
+THREADS = (2, 4, 8, 16, 32, 64)
+SHORTEST = 500e-6  # seconds of one core that a call has to take: less is hardly worth sharing among many
+GOAL = 0.85  # at 16 threads
+SIZES, POINTERS = ctypes.POINTER(ctypes.c_size_t), ctypes.POINTER(ctypes.c_void_p)
+Share = ctypes.CFUNCTYPE(None, POINTERS, SIZES, SIZES, ctypes.c_void_p)
+Region = list[float]  # seconds of each thread's share
 
 
-def busy() -> dict[str, int]:
-    """Nanoseconds that each thread of the process has been on a core."""
-    return {thread.name: int((thread / "schedstat").read_text().split()[0]) for thread in TASKS.iterdir()}
+class Regions:
+    """Takes the place of numba's threads: the shares of a region run here, one by one."""
+
+    def __init__(self) -> None:
+        import llvmlite.binding
+        from numba.np.ufunc import parallel
+
+        parallel._launch_threads()  # type: ignore[no-untyped-call]
+        self.found: list[Region] = []
+        self.inside = 0.0  # seconds in regions, with what it takes to time them
+        arguments = [ctypes.c_void_p, POINTERS, SIZES, SIZES, ctypes.c_void_p, *[ctypes.c_size_t] * 3]
+        self._kept = ctypes.CFUNCTYPE(None, *arguments)(self._run)
+        address = ctypes.cast(self._kept, ctypes.c_void_p).value
+        llvmlite.binding.add_symbol("numba_parallel_for", address)  # before the first kernel is loaded
+
+    def _run(
+        self, function: int, arrays: Any, counts: Any, steps: Any, data: int, inner: int, array_count: int, threads: int
+    ) -> None:
+        start = time.perf_counter()
+        call = Share(function)
+        its_counts = (ctypes.c_size_t * (inner + 1))(*counts[: inner + 1])
+        its_counts[0] = 1
+        shares = []
+        for share in range(counts[0]):
+            places = (ctypes.c_void_p * array_count)(*((arrays[j] or 0) + share * steps[j] for j in range(array_count)))
+            begin = time.perf_counter()
+            call(places, its_counts, steps, data)
+            shares.append(time.perf_counter() - begin)
+        self.found.append(shares)
+        self.inside += time.perf_counter() - start
+
+    def of(self, call: Callable[[], Any], calls: int) -> tuple[float, list[Region]]:
+        """(seconds outside of regions, the regions) of a call, the least of several."""
+        call()
+        outside, least = [], []
+        for _ in range(calls):
+            self.found, self.inside, start = [], 0.0, time.perf_counter()
+            call()
+            outside.append(time.perf_counter() - start - self.inside)
+            least.append(self.found)
+        regions = [[min(share) for share in zip(*same, strict=True)] for same in zip(*least, strict=True)]
+        return min(outside), regions
 
 
-def measure(families: list[str], seconds: float) -> None:
-    """Print one line of JSON for each case, in a process that has its number of threads."""
+def speedups(regions: Regions, call: Callable[[], Any], calls: int) -> dict[int, float] | None:
+    """By the number of threads the speedup over that number; None of what is too short."""
     import numba
+
+    numba.set_num_threads(1)
+    outside, alone = regions.of(call, calls)
+    work = outside + sum(map(sum, alone))
+    if work < SHORTEST:
+        return None
+    found = {}
+    for threads in THREADS:
+        numba.set_num_threads(threads)
+        _, shared = regions.of(call, calls)
+        found[threads] = work / (threads * (outside + sum(map(max, shared))))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--family", action="append", help="of the suite, more than once for several [all]")
+    parser.add_argument("--calls", type=int, default=3, help="whose least is taken")
+    parser.add_argument("--each", action="store_true", help="print every case, not only those under the goal")
+    args = parser.parse_args()
+    start_again(PAGES["recycled"] | {"NUMBA_NUM_THREADS": str(max(THREADS)), "OMP_WAIT_POLICY": "passive"})
 
     import fastops
     from fastops.yardstick.suite import SUITE
     from fastops.yardstick.work import of_gradient, of_operator
 
-    threads = numba.config.NUMBA_NUM_THREADS
+    regions = Regions()
+    found: dict[str, list[dict[int, float]]] = defaultdict(list)
     for each in SUITE:
-        if each.family not in families or each.shape[0] > 8:
+        if args.family and each.family not in args.family:
             continue
         call = (of_gradient if each.backward else of_operator)(each.case, each.arrays(), fastops, None).ours
-        call()
-        before, calls, end = busy(), 0, time.perf_counter() + seconds
-        while calls < 3 or time.perf_counter() < end:
-            call()
-            calls += 1
-        times = [(after - before.get(thread, 0)) / calls * 1e-9 for thread, after in busy().items()]
-        if sum(times) > SHORTEST:
-            print(json.dumps([each.family, each.name, sum(times) / threads / max(times)]), flush=True)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--family", action="append", help="of the suite, more than once for several [all of many pixels]"
-    )
-    parser.add_argument("--seconds", type=float, default=0.3, help="for each case and number of threads")
-    parser.add_argument("--each", action="store_true", help="print every case, too")
-    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    families = args.family or [
-        "conv2d-3x3", "conv2d-1x1", "conv2d-others", "depthwise", "conv_transpose2d", "large", "backward",
-    ]  # fmt: skip
-    if args.here:
-        measure(families, args.seconds)
-        return
-    found: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for threads in THREADS:
-        command = [sys.executable, __file__, "--here", "--seconds", str(args.seconds)]
-        for family in families:
-            command += ["--family", family]
-        environment = {**os.environ, "NUMBA_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive"}
-        for line in subprocess.run(
-            command, env=environment, stdout=subprocess.PIPE, text=True, check=True
-        ).stdout.split("\n"):
-            if line:
-                family, name, share = json.loads(line)
-                found[family][threads].append(share)
-                if args.each:
-                    print(f"{threads:3} threads  {share:4.0%}  {family} {name}", flush=True)
-    print("family".ljust(20) + "".join(f"{threads:>3} threads     " for threads in THREADS) + " (mean, worst)")
-    for family, of_threads in found.items():
-        cells = (f"{statistics.mean(shares):4.0%}{min(shares):5.0%}      " for shares in of_threads.values())
-        print(family.ljust(20) + "".join(cells))
+        if (of_threads := speedups(regions, call, args.calls)) is None:
+            continue
+        found[each.family].append(of_threads)
+        if args.each or of_threads[16] < GOAL:
+            cells = "".join(f"{share:6.0%}" for share in of_threads.values())
+            print(f"{cells}  {each.family} {each.name}", flush=True)
+    print("family".ljust(20) + "".join(f"{threads:>3} threads   " for threads in THREADS) + " (mean, worst)")
+    for family, cases in found.items():
+        columns = ([case[threads] for case in cases] for threads in THREADS)
+        print(family.ljust(20) + "".join(f"{statistics.mean(c):4.0%}{min(c):5.0%}    " for c in columns))
 
 
 if __name__ == "__main__":

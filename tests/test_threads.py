@@ -44,6 +44,7 @@ LARGE = [
     call("softmax", normal(3, 40, 1001), dim=1),
 ]
 LARGER = [
+    call("conv2d", normal(1, 64, 14, 14), normal(96, 64, 3, 3), padding=1),  # few tiles: channels are shared out
     call("conv2d", normal(1, 3, 300, 301), normal(8, 3, 5, 5), stride=2, padding=2),
     call("conv2d", normal(2, 32, 50, 51), normal(32, 1, 3, 3), groups=32, padding=2, dilation=2),
     call("conv_transpose2d", normal(2, 12, 40, 41), normal(12, 8, 4, 4), normal(8), stride=2, padding=1),

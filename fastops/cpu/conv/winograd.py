@@ -19,6 +19,7 @@ from ..._jit import VECTOR_BYTES, kernel, routine, thread_count
 from ..simd.emit import lanes
 from ..simd.values import fields
 from .copy import padded_copy
+from .costs import WINOGRAD
 from .finish import fetch, part_of
 from .micro_kernel import VECTORS, add_products
 from .outcome import Outcome
@@ -48,13 +49,13 @@ def _fetch_runs(x, to, width, runs, s0, s1):
 
 
 def _block_of(transform: Transform, name: str) -> Any:
-    """The routine that makes one block of up to VECTORS vectors of tiles, for all output channels."""
+    """The routine that makes one block of up to VECTORS vectors of tiles, for some output channels."""
     transform_inputs, transform_outputs = input_tile(transform), output_tile(transform)
     elements = len(transform.input) ** 2
 
-    def convolve_block(out, plane, out_width, x, channel_step, u, bias, places, offsets, first, count, runs, starts,
-                       add, adds, low, high, bend, slope):  # fmt: skip
-        channels, out_channels, lane_count = offsets.size, bias.size, lanes(x.itemsize)
+    def convolve_block(out, plane, out_width, x, channel_step, u, bias, places, offsets, first, count, oc_first,
+                       oc_last, runs, starts, add, adds, low, high, bend, slope):  # fmt: skip
+        channels, lane_count = offsets.size, lanes(x.itemsize)
         wide = VECTORS * lane_count
         # powers of two would share cache sets
         v_pitch, m_pitch = channels * wide + lane_count, CHANNELS * wide + lane_count
@@ -64,8 +65,8 @@ def _block_of(transform: Transform, name: str) -> Any:
             for i in range(count):
                 at = ic * channel_step + (first + i) * lane_count
                 transform_inputs(v, ic * wide + i * lane_count, v_pitch, x, at, places)
-        for oc0 in range(0, out_channels, CHANNELS):
-            some = min(CHANNELS, out_channels - oc0)
+        for oc0 in range(oc_first, oc_last, CHANNELS):
+            some = min(CHANNELS, oc_last - oc0)
             for e in range(elements):
                 if adds:  # meanwhile fetch the residual of some channels
                     for r in range(e * some // elements, (e + 1) * some // elements):
@@ -131,13 +132,18 @@ def _kernels_of(transform: Transform) -> tuple[Any, Any]:
         for oc in prange(out_channels):
             weights_of_channel(u, oc * channels, pitch, w, oc * oc_step, ic_step, taps, channels)
 
-    def convolve(bad, out, x, u, bias, places, offsets, channel_step, plane, out_width, blocks, runs, starts, add, adds,
-                 low, high, bend, slope):  # fmt: skip
-        # An iteration owns one block of tiles and notes whether it has an infinity or NaN.
-        for i in prange(blocks.shape[0]):
-            first, count = _block(blocks, i)
+    def convolve(bad, out, x, u, bias, places, offsets, channel_step, plane, out_width, blocks, shares, runs, starts,
+                 add, adds, low, high, bend, slope):  # fmt: skip
+        # An iteration owns a share of the output channels of one block of tiles, and notes whether there is an infinity
+        # or NaN.
+        chunks = -(-bias.size // CHANNELS)
+        for i in prange(blocks.shape[0] * shares):
+            first, count = _block(blocks, i // shares)
+            share = i % shares
+            oc_first, oc_last = share * chunks // shares * CHANNELS, (share + 1) * chunks // shares * CHANNELS
             bad[i] = convolve_block(out, plane, out_width, x, channel_step, u, bias, places, offsets, first, count,
-                                    runs, starts, add, adds, low, high, bend, slope)  # fmt: skip
+                                    oc_first, min(oc_last, bias.size), runs, starts, add, adds, low, high, bend,
+                                    slope)  # fmt: skip
 
     transform_weights.__name__ = transform_weights.__qualname__ = f"_winograd_weights_{name}"
     convolve.__name__ = convolve.__qualname__ = f"_convolve_winograd_{name}"
@@ -192,6 +198,18 @@ def tiles_of(
                  np.cumsum([0, *map(len, runs)]))  # fmt: skip
 
 
+@lru_cache(maxsize=256)
+def _shares(m, blocks, out_channels, threads):
+    """Into how many shares of the output channels the blocks' work goes: each transforms the block's inputs again."""
+    costs = WINOGRAD[m]
+    again = costs["tile"] / ((m + 2) ** 2 * costs["product"] * out_channels)  # in the time of all the block's products
+
+    def longest(shares):
+        return -(-blocks * shares // threads) * (1 / shares + again)
+
+    return min(range(1, -(-out_channels // CHANNELS) + 1), key=longest)
+
+
 def suits(g, transposed, itemsize):
     """Whether it can make this convolution: 3 x 3, stride 1, channels that fill a vector, masks in the CPU."""
     steps = (g.kernel_height, g.kernel_width, g.stride_h, g.stride_w, g.dilation_h, g.dilation_w, g.groups)
@@ -234,11 +252,11 @@ def _convolve(m, out, input, weight, bias, g, transposed, kept, finish):
         if kept is not None:
             kept[m] = u
     together = _together(g.batch, side, dtype.itemsize)
-    offsets, buffer = np.arange(channels) * (VECTORS * lane_count), None
+    offsets, buffer, threads = np.arange(channels) * (VECTORS * lane_count), None, thread_count()
     for n in range(0, g.batch, together):
         some, x = out[n : n + together], input[n : n + together]
         tiles = tiles_of(
-            m, len(some), (side.height, side.width), size, pad, out_channels, lane_count, dtype.itemsize, thread_count()
+            m, len(some), (side.height, side.width), size, pad, out_channels, lane_count, dtype.itemsize, threads
         )
         end = channels * tiles.channel_step
         if buffer is None:
@@ -246,10 +264,11 @@ def _convolve(m, out, input, weight, bias, g, transposed, kept, finish):
         buffer[end : end + (VECTORS + 1) * lane_count] = 0  # the last tiles reach beyond
         image_step = tiles.plan.y.size * tiles.plan.x.size
         padded_copy(buffer, x, tiles.plan.y, tiles.plan.x, image_step, tiles.channel_step, tiles.phase_step)
-        bad = np.empty(len(tiles.blocks), np.bool_)
+        shares = _shares(m, len(tiles.blocks), out_channels, threads)
+        bad = np.empty(len(tiles.blocks) * shares, np.bool_)
         convolve(some.size * channels)(
             bad, some.reshape(-1), buffer, u, bias, tiles.places, offsets, tiles.channel_step, size[0] * size[1],
-            size[1], tiles.blocks, tiles.runs, tiles.starts,
+            size[1], tiles.blocks, shares, tiles.runs, tiles.starts,
             *part_of(finish, n * out[0].size, some.size),
         )  # fmt: skip
         if bad.any():

@@ -2,8 +2,8 @@
 
 x times (1 + erf(x / sqrt 2)) / 2, as torch has it, keeps nothing of the left tail, where erf is -1 but for its last
 bits.  Here the tail beyond a = |x| is exp(-a^2 / 2) R(a) with no branch; R falls from 1/2 like 1 / a, and is a quotient
-of two polynomials without a negative coefficient.  a^2 is rounded before exp takes it: its error, of a^2 / 4 ulp at
-most, costs less than the seven operations that avoid it, which were a quarter of the time.
+of two polynomials without a negative coefficient.  a^2 is rounded before exp takes it: its error, up to
+0.8 a^2 ulp of the result, is the price of seven operations less.
 Source of the scheme: W. J. Cody, Math. Comp. 23 (1969), 631-637; the polynomials are our own.
 """
 

@@ -343,7 +343,7 @@ def test_waiting_threads_spin_briefly_unless_the_user_says_otherwise(monkeypatch
     before = dict(os.environ)
     with _jit.threads._short_spins():
         during = os.environ.get("GOMP_SPINCOUNT")
-    assert during == ("2000" if setting is None else before.get("GOMP_SPINCOUNT"))
+    assert during == ("4000" if setting is None else before.get("GOMP_SPINCOUNT"))
     assert dict(os.environ) == before
 
 

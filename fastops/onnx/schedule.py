@@ -14,6 +14,7 @@ import numpy as np
 from .. import cpu
 from .graph import Array, Node
 from .inference import Spec
+from .operators import Bindable
 from .operators import Step as Function
 from .simplify import TROUBLES, failed
 
@@ -57,6 +58,8 @@ class Buffers(NamedTuple):
     calls: list[tuple[Function, list[Any]]]
     lent: list[Lent]
     arena: Array
+    quick: list[tuple[Function, list[Any]]]
+    """The same calls, with less on the way; empty before the first one."""
 
 
 @dataclass
@@ -88,8 +91,10 @@ class Schedule:
                     for number, (_, given) in enumerate(buffers.calls):
                         timed(self.steps[number], given)
                 else:
-                    for number, (function, given) in enumerate(buffers.calls):  # noqa: B007
+                    for number, (function, given) in enumerate(buffers.quick or buffers.calls):  # noqa: B007
                         function(*given)
+                    if not buffers.quick:
+                        buffers.quick.extend(_quick(buffers))
         except TROUBLES as trouble:
             shaped = [each for each in buffers.calls[number][1] if hasattr(each, "shape")]
             raise failed(self.network, self.steps[number].node, shaped, trouble) from trouble
@@ -113,6 +118,16 @@ class Schedule:
 
     def __getstate__(self) -> dict[str, Any]:
         raise TypeError("a schedule is made anew where a network is copied")
+
+
+def _quick(buffers: Buffers) -> list[tuple[Function, list[Any]]]:
+    """The calls after the first one: those whose arrays are the same in every call are bound to them."""
+    own = {id(given) for lent in buffers.lent for given, _ in lent.arguments}
+    found: list[tuple[Function, list[Any]]] = []
+    for function, given in buffers.calls:
+        bound = function.bind(*given) if isinstance(function, Bindable) and id(given) not in own else None
+        found.append((function, given) if bound is None else (bound, []))
+    return found
 
 
 def _lend(lent: list[Lent], arrays: list[Array]) -> None:

@@ -282,7 +282,7 @@ class _Scheduler:
             for i, name in fixed:
                 own(name).arguments.append((given, i))
             calls.append((run, given))
-        return Buffers(calls, list(lent.values()), raw)
+        return Buffers(calls, list(lent.values()), raw, [])
 
     def _array(self, each: Any, arena: Array, places: dict[str, int]) -> Array | None:
         """An array for a value of the arena, or a constant; None for what a call brings."""

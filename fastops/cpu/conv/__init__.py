@@ -10,18 +10,32 @@ Networks run three of them in one pass, as inverted.py says.
 
 import numpy as np
 
-from . import direct, exact
+from . import bound, direct, exact
 from .choose import choose, choose_grad_weight
 from .finish import Finish, activate, finish_all, finish_of
 from .grad_bias import grad_bias
 from .inverted import Block, block_of, inverted_residual
 
-__all__ = ["Block", "block_of", "conv2d", "conv_transpose2d", "grad_bias", "grad_weight", "inverted_residual"]
+__all__ = [
+    "Block",
+    "block_of",
+    "bound_conv2d",
+    "conv2d",
+    "conv_transpose2d",
+    "grad_bias",
+    "grad_weight",
+    "inverted_residual",
+]
 
 
 def conv2d(out, input, weight, bias, g, fast=False, kept=None, add=None, activation=None):
     """Map from image.  ``kept``, if given, holds transformed weights from one call to the next."""
     _convolve(out, input, weight, bias, g, False, fast, kept, add, activation)
+
+
+def bound_conv2d(out, input, weight, bias, g, fast=False, kept=None, add=None, activation=None):
+    """What makes this very map again, in any number of calls; or None.  The first was made by conv2d."""
+    return bound.bound_conv2d(conv2d, out, input, weight, bias, g, fast, kept, add, activation)
 
 
 def conv_transpose2d(out, input, weight, bias, g, fast=False, kept=None, add=None, activation=None):

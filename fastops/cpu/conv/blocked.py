@@ -19,6 +19,7 @@ from numba import carray, prange
 from ..._jit import VECTOR_BYTES, index, kernel, routine, thread_count
 from ..simd.emit import lanes, stack_memory
 from ..simd.values import fields
+from ..tasks import next_task, share_of
 from .blocked_plan import SUMS_BYTES, BlockedPlan, Phase, blocked_plan, chunks_of
 from .copy import copy_channel
 from .direct import fill, images_together
@@ -123,9 +124,9 @@ def _pack_transposed(packed, w, firsts, steps, edges, groups, filters):
 
 @kernel
 def _convolve_blocked(out, x, source, w, packs, places, step, bias, offsets, phases, chunks, edges, layout, shifts,
-                      copies, together, images, groups, height, width, add, adds, low, high, bend,
+                      workers, copies, together, images, groups, height, width, add, adds, low, high, bend,
                       slope):  # fmt: skip
-    # An iteration owns the pixels of a chunk for a block of output channels of a group.
+    # A task is the pixels of a chunk for a block of output channels of a group.
     # Returns how many came out infinite or NaN.  The source is the padded copy, to be made, or x once more: as one
     # variable that is either, numba took it in the parallel build for an array of x's size (seen here).
     rows, pitch, _, _, _, _ = _layout(layout, 0)
@@ -137,52 +138,58 @@ def _convolve_blocked(out, x, source, w, packs, places, step, bias, offsets, pha
                          shifts, shifts)  # fmt: skip
     image_size, bad = channels * channel_size, 0
     blocks, filters = edges.size - 1, out_channels // groups
-    for task in prange(groups * blocks * chunks.shape[0]):
-        which, p0, p1 = _chunk(chunks, task % chunks.shape[0])
-        block, group = task // chunks.shape[0] % blocks, task // chunks.shape[0] // blocks
-        first, last, out_rows, columns, start, step_y, step_x, to, out_y, out_x = _phase(phases, which)
-        v0, v1 = edges[block], edges[block + 1]
-        count, wide, area = v1 - v0, (v1 - v0) * lanes(out.itemsize), out_rows * columns
-        c0 = v0 * lanes(out.itemsize)
-        oc, kept = group * filters + c0, min(wide, filters - c0)
-        row = (group * edges[blocks] * lanes(out.itemsize) + c0) * offsets.size
-        most = _HEIGHT[count, _HEIGHT.shape[1] - 1]
-        starts = carray(_starts_of_a_task(), (p1 - p0 + most,), np.int64)
-        sums = carray(_sums_of_a_task(), ((p1 - p0 + most) * wide,), out.dtype)
-        n, oy, ox = p0 // area, p0 % area // columns, p0 % columns
-        origin = group * (image_size // groups) + start
-        for q in range(p1 - p0):
-            starts[index(q)] = n * image_size + origin + oy * step_y + ox * step_x
-            ox += 1
-            if ox == columns:
-                ox, oy = 0, oy + 1
-                if oy == out_rows:
-                    oy, n = 0, n + 1
-        for q in range(p1 - p0, p1 - p0 + most):  # what fills the last tile up
-            starts[index(q)] = starts[index(p1 - p0 - 1)]
-        k0 = first
-        while k0 < last or k0 == first:
-            k1 = min(k0 + together, last)
-            if packs:
-                some = carray(_packed_of_a_task(), (together * wide,), w.dtype)
-                at = group * (w.size // groups) + c0 * step
-                _pack_products(some, 0, wide, w, at, places, step, k0, k1, kept)
-                _add_tiles(sums, some, -k0 * wide, source, starts, offsets, p1 - p0, count, wide, k0, k1, k0 > first)
-            else:
-                _add_tiles(sums, w, row, source, starts, offsets, p1 - p0, count, wide, k0, k1, k0 > first)
-            k0 += together
-        bad += not_finite(sums[: (p1 - p0) * wide]) != 0
-        p, whole = p0, out_x == 1 and out_y == columns
-        while p < p1:  # an image, or a row of it, at a time
-            n, i = p // area, p % area
-            oy, ox = i // columns, i % columns
-            run = min(p1 - p, area - i if whole else columns - ox)
-            place = (n * out_channels + oc) * plane + to + oy * out_y + ox * out_x
-            write_turned(out, place, plane, sums, (p - p0) * wide, wide, bias, oc, kept, run, out_x, add, adds, low,
-                         high)  # fmt: skip
-            if bend:
-                bend_rows(out, place, plane, kept, run, bend, slope)
-            p += run
+    tasks, counter = groups * blocks * chunks.shape[0], np.zeros(1, np.int64)
+    for worker in prange(workers):
+        task, last_task = share_of(np.int64(worker), workers, tasks)
+        task = next_task(task, last_task, tasks, counter)
+        while task < tasks:
+            which, p0, p1 = _chunk(chunks, task % chunks.shape[0])
+            block, group = task // chunks.shape[0] % blocks, task // chunks.shape[0] // blocks
+            first, last, out_rows, columns, start, step_y, step_x, to, out_y, out_x = _phase(phases, which)
+            v0, v1 = edges[block], edges[block + 1]
+            count, wide, area = v1 - v0, (v1 - v0) * lanes(out.itemsize), out_rows * columns
+            c0 = v0 * lanes(out.itemsize)
+            oc, kept = group * filters + c0, min(wide, filters - c0)
+            row = (group * edges[blocks] * lanes(out.itemsize) + c0) * offsets.size
+            most = _HEIGHT[count, _HEIGHT.shape[1] - 1]
+            starts = carray(_starts_of_a_task(), (p1 - p0 + most,), np.int64)
+            sums = carray(_sums_of_a_task(), ((p1 - p0 + most) * wide,), out.dtype)
+            n, oy, ox = p0 // area, p0 % area // columns, p0 % columns
+            origin = group * (image_size // groups) + start
+            for q in range(p1 - p0):
+                starts[index(q)] = n * image_size + origin + oy * step_y + ox * step_x
+                ox += 1
+                if ox == columns:
+                    ox, oy = 0, oy + 1
+                    if oy == out_rows:
+                        oy, n = 0, n + 1
+            for q in range(p1 - p0, p1 - p0 + most):  # what fills the last tile up
+                starts[index(q)] = starts[index(p1 - p0 - 1)]
+            k0 = first
+            while k0 < last or k0 == first:
+                k1 = min(k0 + together, last)
+                if packs:
+                    some = carray(_packed_of_a_task(), (together * wide,), w.dtype)
+                    at = group * (w.size // groups) + c0 * step
+                    _pack_products(some, 0, wide, w, at, places, step, k0, k1, kept)
+                    _add_tiles(sums, some, -k0 * wide, source, starts, offsets, p1 - p0, count, wide, k0, k1,
+                               k0 > first)  # fmt: skip
+                else:
+                    _add_tiles(sums, w, row, source, starts, offsets, p1 - p0, count, wide, k0, k1, k0 > first)
+                k0 += together
+            bad += not_finite(sums[: (p1 - p0) * wide]) != 0
+            p, whole = p0, out_x == 1 and out_y == columns
+            while p < p1:  # an image, or a row of it, at a time
+                n, i = p // area, p % area
+                oy, ox = i // columns, i % columns
+                run = min(p1 - p, area - i if whole else columns - ox)
+                place = (n * out_channels + oc) * plane + to + oy * out_y + ox * out_x
+                write_turned(out, place, plane, sums, (p - p0) * wide, wide, bias, oc, kept, run, out_x, add, adds, low,
+                             high)  # fmt: skip
+                if bend:
+                    bend_rows(out, place, plane, kept, run, bend, slope)
+                p += run
+            task = next_task(task, last_task, tasks, counter)
     return bad
 
 
@@ -259,12 +266,30 @@ def convolve(out, input, weight, bias, g, transposed, kept, finish):
             x, y = input[n * per_input : (n + count) * per_input], out[n * per_output : (n + count) * per_output]
             end = part_of(finish, n * per_output, count * per_output)
             chunks = chunks_of(g, transposed, out.itemsize, count, threads)
+        source = buffer if plan.copies else x
         bad += _convolve_blocked(count * work)(
-            y, x, buffer if plan.copies else x, weight, packs, plan.places, plan.step, bias, plan.offsets, plan.phases,
-            chunks, plan.edges, plan.layout, plan.y.shifts, plan.copies, plan.together, count, g.groups, side.height,
-            side.width, *end,
-        )  # fmt: skip
+            *_arguments(y, x, source, weight, packs, bias, plan, chunks, threads, count, g.groups, side, end)
+        )
     return Outcome(plan.pads, bad == 0, ended=ends)
+
+
+def bind(out, input, weight, bias, g, kept, finish):
+    """As bound.py says."""
+    threads = thread_count()
+    plan, side, _, _, chunks, _, work = _parts_of(g, False, out.itemsize, threads)
+    packed = kept.get("blocked")
+    if packed is None or plan.copies or not plan.covered:
+        return None
+    out, input = out.reshape(-1), input.reshape(-1)
+    arguments = _arguments(out, input, input, packed, False, bias, plan, chunks, threads, g.batch, g.groups, side,
+                           finish)  # fmt: skip
+    return _convolve_blocked, g.batch * work, arguments
+
+
+def _arguments(out, input, source, weight, packs, bias, plan, chunks, threads, images, groups, side, finish):
+    return (out, input, source, weight, packs, plan.places, plan.step, bias, plan.offsets, plan.phases, chunks,
+            plan.edges, plan.layout, plan.y.shifts, threads, plan.copies, plan.together, images, groups, side.height,
+            side.width, *finish)  # fmt: skip
 
 
 def _packed_weights(weight, plan, groups, filters):

@@ -6,6 +6,7 @@
 | depthwise | one input channel for each group, kernels of 3 x 3 and 5 x 5, rows that fill vectors |
 | depthwise_channels | one channel for each group, whatever is left |
 | winograd | 3 x 3 with stride 1 and channels enough |
+| dilated | the same with a dilation |
 | direct, blocked | everything |
 
 Where more than one is able, the one that costs least by the times in costs.py.  Of the weight's gradient: whole and
@@ -18,8 +19,8 @@ from typing import Any
 
 from ..._jit import VECTOR_BYTES
 from ..simd.emit import lanes
-from . import blocked, depthwise, depthwise_channels, direct, grad_channels, grad_rows, whole, winograd
-from .costs import BLOCKED, DIRECT, WINOGRAD
+from . import blocked, depthwise, depthwise_channels, dilated, direct, grad_channels, grad_rows, whole, winograd
+from .costs import BLOCKED, DILATED, DIRECT, WINOGRAD
 from .outcome import Outcome
 from .plan import sides
 
@@ -46,9 +47,10 @@ def costs(g: Any, transposed: bool, itemsize: int, fast: bool, kept: bool) -> di
         direct.convolve: _sum(DIRECT, direct.parts(g, transposed, itemsize, kept)),
         blocked.convolve: _sum(BLOCKED, blocked.parts(g, transposed, itemsize, kept)),
     }
-    if winograd.suits(g, transposed, itemsize):
-        for m in (2, 4) if fast else (2,):
-            found[winograd.CONVOLVE[m]] = _sum(WINOGRAD[m], winograd.parts(m, g, transposed, itemsize, kept))
+    for each in (winograd, dilated):
+        if each.suits(g, transposed, itemsize):
+            for m in (2, 4) if fast else (2,):
+                found[each.CONVOLVE[m]] = _sum(WINOGRAD[m] | DILATED, each.parts(m, g, transposed, itemsize, kept))
     return found
 
 

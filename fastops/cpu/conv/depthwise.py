@@ -28,6 +28,7 @@ from ..simd.emit import (
     store,
     vector_of,
 )
+from .exact import not_finite
 from .finish import bend_rows, finished, in_vectors
 from .outcome import Outcome
 from .plan import sides
@@ -161,7 +162,8 @@ def _kernel_of(size: int, stride: int) -> Any:
 
     def convolve(out, x, w, bias, channels, height, width, out_height, out_width, top, left, add, adds, low, high,
                  bend, slope):  # fmt: skip
-        # An iteration owns one plane of outputs.
+        # An iteration owns one plane of outputs.  Returns how many planes' weights are infinite or NaN.
+        bad = 0
         for plane in prange(out.size // (out_height * out_width)):
             oc, image = plane % bias.size, plane // bias.size
             at = (image * channels + oc // (bias.size // channels)) * height * width
@@ -170,6 +172,8 @@ def _kernel_of(size: int, stride: int) -> Any:
                            next_column, w, oc * taps, bias[oc], add, adds, low, high)  # fmt: skip
             if bend:
                 bend_rows(out, plane * out_height * out_width, 0, 1, out_height * out_width, bend, slope)
+            bad += not_finite(w[oc * taps : (oc + 1) * taps]) != 0
+        return bad
 
     convolve.__name__ = convolve.__qualname__ = f"_convolve_depthwise_{size}x{size}_stride_{stride}"
     return kernel(convolve)
@@ -199,9 +203,22 @@ def convolve(out, input, weight, bias, g, transposed, kept, finish):
     if transposed:
         weight = np.ascontiguousarray(weight.reshape(g.groups, -1)[:, ::-1])
         top, left = g.kernel_height - 1 - top, g.kernel_width - 1 - left
-    work = out.size * g.kernel_height * g.kernel_width // 4
-    _KERNELS[g.kernel_height, g.stride_h](work)(
-        out.reshape(-1), input.reshape(-1), weight.reshape(-1), bias, side.channels, side.height, side.width,
-        side.out_height, side.out_width, top, left, *finish,
+    bad = _KERNELS[g.kernel_height, g.stride_h](_work(g, out.size))(
+        *_arguments(out, input, weight, bias, side, top, left, finish)
     )  # fmt: skip
-    return Outcome(ended=True)
+    return Outcome(pads=bad > 0, ended=True)  # finite weights may meet zeros
+
+
+def bind(out, input, weight, bias, g, kept, finish):
+    """As bound.py says."""
+    arguments = _arguments(out, input, weight, bias, sides(g, False), g.pad_top, g.pad_left, finish)
+    return _KERNELS[g.kernel_height, g.stride_h], _work(g, out.size), arguments
+
+
+def _work(g, outputs):
+    return outputs * g.kernel_height * g.kernel_width // 4
+
+
+def _arguments(out, input, weight, bias, side, top, left, finish):
+    return (out.reshape(-1), input.reshape(-1), weight.reshape(-1), bias, side.channels, side.height, side.width,
+            side.out_height, side.out_width, top, left, *finish)  # fmt: skip

@@ -259,11 +259,24 @@ def convolve(out, input, weight, bias, g, transposed, kept, finish):
         _turn_weights(turned.size)(turned, weight.reshape(-1), side.channels, taps)
         if kept is not None:
             kept["depthwise"] = turned
-    bad = _convolve_channels(out.size * taps)(
-        out.reshape(-1), input.reshape(-1), turned, bias, bands.table, g.batch, side.height, side.width,
-        side.out_height, side.out_width, bands.band, bands.rows, bands.step, bands.divide, bands.first, taps, *finish,
-    )  # fmt: skip
+    bad = _convolve_channels(out.size * taps)(*_arguments(out, input, turned, bias, g.batch, side, bands, taps, finish))
     return Outcome(bands.pads, bad == 0, ended=True)
+
+
+def bind(out, input, weight, bias, g, kept, finish):
+    """As bound.py says."""
+    taps, turned = g.kernel_height * g.kernel_width, kept.get("depthwise")
+    if turned is None:
+        return None
+    bands: Any = _bands(g, False, lanes(out.itemsize))
+    arguments = _arguments(out, input, turned, bias, g.batch, sides(g, False), bands, taps, finish)
+    return _convolve_channels, out.size * taps, arguments
+
+
+def _arguments(out, input, turned, bias, images, side, bands, taps, finish):
+    return (out.reshape(-1), input.reshape(-1), turned, bias, bands.table, images, side.height, side.width,
+            side.out_height, side.out_width, bands.band, bands.rows, bands.step, bands.divide, bands.first, taps,
+            *finish)  # fmt: skip
 
 
 def grad_weight(out, map, image, g):

@@ -13,6 +13,7 @@ plan.py.  Sources: Zhang, Franchetti, Low, arXiv 1809.10170; Georganas et al., a
 """
 
 from functools import lru_cache
+from operator import sub
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from numba import carray, prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ..._jit import VECTOR_BYTES, index, kernel, routine
+from ..._jit import VECTOR_BYTES, index, kernel, routine, thread_count
 from ..activation import clamp
 from ..simd.emit import (
     array_data,
@@ -35,6 +36,7 @@ from ..simd.emit import (
     vector_of,
 )
 from ..simd.values import fields
+from ..tasks import next_task, share_of
 from .copy import copy_channel, padded_copy
 from .exact import not_finite
 from .finish import Finish, bend_rows, finished, in_vectors, part_of
@@ -42,8 +44,9 @@ from .micro_kernel import ROWS, VECTORS, add_products, end_products
 from .outcome import Outcome
 from .plan import LONGEST_SUM, Integers, Layout, Phase, Plan, Sides, Tile, Writing, copy_parts, plan_of, sides
 
-CHANNELS = 64  # output channels of a task: their sums of one tile are 12 KiB and stay in L1
+CHANNELS = 64  # output channels of a task at most: their sums of one tile are 12 KiB and stay in L1
 SQUARE = 16  # channels on each side of a block of weights that is transposed: a line of the cache is used whole
+SPLIT = 0.03  # of a task's time, that tasks of half the channels cost: they read the tile's inputs from L2 once more
 FAR = 8192  # rows of weights farther apart are on pages of their own: tiles of 3x3 over 256 channels cost 2 to 4 times
 # Padded copies of so many images at a time: in L2 they are there when they are read.  With 4 MiB 8 images of 3x224x224
 # took 1.7 times as long an image as 4.
@@ -60,6 +63,7 @@ class _Table(NamedTuple):
     phases: int
     tiles: int
     offsets: int
+    rows: int  # output channels of a task
     straight: int  # whether whole tiles go from registers to the output, where pixels lie as they are summed
 
 
@@ -177,14 +181,14 @@ def _transpose_weights(out, w, places, groups, inputs, outputs, size):
 
 
 @kernel
-def _convolve(out, x, source, w, bias, table, copies, images, groups, height, width, add, adds, low, high, bend,
-              slope):  # fmt: skip
-    # An iteration owns one tile of pixels for up to CHANNELS output channels of one group of one image.
+def _convolve(out, x, source, w, bias, table, workers, copies, images, groups, height, width, add, adds, low, high,
+              bend, slope):  # fmt: skip
+    # A task is one tile of pixels for ``rows_of_task`` output channels of one group of one image, or the last.
     # Within it ``block`` kernel elements at a time pass all those channels, while the inputs they read stay in L1.
     # Returns how many tiles came out infinite or NaN.  The source is the padded copy, to be made, or x once more; not
     # one variable that is either, for the reason that blocked.py gives.
     (rows, pitch, _, _, _, _, step_y, step_x, out_width, block,
-     shift_y_count, shift_x_count, phase_count, tile_count, taps, straight) = _head(table, 0)  # fmt: skip
+     shift_y_count, shift_x_count, phase_count, tile_count, taps, rows_of_task, straight) = _head(table, 0)  # fmt: skip
     shifts_x_at = _HEAD + shift_y_count
     phases_at = shifts_x_at + shift_x_count
     tiles_at = phases_at + phase_count * _PHASE
@@ -193,7 +197,7 @@ def _convolve(out, x, source, w, bias, table, copies, images, groups, height, wi
     phases, tiles, offsets = table[phases_at:tiles_at], table[tiles_at:offsets_at], table[offsets_at:]
     channels, out_channels = x.size // (images * height * width), bias.size
     per_group = out_channels // groups
-    chunks = (per_group + CHANNELS - 1) // CHANNELS
+    chunks = (per_group + rows_of_task - 1) // rows_of_task
     plane, phase_size = out.size // (images * out_channels), rows * pitch
     channel_size = shift_y_count * shift_x_count * phase_size
     if copies:
@@ -203,38 +207,43 @@ def _convolve(out, x, source, w, bias, table, copies, images, groups, height, wi
         for i in range(images * channels * channel_size, source.size):
             source[i] = 0
     image_size, bad = channels * channel_size, 0
-    for task in prange(images * groups * chunks * tile_count):
-        chunk = task // tile_count % chunks
-        group = task // tile_count // chunks % groups
-        image = task // tile_count // chunks // groups
-        which, start, vectors, first, pixels = _tile(tiles, task % tile_count)
-        k0, k_last, origin, kept, to_y, to_x = _phase(phases, which)
-        oc0 = group * per_group + chunk * CHANNELS
-        count = min(CHANNELS, (group + 1) * per_group - oc0)
-        base = image * image_size + group * (image_size // groups) + origin + start
-        if straight and vectors == VECTORS:
-            end_products(count, out, (image * out_channels + oc0) * plane + start, plane, w, oc0 * taps, source, base,
-                         offsets, bias, oc0, add, adds, low, high, bend, slope)  # fmt: skip
-        else:
-            wide = vectors * lanes(out.itemsize)
-            sums = carray(_sums_of_a_tile(), (count * wide,), out.dtype)
-            begun = False
-            while k0 < k_last or not begun:
-                k1 = min(k0 + block, k_last)
-                add_products(count, vectors, sums, wide, w, oc0 * taps, taps, source, base, offsets, k0, k1, begun)
-                k0, begun = k1, True
-            bad += not_finite(sums) != 0
-            i, whole = 0, step_y == 1 and step_x == 1 and kept == pitch and out_width == pitch
-            while i < pixels:  # a row of the output at a time; columns beyond its width are dropped
-                oy, ox = (first + i) // pitch, (first + i) % pitch
-                run = pixels if whole else min(pixels - i, pitch - ox)
-                written = run if whole else min(run, kept - ox)
-                to = (image * out_channels + oc0) * plane + (to_y + oy * step_y) * out_width + to_x + ox * step_x
-                _write(out, to, plane, sums, first - start + i, wide, bias, oc0, count, written, step_x, add, adds, low,
-                       high)  # fmt: skip
-                if bend:
-                    bend_rows(out, to, plane, count, written, bend, slope)
-                i += run
+    tasks, counter = images * groups * chunks * tile_count, np.zeros(1, np.int64)
+    for worker in prange(workers):
+        task, last = share_of(np.int64(worker), workers, tasks)
+        task = next_task(task, last, tasks, counter)
+        while task < tasks:
+            chunk = task // tile_count % chunks
+            group = task // tile_count // chunks % groups
+            image = task // tile_count // chunks // groups
+            which, start, vectors, first, pixels = _tile(tiles, task % tile_count)
+            k0, k_last, origin, kept, to_y, to_x = _phase(phases, which)
+            oc0 = group * per_group + chunk * rows_of_task
+            count, channel = min(rows_of_task, (group + 1) * per_group - oc0), image * out_channels + oc0
+            base = image * image_size + group * (image_size // groups) + origin + start
+            if straight and vectors == VECTORS:
+                end_products(count, out, channel * plane + start, plane, w, oc0 * taps, source, base, offsets, bias,
+                             oc0, add, adds, low, high, bend, slope)  # fmt: skip
+            else:
+                wide = vectors * lanes(out.itemsize)
+                sums = carray(_sums_of_a_tile(), (count * wide,), out.dtype)
+                begun = False
+                while k0 < k_last or not begun:
+                    k1 = min(k0 + block, k_last)
+                    add_products(count, vectors, sums, wide, w, oc0 * taps, taps, source, base, offsets, k0, k1, begun)
+                    k0, begun = k1, True
+                bad += not_finite(sums) != 0
+                i, whole = 0, step_y == 1 and step_x == 1 and kept == pitch and out_width == pitch
+                while i < pixels:  # a row of the output at a time; columns beyond its width are dropped
+                    oy, ox = (first + i) // pitch, (first + i) % pitch
+                    run = pixels if whole else min(pixels - i, pitch - ox)
+                    written = run if whole else min(run, kept - ox)
+                    to = channel * plane + (to_y + oy * step_y) * out_width + to_x + ox * step_x
+                    _write(out, to, plane, sums, first - start + i, wide, bias, oc0, count, written, step_x, add, adds,
+                           low, high)  # fmt: skip
+                    if bend:
+                        bend_rows(out, to, plane, count, written, bend, slope)
+                    i += run
+            task = next_task(task, last, tasks, counter)
     return bad
 
 
@@ -292,6 +301,7 @@ class _Call(NamedTuple):
     plan: Plan
     side: Sides
     table: Integers  # the plan as the kernel takes it
+    threads: int
     together: int  # padded copies of as many images at a time as BUFFER_BYTES hold
     buffer: int  # elements; the last tile may reach beyond the images
     one: bool  # one row of weights cannot use the micro-kernel's registers; long sums need its partial sums
@@ -299,18 +309,44 @@ class _Call(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def _call_of(g: Any, transposed: bool, itemsize: int) -> _Call:
+def _call_of(g: Any, transposed: bool, itemsize: int, threads: int) -> _Call:
     plan, side = plan_of(g, transposed, itemsize), sides(g, transposed)
     parts = plan.y.shifts, plan.x.shifts, plan.phases, plan.tiles, plan.offsets
-    counts = [*map(len, parts), _straight(plan)]
-    table = np.concatenate([plan.numbers, counts, *(part.reshape(-1) for part in parts)])
     together, buffer = g.batch, 0
     if plan.copies:
         image_size = plan.image_size(side.channels)
         together = images_together(g.batch, image_size * itemsize, BUFFER_BYTES)
         buffer = together * image_size + VECTORS * lanes(itemsize)
+    rows = _rows_of_task(side.out_channels // g.groups, together * g.groups, len(plan.tiles), threads)
+    counts = [*map(len, parts), rows, _straight(plan)]
+    table = np.concatenate([plan.numbers, counts, *(part.reshape(-1) for part in parts)])
     one = side.out_channels == g.groups and plan.offsets.size <= LONGEST_SUM  # 3 times slower with the micro-kernel
-    return _Call(plan, side, table, together, buffer, one, side.out_channels * plan.work)
+    return _Call(plan, side, table, threads, together, buffer, one, side.out_channels * plan.work)
+
+
+def _rows_of_task(filters: int, groups: int, tiles: int, threads: int) -> int:
+    """How many output channels a task takes, so that threads have as many: tasks are shared out by their number.
+
+    In tasks of 64 and 32 of 96 channels the first thread had twice what the second had: 403 us instead of 340.
+    """
+
+    def longest(rows: int) -> float:
+        """What the thread with most to do has, in channels of a tile."""
+        chunks = -(-filters // rows)
+        tasks = groups * chunks * tiles
+
+        def before(task: int) -> int:
+            rest, tile = divmod(task, tiles)
+            group, chunk = divmod(rest, chunks)
+            each = min(rows, filters - chunk * rows)
+            return group * filters * tiles + chunk * rows * tiles + tile * each
+
+        shares = [before(tasks * i // threads) for i in range(threads + 1)]
+        return max(map(sub, shares[1:], shares)) * (1 + SPLIT * chunks / least)
+
+    least = -(-filters // CHANNELS)
+    counts = range(max(1, least), max(1, least) + threads)
+    return min((-(-filters // (count * ROWS)) * ROWS for count in counts), key=longest, default=ROWS)
 
 
 def _straight(plan: Plan) -> bool:
@@ -325,7 +361,7 @@ def _straight(plan: Plan) -> bool:
 
 def convolve(out, input, weight, bias, g, transposed, kept, finish):
     """As __init__.py says."""
-    call, weight = _call_of(g, transposed, out.itemsize), weight.ravel()
+    call, weight = _call_of(g, transposed, out.itemsize, thread_count()), weight.ravel()
     if transposed:
         order = call.plan.order.tobytes()
         turned = kept.get(order) if kept else None
@@ -338,14 +374,24 @@ def convolve(out, input, weight, bias, g, transposed, kept, finish):
     return Outcome(call.plan.pads, finite, False, ended)
 
 
+def bind(out, input, weight, bias, g, kept, finish):
+    """As bound.py says."""
+    call = _call_of(g, False, out.itemsize, thread_count())
+    if call.one or call.plan.copies or not call.plan.covered or call.together < g.batch:
+        return None
+    input, weight = input.reshape(-1), weight.reshape(-1)
+    arguments = _arguments(out.reshape(-1), input, input, weight, bias, call, g.groups, g.batch, finish)
+    return _convolve, g.batch * call.work // 8, arguments
+
+
 def run(out, input, weights, bias, g):
     """Make conv2d's map by plan, all arrays flat."""
-    _run(out, input, weights, bias, _call_of(g, False, out.itemsize), g, False, Finish(bias))
+    _run(out, input, weights, bias, _call_of(g, False, out.itemsize, thread_count()), g, False, Finish(bias))
 
 
 def _run(out, input, weights, bias, call, g, transposed, finish):
     """Convolve by plan, all arrays flat; whether every value is finite (else perhaps not), and finished."""
-    plan, side, _, together, size, one, _ = call
+    plan, side, _, _, together, size, one, _ = call
     if not plan.covered:
         fill(out, bias, side.out_height * side.out_width)
     buffer = np.empty(size, out.dtype) if size else input
@@ -374,11 +420,15 @@ def fill(out, bias, plane):
 
 
 def _tiles(out, input, buffer, weights, bias, call, groups, images, finish):
-    plan, side, table, _, _, _, work = call
-    bad = _convolve(images * work // 8)(
-        out, input, buffer, weights, bias, table, plan.copies, images, groups, side.height, side.width, *finish
-    )
-    return bad == 0
+    return _convolve(images * call.work // 8)(
+        *_arguments(out, input, buffer, weights, bias, call, groups, images, finish)
+    ) == 0  # fmt: skip
+
+
+def _arguments(out, input, buffer, weights, bias, call, groups, images, finish):
+    plan, side = call.plan, call.side
+    return (out, input, buffer, weights, bias, call.table, call.threads, plan.copies, images, groups, side.height,
+            side.width, *finish)  # fmt: skip
 
 
 def _single(out, input, buffer, weights, bias, call, groups, images, finish):

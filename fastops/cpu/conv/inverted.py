@@ -11,6 +11,8 @@ Source of the block: Sandler et al., arXiv 1801.04381.
 """
 
 from functools import lru_cache
+from itertools import accumulate
+from operator import sub
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,10 +32,12 @@ FILTERS = 32  # of the depthwise convolution, that go through all three together
 BAND_BYTES = 3 * 2**18  # what a task keeps at hand: within L2
 LEAST_ROWS = 4  # of a band
 # What pays: either what is between of an image is too large for L2, or the products are so few that memory takes
-# longer.  On two cores, beside one after the other: 1.1 to 1.8 times as fast from 1 MiB on, whatever the channels; 1.1
-# to 1.6 with up to 64 products of each number between; 0.6 to 0.9 with more on maps of 14 x 14 and 7 x 7.
+# longer.  On two cores, beside one after the other: 1.05 to 2.5 times as fast from 1 MiB on with up to 128 products of
+# each number between, 0.95 to 1.05 with up to 200, 0.8 to 0.93 with 480; 1.1 to 1.6 with up to 64 of less; 0.6 to 0.9
+# with more on maps of 14 x 14 and 7 x 7.
 LARGE_BYTES = 2**20
 FEW_PRODUCTS = 64
+MANY_PRODUCTS = 300
 
 # ------------------------------------------------------------------------------------------------ routines
 
@@ -167,8 +171,9 @@ def block_of(expand: Any, depthwise: Any, project: Any, itemsize: int) -> Block 
     if not pointwise or channels > LONGEST_SUM or not g.batch:
         return None
     height, width = (g.image_height, g.image_width) if expand else (g.map_height, g.map_width)
-    few = expand and channels + outputs // stride**2 <= FEW_PRODUCTS
-    if not few and g.groups * height * width * itemsize < LARGE_BYTES:
+    products = channels + outputs // stride**2
+    small = g.groups * height * width * itemsize < LARGE_BYTES
+    if products > MANY_PRODUCTS or (small and not (expand and products <= FEW_PRODUCTS)):
         return None
     return Block(g.batch, channels, g.image_height, g.image_width, g.groups, g.map_height, g.map_width, outputs, stride,
                  g.pad_top, g.pad_left, expand is not None)  # fmt: skip
@@ -183,7 +188,9 @@ def _pointwise(g: Any) -> bool:
 def _plan(block: Block, itemsize: int, threads: int) -> tuple[Bands, Any, int, Any, Any]:
     """(bands, the kernel's numbers, how many a task keeps at hand, where its channels and its filters begin).
 
-    Bands are so many that each fits into BAND_BYTES and that threads have as many each, if there are rows enough.
+    Bands are so many that each fits into BAND_BYTES, if there are rows enough, and that the thread with most to do has
+    least.  Rounded up to a multiple of the threads, but at most so many as have LEAST_ROWS rows, they were 3 for 15
+    rows: with two bands one of two threads took 1.4 times as long.
     """
     tile = VECTORS * lanes(itemsize)
 
@@ -199,10 +206,22 @@ def _plan(block: Block, itemsize: int, threads: int) -> tuple[Bands, Any, int, A
         before = (FILTERS + block.channels) * pitch if block.expands else 0
         return before + (FILTERS + block.outputs) * out_pitch
 
+    def longest(bands: int) -> int:
+        """Products of the thread with most to do, rows at the seams and the ends of tiles among them."""
+        costs = []
+        for band in range(bands):
+            y0, y1 = band * block.out_height // bands, (band + 1) * block.out_height // bands
+            first, last = y0 * block.stride - block.top, (y1 - 1) * block.stride - block.top + SIZE
+            pixels, out_pixels = (min(block.height, last) - max(0, first)) * block.width, (y1 - y0) * block.out_width
+            costs.append(-(-pixels // tile) * block.channels + -(-out_pixels // tile) * (SIZE**2 + block.outputs))
+        tasks, before = block.images * bands, [0, *accumulate(costs)]
+        ends = [before[-1] * (end // bands) + before[end % bands]
+                for end in (tasks * i // threads for i in range(threads + 1))]  # fmt: skip
+        return max(map(sub, ends[1:], ends))
+
     most = max(1, block.out_height // LEAST_ROWS)
-    bands = next((each for each in range(1, most) if numbers(each) * itemsize <= BAND_BYTES), most)
-    while block.images * bands % threads and bands < most:
-        bands += 1
+    least = next((each for each in range(1, most) if numbers(each) * itemsize <= BAND_BYTES), most)
+    bands = min(range(least, most + 1), key=longest)
     found = Bands(bands, *pitches(bands))
     every = numbers(bands) + tile  # the last tile may read beyond
     places, steps = np.arange(block.channels) * found.pitch, np.arange(FILTERS) * found.out_pitch

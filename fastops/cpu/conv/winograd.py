@@ -18,6 +18,7 @@ from numba import prange
 from ..._jit import VECTOR_BYTES, kernel, routine, thread_count
 from ..simd.emit import lanes
 from ..simd.values import fields
+from ..tasks import next_task, share_of
 from .copy import padded_copy
 from .costs import WINOGRAD
 from .finish import fetch, part_of
@@ -132,18 +133,22 @@ def _kernels_of(transform: Transform) -> tuple[Any, Any]:
         for oc in prange(out_channels):
             weights_of_channel(u, oc * channels, pitch, w, oc * oc_step, ic_step, taps, channels)
 
-    def convolve(bad, out, x, u, bias, places, offsets, channel_step, plane, out_width, blocks, shares, runs, starts,
-                 add, adds, low, high, bend, slope):  # fmt: skip
-        # An iteration owns a share of the output channels of one block of tiles, and notes whether there is an infinity
-        # or NaN.
+    def convolve(bad, out, x, u, bias, places, offsets, channel_step, plane, out_width, blocks, shares, workers, runs,
+                 starts, add, adds, low, high, bend, slope):  # fmt: skip
+        # A task is a share of the output channels of one block of tiles; it notes whether there is an infinity or NaN.
         chunks = -(-bias.size // CHANNELS)
-        for i in prange(blocks.shape[0] * shares):
-            first, count = _block(blocks, i // shares)
-            share = i % shares
-            oc_first, oc_last = share * chunks // shares * CHANNELS, (share + 1) * chunks // shares * CHANNELS
-            bad[i] = convolve_block(out, plane, out_width, x, channel_step, u, bias, places, offsets, first, count,
-                                    oc_first, min(oc_last, bias.size), runs, starts, add, adds, low, high, bend,
-                                    slope)  # fmt: skip
+        tasks, counter = blocks.shape[0] * shares, np.zeros(1, np.int64)
+        for worker in prange(workers):
+            i, last = share_of(np.int64(worker), workers, tasks)
+            i = next_task(i, last, tasks, counter)
+            while i < tasks:
+                first, count = _block(blocks, i // shares)
+                share = i % shares
+                oc_first, oc_last = share * chunks // shares * CHANNELS, (share + 1) * chunks // shares * CHANNELS
+                bad[i] = convolve_block(out, plane, out_width, x, channel_step, u, bias, places, offsets, first, count,
+                                        oc_first, min(oc_last, bias.size), runs, starts, add, adds, low, high, bend,
+                                        slope)  # fmt: skip
+                i = next_task(i, last, tasks, counter)
 
     transform_weights.__name__ = transform_weights.__qualname__ = f"_winograd_weights_{name}"
     convolve.__name__ = convolve.__qualname__ = f"_convolve_winograd_{name}"
@@ -268,7 +273,7 @@ def _convolve(m, out, input, weight, bias, g, transposed, kept, finish):
         bad = np.empty(len(tiles.blocks) * shares, np.bool_)
         convolve(some.size * channels)(
             bad, some.reshape(-1), buffer, u, bias, tiles.places, offsets, tiles.channel_step, size[0] * size[1],
-            size[1], tiles.blocks, shares, tiles.runs, tiles.starts,
+            size[1], tiles.blocks, shares, threads, tiles.runs, tiles.starts,
             *part_of(finish, n * out[0].size, some.size),
         )  # fmt: skip
         if bad.any():

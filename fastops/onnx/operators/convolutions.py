@@ -5,7 +5,7 @@ from typing import Any
 
 from ... import _shapes
 from ..graph import Constants, Node
-from .table import Call, Filling, Step, operator
+from .table import Bindable, Call, Filling, Step, operator
 from .windows import Pads, auto_pad, explicit_pads, per_dimension, shared, unknown_auto_pad, window_pads
 
 ACTIVATION = "activation"
@@ -24,7 +24,8 @@ def _refused(node: Node, constants: Constants) -> str:
 def conv(call: Call) -> Step:
     """conv2d; an image of one dimension is one row."""
     x, w = call.shape(0), call.shape(1)
-    return _step(call, call.on.conv.conv2d, geometry(call), _flat(x), _flat(w), _image_rank(x, w))
+    bind = getattr(call.on.conv, "bound_conv2d", None)
+    return _step(call, call.on.conv.conv2d, geometry(call), _flat(x), _flat(w), _image_rank(x, w), bind)
 
 
 def geometry(call: Call) -> _shapes.Conv2d:
@@ -91,8 +92,10 @@ def transposed_sizes(
     return sizes, [shared(mode, max(all_of_it - size, 0)) for all_of_it, size in zip(whole, sizes, strict=True)]
 
 
-def _step(call: Call, entry: Any, g: _shapes.Conv2d, x_shape: Any, w_shape: Any, rank: int) -> Step:
-    """One call of a backend's entry, for a geometry that is known."""
+def _step(
+    call: Call, entry: Any, g: _shapes.Conv2d, x_shape: Any, w_shape: Any, rank: int, bind: Any = None
+) -> Step:  # fmt: skip
+    """One call of a backend's entry, for a geometry that is known; ``bind``, if there is one, binds it to arrays."""
     on, dtype, fast = call.on, call.dtype(0), call.fast
     for i in (1, 2):
         if call.has(i) and call.dtype(i) != dtype:
@@ -102,13 +105,16 @@ def _step(call: Call, entry: Any, g: _shapes.Conv2d, x_shape: Any, w_shape: Any,
     kept = call.kept(1, g.groups, *g[-8:])  # the window, which says how weights are laid out
     activation, shape = call.attribute(ACTIVATION), (*g.output[:2], *g.output[4 - rank :])
 
-    def fill(out: Any, x: Any, w: Any, b: Any = None, add: Any = None) -> None:
+    def given(out: Any, x: Any, w: Any, b: Any = None, add: Any = None) -> tuple[Any, ...]:
         if rank == 1:
             out, x, w = out.reshape(g.output), x.reshape(x_shape), w.reshape(w_shape)
             add = None if add is None else add.reshape(g.output)
-        entry(out, x, w, b, g, fast, kept, add, activation)
+        return out, x, w, b, g, fast, kept, add, activation
 
-    return Filling(on, shape, dtype, fill)
+    def fill(*arrays: Any) -> None:
+        entry(*given(*arrays))
+
+    return Filling(on, shape, dtype, Bindable(fill, lambda *arrays: bind(*given(*arrays))) if bind else fill)
 
 
 def _image_rank(x: Sequence[int], w: Sequence[int]) -> int:

@@ -25,6 +25,18 @@ def kept_of(kept: Kept, node: Node, own: Constants) -> Kept:
     return kept if all(name in own for name in filter(None, node.inputs[1:])) else {}
 
 
+class Bindable:
+    """A function of arrays; ``bind`` of the same arrays gives what does it again, or None."""
+
+    __slots__ = ("bind", "function")
+
+    def __init__(self, function: Step, bind: Callable[..., Callable[[], None] | None]) -> None:
+        self.function, self.bind = function, bind
+
+    def __call__(self, *arrays: Any) -> Any:
+        return self.function(*arrays)
+
+
 class Filling:
     """A step of one output whose shape is known: it may also be handed the memory to fill.
 

@@ -72,7 +72,8 @@ def conv2d(
     Kernels of 3 x 3 and stride 1 over many channels run by Winograd's minimal filtering, F(2x2, 3x3) or, if 'fast',
     F(4x4, 3x3); depthwise ones read the image where it lies; all others are summed directly.  NaN and infinities spread
     no further than the window does.  The working memory is the padded copy of one image, or up to 4 MiB of copies, and
-    with Winograd the transformed weights, 16 / 9 of the weights' size (36 / 9 if 'fast').
+    with Winograd the transformed weights, 16 / 9 of the weights' size (36 / 9 if 'fast'); with a dilation as much again
+    for the pixels that lie apart, of input and output, or less.
 
     ``add`` and ``activation`` give the bits of the separate calls, while the sums are at hand; gradients go through the
     separate calls.

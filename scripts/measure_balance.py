@@ -4,8 +4,8 @@
 parallel region one after the other on one core, and times each, in memory that is used again.  A region takes as long
 as its longest share; what is outside of regions takes what it takes.  Printed is the speedup that this allows over the
 number of threads, for calls of more than half a millisecond.  Caches and memory shared by many cores, and waking the
-threads, are not in it; above 100 % are shares that fit a cache that the whole does not fit.  Tasks that kernels leave to
-whoever is done first (fastops/cpu/tasks.py) are dealt out here as the others are: with them it is no worse.
+threads, are not in it; above 100 % are shares that fit a cache that the whole does not fit.  Tasks that kernels leave
+to whoever is done first (fastops/cpu/tasks.py) are dealt out here as the others are: with them it is no worse.
 """
 
 import argparse

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fastops import _jit, _shapes
@@ -37,9 +37,10 @@ def arrays(case, dtype, rng):
     return x, w, b, g
 
 
-@settings(max_examples=60, deadline=None)
-@given(case=CASES, double=st.booleans())
-def test_it_makes_what_the_direct_convolution_makes(case, double):
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(case=CASES, double=st.booleans(), large=st.booleans())
+def test_it_makes_what_the_direct_convolution_makes(case, double, large, monkeypatch):
+    monkeypatch.setattr(dilated, "LARGE_BYTES", 0 if large else 2**20)  # parts of large images go one by one
     dtype = np.float64 if double else np.float32
     try:
         x, w, b, g = arrays(case, dtype, np.random.default_rng(0))

@@ -2,9 +2,9 @@
 
 With a dilation of d each output sees pixels d apart alone: those of one remainder of y and x by d.  So the image falls
 into d * d images, one for each pair of remainders, that a 3 x 3 convolution of dilation 1 turns into as many parts of
-the output.  They are images of one batch.  On two cores, beside the best of the other algorithms: 64 channels of 56 x 56,
-dilation 2, 1.25 to 1.35 times as fast, 256 of 28 x 28 1.25 times; with a dilation of 4 the parts of 28 x 28 are so small
-that they fill half of the tiles, and blocked.py is faster.
+the output.  They are images of one batch; where they are large, one after the other.  On two cores, beside the best of
+the other algorithms: 64 channels of 56 x 56, dilation 2, 1.25 to 1.35 times as fast, 256 of 28 x 28 1.25 times; with a
+dilation of 4 the parts of 28 x 28 are so small that they fill half of the tiles, and blocked.py is faster.
 """
 
 from functools import lru_cache, partial
@@ -21,23 +21,28 @@ from .finish import Finish
 from .outcome import Outcome
 from .plan import Axis, sides
 
-BUFFER_BYTES = 2**20  # of the parts of some images, input and output: they stay in L2
+BUFFER_BYTES = 4 * 2**20  # of the parts of some images, input and output; of one image, if they are more,
+LARGE_BYTES = 4 * BUFFER_BYTES  # up to so many: then they are made one by one
 
 # ------------------------------------------------------------------------------------------------- kernels
 
 
 @kernel
-def _join(out, parts, planes, channels, height, width, dilation_h, dilation_w, rows, columns):
-    # parts is (images, dilation_h, dilation_w, channels, rows, columns); an iteration owns a plane of the output.
+def _join(out, parts, planes, channels, height, width, step_y, step_x, first_y, first_x, count_y, count_x, rows,
+          columns):  # fmt: skip
+    # parts is (images, count_y, count_x, channels, rows, columns), of the remainders from first_y and first_x on; an
+    # iteration owns a plane of the output.
     part_size = channels * rows * columns
     for plane in prange(planes):
         n, c = plane // channels, plane % channels
-        for y in range(height):
-            first = (n * dilation_h + y % dilation_h) * dilation_w * part_size + (c * rows + y // dilation_h) * columns
-            to = (plane * height + y) * width
-            for x in range(dilation_w):
-                for j in range((width - x + dilation_w - 1) // dilation_w):
-                    out[index(to + x + j * dilation_w)] = parts[index(first + x * part_size + j)]
+        for i in range(count_y):
+            for y in range(first_y + i, height, step_y):
+                at = (n * count_y + i) * count_x * part_size + (c * rows + y // step_y) * columns
+                to = (plane * height + y) * width
+                for j in range(count_x):
+                    x = first_x + j
+                    for k in range((width - x + step_x - 1) // step_x):
+                        out[index(to + x + k * step_x)] = parts[index(at + j * part_size + k)]
 
 
 # ------------------------------------------------------------------------------------------------- entries
@@ -73,32 +78,42 @@ def parts(m, g, transposed, itemsize, kept):
 
 def _convolve(m, out, input, weight, bias, g, transposed, kept, finish):
     """As __init__.py says, in tiles of m x m; what finish.py says is left."""
-    side, whole = sides(g, transposed), parted(g)
-    part, count = sides(whole, transposed), g.dilation_h * g.dilation_w
-    y, x = (
-        Axis(size, 0, step, np.arange(step), np.zeros(0, np.int64), np.zeros(0, np.int64))
-        for size, step in ((part.height, g.dilation_h), (part.width, g.dilation_w))
-    )
-    per_input = count * part.channels * part.height * part.width  # of all parts of an image
-    per_output = count * part.out_channels * part.out_height * part.out_width
-    together = images_together(g.batch, (per_input + per_output) * out.itemsize, BUFFER_BYTES)
-    images = input.reshape(g.batch, side.channels, side.height, side.width)
-    made = out.reshape(g.batch, side.out_channels, side.out_height, side.out_width)
-    split, parts_out = np.empty(together * per_input, out.dtype), np.empty(together * per_output, out.dtype)
+    side, whole, (d, e) = sides(g, transposed), parted(g), (g.dilation_h, g.dilation_w)
+    part = sides(whole, transposed)
+    in_part = part.channels * part.height * part.width
+    out_part = part.out_channels * part.out_height * part.out_width
+    image_bytes = d * e * (in_part + out_part) * out.itemsize
+    together, (count_y, count_x) = images_together(g.batch, image_bytes, BUFFER_BYTES), (d, e)
+    if image_bytes > LARGE_BYTES:
+        count_y, count_x = 1, 1
+    count = count_y * count_x  # parts of an image at a time
+    kept = {} if kept is None else kept  # transformed weights: once for all parts
+    split, made = (np.empty(together * count * size, out.dtype) for size in (in_part, out_part))
     for n in range(0, g.batch, together):
-        some = images[n : n + together]
-        padded_copy(split, some, y, x, per_input, part.height * part.width, per_input // count)
-        outcome = winograd.CONVOLVE[m](
-            parts_out[: len(some) * per_output], split[: len(some) * per_input], weight, bias,
-            whole._replace(batch=len(some) * count), transposed, kept, Finish(bias),
-        )  # fmt: skip
-        if outcome.spread:
-            return outcome
-        _join(len(some) * per_output)(
-            made[n : n + len(some)].reshape(-1), parts_out, len(some) * side.out_channels, side.out_channels,
-            side.out_height, side.out_width, g.dilation_h, g.dilation_w, part.out_height, part.out_width,
-        )  # fmt: skip
+        images = input.reshape(g.batch, side.channels, side.height, side.width)[n : n + together]
+        some = len(images)
+        for y in range(0, d, count_y):
+            for x in range(0, e, count_x):
+                padded_copy(split, images, _picked(part.height, y, d, count_y), _picked(part.width, x, e, count_x),
+                            count * in_part, part.height * part.width, in_part)  # fmt: skip
+                outcome = winograd.CONVOLVE[m](
+                    made[: some * count * out_part], split[: some * count * in_part], weight, bias,
+                    whole._replace(batch=some * count), transposed, kept, Finish(bias),
+                )  # fmt: skip
+                if outcome.spread:
+                    return outcome
+                _join(some * count * out_part)(
+                    out.reshape(g.batch, -1)[n : n + some].reshape(-1), made, some * side.out_channels,
+                    side.out_channels, side.out_height, side.out_width, d, e, y, x, count_y, count_x, part.out_height,
+                    part.out_width,
+                )  # fmt: skip
     return Outcome(finite=True, ended=False)
+
+
+def _picked(size, first, step, count):
+    """An axis of ``size`` pixels, every ``step``-th, from each of ``count`` remainders from ``first`` on."""
+    none = np.zeros(0, np.int64)
+    return Axis(size, first, step, np.arange(count), none, none)
 
 
 CONVOLVE = {m: partial(_convolve, m) for m in winograd.CONVOLVE}

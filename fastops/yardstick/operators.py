@@ -40,6 +40,7 @@ TABLE = (
             example(normal(1, 64, 8, 8), normal(40, 64, 3, 3), padding=1),
             example(normal(1, 64, 56, 56), normal(64, 64, 3, 3)),
             example(normal(1, 64, 56, 56), normal(64, 64, 3, 3), precision="fast"),
+            example(normal(1, 64, 56, 56), normal(64, 64, 3, 3), dilation=2, padding=2),
             example(normal(1, 64, 4, 4), normal(64, 64, 1, 1)),
             # a whole image, and what does not come out finite
             example(normal(2, 4, 8, 8), normal(4, 4, 8, 8)),

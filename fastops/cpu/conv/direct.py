@@ -344,9 +344,10 @@ def _rows_of_task(filters: int, groups: int, tiles: int, threads: int) -> int:
         shares = [before(tasks * i // threads) for i in range(threads + 1)]
         return max(map(sub, shares[1:], shares)) * (1 + SPLIT * chunks / least)
 
+    if not filters * groups * tiles:
+        return ROWS  # there are no tasks
     least = -(-filters // CHANNELS)
-    counts = range(max(1, least), max(1, least) + threads)
-    return min((-(-filters // (count * ROWS)) * ROWS for count in counts), key=longest, default=ROWS)
+    return min((-(-filters // (count * ROWS)) * ROWS for count in range(least, least + threads)), key=longest)
 
 
 def _straight(plan: Plan) -> bool:

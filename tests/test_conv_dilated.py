@@ -37,7 +37,7 @@ def arrays(case, dtype, rng):
     return x, w, b, g
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(case=CASES, double=st.booleans(), large=st.booleans())
 def test_it_makes_what_the_direct_convolution_makes(case, double, large, monkeypatch):
     monkeypatch.setattr(dilated, "LARGE_BYTES", 0 if large else 2**20)  # parts of large images go one by one

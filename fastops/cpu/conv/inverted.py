@@ -189,8 +189,8 @@ def _plan(block: Block, itemsize: int, threads: int) -> tuple[Bands, Any, int, A
     """(bands, the kernel's numbers, how many a task keeps at hand, where its channels and its filters begin).
 
     Bands are so many that each fits into BAND_BYTES, if there are rows enough, and that the thread with most to do has
-    least.  Rounded up to a multiple of the threads, but at most so many as have LEAST_ROWS rows, they were 3 for 15
-    rows: with two bands one of two threads took 1.4 times as long.
+    least.  A multiple of the threads need not be among those that have LEAST_ROWS rows: of 15 rows in 3 bands
+    one of two threads had two.
     """
     tile = VECTORS * lanes(itemsize)
 

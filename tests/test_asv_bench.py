@@ -176,7 +176,7 @@ def test_a_first_answer_of_a_network(benchmarks, monkeypatch, tmp_path):
         assert library in code and "import" in prepare and "import" not in code
 
 
-@pytest.mark.parametrize("way", ["frozen, batch 1", "training, batch 8"])
+@pytest.mark.parametrize("way", ["frozen, batch 1", pytest.param("training, batch 8", marks=pytest.mark.wide)])
 def test_models_in_torch(benchmarks, way):
     pytest.importorskip("torch")
     each = importlib.import_module("benchmarks.torch_models").Model()

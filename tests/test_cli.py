@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import entry_points
 
 import numpy as np
@@ -13,7 +15,7 @@ import pytest
 import fastops
 from fastops import _jit
 from fastops.__main__ import main
-from fastops.cli import compare, warmup
+from fastops.cli import compare, processes, warmup
 from fastops.cli.photograph import batches
 from fastops.yardstick import measure, timing
 from fastops.yardstick.cases import CASES
@@ -403,6 +405,23 @@ def test_clear_cache_without_a_cache(monkeypatch, capsys):
     monkeypatch.setattr(_jit, "cache_folder", lambda: None)
     assert main(["clear-cache"]) == 2
     assert "there is no cache" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="an interrupt cannot wait")
+def test_an_interrupt_while_processes_start_is_heard(monkeypatch):
+    class Pool(ProcessPoolExecutor):
+        def submit(self, *call, **options):
+            os.kill(os.getpid(), signal.SIGINT)
+            return super().submit(*call, **options)
+
+    monkeypatch.setattr(processes, "ProcessPoolExecutor", Pool)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # where this process ignores it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            processes.in_processes(time.sleep, [[(0.01,)]], 1)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def test_warmup_runs_in_processes(monkeypatch, capsys):

@@ -1,7 +1,7 @@
 """No kernel touches memory beyond its arrays: they lie between two pages that may not be read.
 
-Not only those of the call: the buffers and results that fastops allocates lie there too. Each operator runs, with its
-gradient, in a process of its own, so that a fault is a failure with a name and not the end of pytest.
+Not only those of the call: the buffers and results that fastops allocates lie there too. The operators of each module
+run, with their gradients, in a process of its own, so that a fault is a failure with a name and not the end of pytest.
 """
 
 import copy
@@ -32,9 +32,9 @@ WITH_OUT = {operator.name for operator in TABLE if operator.out}  # and no gradi
 PAGE = mmap.PAGESIZE
 
 
-def operator(call: Call) -> str:
-    """The name that a function and its gradient have in common."""
-    return call.op.removesuffix("_backward")
+def module(call: Call) -> str:
+    """Where the function stands whose call or gradient this is."""
+    return getattr(fastops, call.op.removesuffix("_backward")).__module__
 
 
 def guarded(array: np.ndarray, at_the_end: bool) -> np.ndarray:
@@ -87,9 +87,9 @@ def in_a_process(*words: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=300)
 
 
-@pytest.mark.parametrize("op", sorted({operator(call) for call in CALLS}))
-def test_nothing_beyond_the_arrays_is_touched(op):
-    done = in_a_process(op)
+@pytest.mark.parametrize("name", sorted({module(call) for call in CALLS}))
+def test_nothing_beyond_the_arrays_is_touched(name):
+    done = in_a_process(name)
     last = done.stdout.strip().rpartition("\n")[2]
     assert done.returncode == 0, f"{done.returncode} in: {last}\n{done.stderr}"
 
@@ -110,6 +110,6 @@ if __name__ == "__main__":
     if sys.argv[1] == "touch":
         touch(*sys.argv[2:])
     for chosen in CALLS:
-        if operator(chosen) == sys.argv[1]:
+        if module(chosen) == sys.argv[1]:
             call_between_guards(chosen, np.float32)
             call_between_guards(chosen, np.float64)

@@ -145,22 +145,21 @@ MODULES = {module_of(path): path for path in FILES}
 
 
 def imports_of(path: Path) -> list[Import]:
-    parents = {child: node for node in ast.walk(TREES[path]) for child in ast.iter_child_nodes(node)}
-
-    def inside(node: ast.AST | None) -> bool:
-        return node is not None and (isinstance(node, (ast.FunctionDef, ast.Lambda)) or inside(parents.get(node)))
-
     found = []
-    for node in ast.walk(TREES[path]):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                found.append(taken(alias.name, "", inside(node)))
-        elif isinstance(node, ast.ImportFrom):
-            package = ["fastops", *path.relative_to(PACKAGE).parts[:-1]]
-            above = package[: len(package) + 1 - node.level] if node.level else []
-            source = ".".join([*above, *([node.module] if node.module else [])])
-            for alias in node.names:
-                found.append(taken(source, alias.name, inside(node)))
+
+    def walk(block: ast.AST, inside: bool) -> None:
+        for node in ast.iter_child_nodes(block):
+            if isinstance(node, ast.Import):
+                found.extend(taken(alias.name, "", inside) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                package = ["fastops", *path.relative_to(PACKAGE).parts[:-1]]
+                above = package[: len(package) + 1 - node.level] if node.level else []
+                source = ".".join([*above, *([node.module] if node.module else [])])
+                found.extend(taken(source, alias.name, inside) for alias in node.names)
+            elif not isinstance(node, ast.expr):  # no expression holds an import
+                walk(node, inside or isinstance(node, ast.FunctionDef))
+
+    walk(TREES[path], False)
     return found
 
 

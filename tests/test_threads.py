@@ -268,6 +268,9 @@ def test_forked_children_compute(layer, when):
 
 
 @FORKS
+@pytest.mark.parametrize(
+    "layer", ["omp", *(pytest.param(layer, marks=pytest.mark.wide) for layer in ("tbb", "workqueue"))], indirect=True
+)
 def test_forked_children_compute_after_torch(layer):
     pytest.importorskip("torch")
     scenario("fork_after_torch", layer=layer)

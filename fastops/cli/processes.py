@@ -3,9 +3,10 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any
 
 from fastops.cli import UsageError
@@ -26,14 +27,13 @@ def in_processes(call: Callable[..., Any], shares: Sequence[Share], processes: i
     """
     context = multiprocessing.get_context("spawn")
     queue, total, done = context.SimpleQueue(), sum(map(len, shares)), 0
-    on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited by the workers: this process ends them
     with (
         ProcessPoolExecutor(min(processes, len(shares)), context, initializer=_tell, initargs=(queue,)) as pool,
         progress_bar(total, seconds_between_lines=5) as show,
     ):
         try:
-            futures = [pool.submit(_run, call, list(share)) for share in shares]
-            signal.signal(signal.SIGINT, on_interrupt)
+            with _interrupt_waits():  # inherited by the workers, for good: this process ends them
+                futures = [pool.submit(_run, call, list(share)) for share in shares]
             left: Iterable[Any] = futures
             while left:
                 _, left = wait(futures, timeout=0.1, return_when=FIRST_EXCEPTION)
@@ -50,8 +50,19 @@ def in_processes(call: Callable[..., Any], shares: Sequence[Share], processes: i
             if isinstance(error, BrokenProcessPool):
                 raise UsageError("a compiling process died; is there enough memory?") from None
             raise
-        finally:
-            signal.signal(signal.SIGINT, on_interrupt)
+
+
+@contextmanager
+def _interrupt_waits() -> Iterator[None]:
+    """Ctrl-C is heard at the end of the block, and never by processes that start inside."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _queue: Any = None

@@ -19,9 +19,9 @@ from numba import carray, prange
 from ..._jit import VECTOR_BYTES, index, kernel, routine, thread_count
 from ..simd.emit import lanes, stack_memory
 from ..simd.values import fields
-from ..tasks import next_task, share_of
+from ..tasks import LINE, bands_of, in_bands, next_task
 from .blocked_plan import SUMS_BYTES, BlockedPlan, Phase, blocked_plan, chunks_of
-from .copy import copy_channel
+from .copy import copied_bands, copy_channel
 from .direct import fill, images_together
 from .exact import not_finite
 from .finish import Finish, bend_rows, part_of
@@ -124,7 +124,7 @@ def _pack_transposed(packed, w, firsts, steps, edges, groups, filters):
 
 @kernel
 def _convolve_blocked(out, x, source, w, packs, places, step, bias, offsets, phases, chunks, edges, layout, shifts,
-                      workers, copies, together, images, groups, height, width, add, adds, low, high, bend,
+                      workers, bands, copies, together, images, groups, height, width, add, adds, low, high, bend,
                       slope):  # fmt: skip
     # A task is the pixels of a chunk for a block of output channels of a group.
     # Returns how many came out infinite or NaN.  The source is the padded copy, to be made, or x once more: as one
@@ -133,18 +133,20 @@ def _convolve_blocked(out, x, source, w, packs, places, step, bias, offsets, pha
     channels, out_channels = x.size // (images * height * width), bias.size
     plane, channel_size = out.size // (images * out_channels), rows * pitch
     if copies:
-        for nc in prange(images * channels):
+        copied = copied_bands(-(-bands // images), channel_size, x.itemsize)
+        for i in prange(images * copied * channels):
+            nc, band = i // (copied * channels) * channels + i % channels, i // channels % copied
             copy_channel(source, nc * channel_size, channel_size, x, nc * height * width, height, width, layout,
-                         shifts, shifts)  # fmt: skip
+                         shifts, shifts, band * rows // copied, (band + 1) * rows // copied)  # fmt: skip
     image_size, bad = channels * channel_size, 0
     blocks, filters = edges.size - 1, out_channels // groups
-    tasks, counter = groups * blocks * chunks.shape[0], np.zeros(1, np.int64)
+    tasks, taken = groups * blocks * chunks.shape[0], np.zeros(workers * LINE, np.int64)
     for worker in prange(workers):
-        task, last_task = share_of(np.int64(worker), workers, tasks)
-        task = next_task(task, last_task, tasks, counter)
+        task = next_task(taken, np.int64(worker), workers, tasks)
         while task < tasks:
-            which, p0, p1 = _chunk(chunks, task % chunks.shape[0])
-            block, group = task // chunks.shape[0] % blocks, task // chunks.shape[0] // blocks
+            other, chunk = in_bands(task, chunks.shape[0], groups * blocks, bands)
+            group, block = other // blocks, other % blocks
+            which, p0, p1 = _chunk(chunks, chunk)
             first, last, out_rows, columns, start, step_y, step_x, to, out_y, out_x = _phase(phases, which)
             v0, v1 = edges[block], edges[block + 1]
             count, wide, area = v1 - v0, (v1 - v0) * lanes(out.itemsize), out_rows * columns
@@ -189,7 +191,7 @@ def _convolve_blocked(out, x, source, w, packs, places, step, bias, offsets, pha
                 if bend:
                     bend_rows(out, place, plane, kept, run, bend, slope)
                 p += run
-            task = next_task(task, last_task, tasks, counter)
+            task = next_task(taken, np.int64(worker), workers, tasks)
     return bad
 
 
@@ -225,6 +227,7 @@ class Parts(NamedTuple):
     image_size: int  # of the padded copy of one
     together: int  # images at a time: as many copies as BUFFER_BYTES hold
     chunks: Any  # of so many
+    bands: int  # of so many images' chunks
     few: bool  # whether tasks had better pack the weights
     work: int  # of an image
 
@@ -237,14 +240,16 @@ def _parts_of(g: Any, transposed: bool, itemsize: int, threads: int) -> Parts:
         together = images_together(g.batch, image_size * itemsize, BUFFER_BYTES)
     chunks = chunks_of(g, transposed, itemsize, together, threads)
     work = plan.products * int(plan.edges[-1]) * g.groups * lanes(itemsize) // 8
+    weights, inputs = side.out_channels * plan.offsets.size, together * side.channels * side.height * side.width
+    bands = bands_of(threads, len(chunks), weights, inputs) if len(plan.phases) == 1 else 1
     few = plan.turned is None and len(chunks) <= FEW_CHUNKS * len(plan.phases)
-    return Parts(plan, side, image_size, together, chunks, few, work)
+    return Parts(plan, side, image_size, together, chunks, bands, few, work)
 
 
 def convolve(out, input, weight, bias, g, transposed, kept, finish):
     """As __init__.py says."""
     threads = thread_count()
-    plan, side, image_size, together, chunks, few, work = _parts_of(g, transposed, out.itemsize, threads)
+    plan, side, image_size, together, chunks, bands, few, work = _parts_of(g, transposed, out.itemsize, threads)
     weight, out, input = weight.reshape(-1), out.reshape(-1), input.reshape(-1)
     if not plan.covered:
         fill(out, bias, side.out_height * side.out_width)
@@ -266,9 +271,10 @@ def convolve(out, input, weight, bias, g, transposed, kept, finish):
             x, y = input[n * per_input : (n + count) * per_input], out[n * per_output : (n + count) * per_output]
             end = part_of(finish, n * per_output, count * per_output)
             chunks = chunks_of(g, transposed, out.itemsize, count, threads)
+            bands = min(bands, max(1, len(chunks)))
         source = buffer if plan.copies else x
         bad += _convolve_blocked(count * work)(
-            *_arguments(y, x, source, weight, packs, bias, plan, chunks, threads, count, g.groups, side, end)
+            *_arguments(y, x, source, weight, packs, bias, plan, chunks, threads, bands, count, g.groups, side, end)
         )
     return Outcome(plan.pads, bad == 0, ended=ends)
 
@@ -276,20 +282,20 @@ def convolve(out, input, weight, bias, g, transposed, kept, finish):
 def bind(out, input, weight, bias, g, kept, finish):
     """As bound.py says."""
     threads = thread_count()
-    plan, side, _, _, chunks, _, work = _parts_of(g, False, out.itemsize, threads)
+    plan, side, _, _, chunks, bands, _, work = _parts_of(g, False, out.itemsize, threads)
     packed = kept.get("blocked")
     if packed is None or plan.copies or not plan.covered:
         return None
     out, input = out.reshape(-1), input.reshape(-1)
-    arguments = _arguments(out, input, input, packed, False, bias, plan, chunks, threads, g.batch, g.groups, side,
-                           finish)  # fmt: skip
+    arguments = _arguments(out, input, input, packed, False, bias, plan, chunks, threads, bands, g.batch, g.groups,
+                           side, finish)  # fmt: skip
     return _convolve_blocked, g.batch * work, arguments
 
 
-def _arguments(out, input, source, weight, packs, bias, plan, chunks, threads, images, groups, side, finish):
+def _arguments(out, input, source, weight, packs, bias, plan, chunks, threads, bands, images, groups, side, finish):
     return (out, input, source, weight, packs, plan.places, plan.step, bias, plan.offsets, plan.phases, chunks,
-            plan.edges, plan.layout, plan.y.shifts, threads, plan.copies, plan.together, images, groups, side.height,
-            side.width, *finish)  # fmt: skip
+            plan.edges, plan.layout, plan.y.shifts, threads, bands, plan.copies, plan.together, images, groups,
+            side.height, side.width, *finish)  # fmt: skip
 
 
 def _packed_weights(weight, plan, groups, filters):

@@ -36,8 +36,8 @@ from ..simd.emit import (
     vector_of,
 )
 from ..simd.values import fields
-from ..tasks import next_task, share_of
-from .copy import copy_channel, padded_copy
+from ..tasks import LINE, bands_of, in_bands, next_task
+from .copy import copied_bands, copy_channel, padded_copy
 from .exact import not_finite
 from .finish import Finish, bend_rows, finished, in_vectors, part_of
 from .micro_kernel import ROWS, VECTORS, add_products, end_products
@@ -64,6 +64,7 @@ class _Table(NamedTuple):
     tiles: int
     offsets: int
     rows: int  # output channels of a task
+    bands: int  # of the tiles of an image
     straight: int  # whether whole tiles go from registers to the output, where pixels lie as they are summed
 
 
@@ -188,7 +189,8 @@ def _convolve(out, x, source, w, bias, table, workers, copies, images, groups, h
     # Returns how many tiles came out infinite or NaN.  The source is the padded copy, to be made, or x once more; not
     # one variable that is either, for the reason that blocked.py gives.
     (rows, pitch, _, _, _, _, step_y, step_x, out_width, block,
-     shift_y_count, shift_x_count, phase_count, tile_count, taps, rows_of_task, straight) = _head(table, 0)  # fmt: skip
+     shift_y_count, shift_x_count, phase_count, tile_count, taps, rows_of_task, bands,
+     straight) = _head(table, 0)  # fmt: skip
     shifts_x_at = _HEAD + shift_y_count
     phases_at = shifts_x_at + shift_x_count
     tiles_at = phases_at + phase_count * _PHASE
@@ -201,21 +203,23 @@ def _convolve(out, x, source, w, bias, table, workers, copies, images, groups, h
     plane, phase_size = out.size // (images * out_channels), rows * pitch
     channel_size = shift_y_count * shift_x_count * phase_size
     if copies:
-        for nc in prange(images * channels):
+        copied = copied_bands(bands, phase_size, x.itemsize)
+        for i in prange(images * copied * channels):
+            nc, band = i // (copied * channels) * channels + i % channels, i // channels % copied
             copy_channel(source, nc * channel_size, phase_size, x, nc * height * width, height, width, table,
-                         shifts_y, shifts_x)  # fmt: skip
+                         shifts_y, shifts_x, band * rows // copied, (band + 1) * rows // copied)  # fmt: skip
         for i in range(images * channels * channel_size, source.size):
             source[i] = 0
     image_size, bad = channels * channel_size, 0
-    tasks, counter = images * groups * chunks * tile_count, np.zeros(1, np.int64)
+    of_image, taken = groups * chunks * tile_count, np.zeros(workers * LINE, np.int64)
+    tasks = images * of_image
     for worker in prange(workers):
-        task, last = share_of(np.int64(worker), workers, tasks)
-        task = next_task(task, last, tasks, counter)
+        task = next_task(taken, np.int64(worker), workers, tasks)
         while task < tasks:
-            chunk = task // tile_count % chunks
-            group = task // tile_count // chunks % groups
-            image = task // tile_count // chunks // groups
-            which, start, vectors, first, pixels = _tile(tiles, task % tile_count)
+            image = task // of_image
+            other, tile = in_bands(task % of_image, tile_count, groups * chunks, bands)
+            group, chunk = other // chunks, other % chunks
+            which, start, vectors, first, pixels = _tile(tiles, tile)
             k0, k_last, origin, kept, to_y, to_x = _phase(phases, which)
             oc0 = group * per_group + chunk * rows_of_task
             count, channel = min(rows_of_task, (group + 1) * per_group - oc0), image * out_channels + oc0
@@ -243,7 +247,7 @@ def _convolve(out, x, source, w, bias, table, workers, copies, images, groups, h
                     if bend:
                         bend_rows(out, to, plane, count, written, bend, slope)
                     i += run
-            task = next_task(task, last, tasks, counter)
+            task = next_task(taken, np.int64(worker), workers, tasks)
     return bad
 
 
@@ -318,7 +322,9 @@ def _call_of(g: Any, transposed: bool, itemsize: int, threads: int) -> _Call:
         together = images_together(g.batch, image_size * itemsize, BUFFER_BYTES)
         buffer = together * image_size + VECTORS * lanes(itemsize)
     rows = _rows_of_task(side.out_channels // g.groups, together * g.groups, len(plan.tiles), threads)
-    counts = [*map(len, parts), rows, _straight(plan)]
+    weights, inputs = side.out_channels * plan.offsets.size, together * side.channels * side.height * side.width
+    bands = bands_of(-(-threads // max(1, together)), len(plan.tiles), weights, inputs) if len(plan.phases) == 1 else 1
+    counts = [*map(len, parts), rows, bands, _straight(plan)]
     table = np.concatenate([plan.numbers, counts, *(part.reshape(-1) for part in parts)])
     one = side.out_channels == g.groups and plan.offsets.size <= LONGEST_SUM  # 3 times slower with the micro-kernel
     return _Call(plan, side, table, threads, together, buffer, one, side.out_channels * plan.work)

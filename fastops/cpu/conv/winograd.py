@@ -18,22 +18,24 @@ from numba import prange
 from ..._jit import VECTOR_BYTES, kernel, routine, thread_count
 from ..simd.emit import lanes
 from ..simd.values import fields
-from ..tasks import next_task, share_of
-from .copy import padded_copy
+from ..tasks import LINE, next_task
+from .copy import copy_channel, padded_copy
 from .costs import WINOGRAD
 from .finish import fetch, part_of
 from .micro_kernel import VECTORS, add_products
 from .outcome import Outcome
-from .plan import LONGEST_SUM, Integers, Plan, Two, sides, windows_plan
+from .plan import LONGEST_SUM, Integers, Layout, Plan, Two, layout_of, sides, windows_plan
 from .winograd_tiles import F2, F4, Transform, input_tile, output_tile, weight_tile
 
 BUFFER_BYTES = 2**20  # copies of so many images at a time: they stay in L2
 L2_BYTES = 2**21  # transformed weights beyond this have left L2 when the next block of tiles reads them
+AGAIN = 2  # times that blocks may copy a row for themselves; else it is copied once, for all
+FAR = 64  # elements: threads' own copies do not share a line, nor the next one
 CHANNELS = 32  # output channels whose products are kept before they are transformed: 16 x 32 x 48 are 96 KiB
 
 # ------------------------------------------------------------------------------------------------ routines
 
-_run = fields(4)
+_run, _layout = fields(4), fields(len(Layout._fields))
 
 
 @routine
@@ -52,19 +54,26 @@ def _fetch_runs(x, to, width, runs, s0, s1):
 def _block_of(transform: Transform, name: str) -> Any:
     """The routine that makes one block of up to VECTORS vectors of tiles, for some output channels."""
     transform_inputs, transform_outputs = input_tile(transform), output_tile(transform)
-    elements = len(transform.input) ** 2
+    elements, beyond = len(transform.input) ** 2, (len(transform.input) - 1) // len(transform.output)
 
-    def convolve_block(out, plane, out_width, x, channel_step, u, bias, places, offsets, first, count, oc_first,
-                       oc_last, runs, starts, add, adds, low, high, bend, slope):  # fmt: skip
+    def convolve_block(out, plane, out_width, image, height, width, x, base, own, layout, shifts, channel_step, u, bias,
+                       places, offsets, first, count, oc_first, oc_last, runs, starts, add, adds, low, high, bend,
+                       slope):  # fmt: skip
         channels, lane_count = offsets.size, lanes(x.itemsize)
+        rows, pitch, _, _, _, _ = _layout(layout, 0)
+        row0 = first * lane_count // pitch
+        row1 = min(rows, ((first + count) * lane_count - 1) // pitch + beyond + 1)
         wide = VECTORS * lane_count
         # powers of two would share cache sets
         v_pitch, m_pitch = channels * wide + lane_count, CHANNELS * wide + lane_count
         bad = False
         v, m = np.empty(elements * v_pitch, x.dtype), np.empty(elements * m_pitch, x.dtype)
         for ic in range(channels):
+            if own:
+                copy_channel(x, base, rows * pitch, image, ic * height * width, height, width, layout, shifts, shifts,
+                             row0, row1)  # fmt: skip
             for i in range(count):
-                at = ic * channel_step + (first + i) * lane_count
+                at = base + ic * channel_step + (first + i) * lane_count
                 transform_inputs(v, ic * wide + i * lane_count, v_pitch, x, at, places)
         for oc0 in range(oc_first, oc_last, CHANNELS):
             some = min(CHANNELS, oc_last - oc0)
@@ -133,22 +142,23 @@ def _kernels_of(transform: Transform) -> tuple[Any, Any]:
         for oc in prange(out_channels):
             weights_of_channel(u, oc * channels, pitch, w, oc * oc_step, ic_step, taps, channels)
 
-    def convolve(bad, out, x, u, bias, places, offsets, channel_step, plane, out_width, blocks, shares, workers, runs,
-                 starts, add, adds, low, high, bend, slope):  # fmt: skip
+    def convolve(bad, out, image, height, width, x, own, layout, shifts, channel_step, u, bias, places, offsets, plane,
+                 out_width, blocks, shares, workers, runs, starts, add, adds, low, high, bend, slope):  # fmt: skip
         # A task is a share of the output channels of one block of tiles; it notes whether there is an infinity or NaN.
+        # x is the padded copy, or has ``own`` elements for each worker, which copies what a task needs by channels.
         chunks = -(-bias.size // CHANNELS)
-        tasks, counter = blocks.shape[0] * shares, np.zeros(1, np.int64)
+        tasks, taken = blocks.shape[0] * shares, np.zeros(workers * LINE, np.int64)
         for worker in prange(workers):
-            i, last = share_of(np.int64(worker), workers, tasks)
-            i = next_task(i, last, tasks, counter)
+            i = next_task(taken, np.int64(worker), workers, tasks)
             while i < tasks:
                 first, count = _block(blocks, i // shares)
                 share = i % shares
                 oc_first, oc_last = share * chunks // shares * CHANNELS, (share + 1) * chunks // shares * CHANNELS
-                bad[i] = convolve_block(out, plane, out_width, x, channel_step, u, bias, places, offsets, first, count,
-                                        oc_first, min(oc_last, bias.size), runs, starts, add, adds, low, high, bend,
+                bad[i] = convolve_block(out, plane, out_width, image, height, width, x, np.int64(worker) * own, own,
+                                        layout, shifts, channel_step, u, bias, places, offsets, first, count, oc_first,
+                                        min(oc_last, bias.size), runs, starts, add, adds, low, high, bend,
                                         slope)  # fmt: skip
-                i = next_task(i, last, tasks, counter)
+                i = next_task(taken, np.int64(worker), workers, tasks)
 
     transform_weights.__name__ = transform_weights.__qualname__ = f"_winograd_weights_{name}"
     convolve.__name__ = convolve.__qualname__ = f"_convolve_winograd_{name}"
@@ -171,6 +181,7 @@ class Tiles(NamedTuple):
     blocks: Integers  # first vector of tiles, how many
     runs: Integers  # rows of tiles within a vector: place of its first pixel, pixels [first, last), rows of pixels
     starts: Integers  # the first run of each vector
+    again: float  # how often each row of an image is read by blocks
 
 
 @lru_cache(maxsize=64)
@@ -198,9 +209,13 @@ def tiles_of(
     phases = (plan.y.plane[:, None] * m + plan.x.plane) * images * image_step
     places = phases + plan.y.row[:, None] * pitch + plan.x.row
     blocks = np.stack([edges[:-1], np.diff(edges)], axis=1)
+    of_blocks = [
+        min(plan.y.size, ((first + some) * lane_count - 1) // pitch + (m + 1) // m + 1) - first * lane_count // pitch
+        for first, some in blocks.tolist()
+    ]
     every_run = np.array([run for some in runs for run in some], np.int64).reshape(-1, 4)
     return Tiles(plan, places.reshape(-1), m * m * images * image_step, images * image_step, blocks, every_run,
-                 np.cumsum([0, *map(len, runs)]))  # fmt: skip
+                 np.cumsum([0, *map(len, runs)]), sum(of_blocks) / plan.y.size)  # fmt: skip
 
 
 @lru_cache(maxsize=256)
@@ -259,22 +274,28 @@ def _convolve(m, out, input, weight, bias, g, transposed, kept, finish):
     together = _together(g.batch, side, dtype.itemsize)
     offsets, buffer, threads = np.arange(channels) * (VECTORS * lane_count), None, thread_count()
     for n in range(0, g.batch, together):
-        some, x = out[n : n + together], input[n : n + together]
+        some, images = out[n : n + together], input[n : n + together]
         tiles = tiles_of(
             m, len(some), (side.height, side.width), size, pad, out_channels, lane_count, dtype.itemsize, threads
         )
-        end = channels * tiles.channel_step
-        if buffer is None:
-            buffer = np.empty(end + (VECTORS + 1) * lane_count, dtype)
-        buffer[end : end + (VECTORS + 1) * lane_count] = 0  # the last tiles reach beyond
-        image_step = tiles.plan.y.size * tiles.plan.x.size
-        padded_copy(buffer, x, tiles.plan.y, tiles.plan.x, image_step, tiles.channel_step, tiles.phase_step)
-        shares = _shares(m, len(tiles.blocks), out_channels, threads)
+        shares, y, x = _shares(m, len(tiles.blocks), out_channels, threads), tiles.plan.y, tiles.plan.x
+        beyond = (VECTORS + 1) * lane_count  # the last tiles reach there
+        channel_step, own = tiles.channel_step, 0
+        if len(some) == 1 and tiles.again * shares <= AGAIN:
+            own, channel_step = -(-(channel_step + beyond) // FAR) * FAR, 0
+            buffer = np.zeros(own * threads, dtype)
+        else:
+            end = channels * channel_step
+            if buffer is None or buffer.size < end + beyond:
+                buffer = np.empty(end + beyond, dtype)
+            buffer[end : end + beyond] = 0
+            padded_copy(buffer, images, y, x, y.size * x.size, channel_step, tiles.phase_step,
+                        -(-threads // len(some)))  # fmt: skip
         bad = np.empty(len(tiles.blocks) * shares, np.bool_)
         convolve(some.size * channels)(
-            bad, some.reshape(-1), buffer, u, bias, tiles.places, offsets, tiles.channel_step, size[0] * size[1],
-            size[1], tiles.blocks, shares, threads, tiles.runs, tiles.starts,
-            *part_of(finish, n * out[0].size, some.size),
+            bad, some.reshape(-1), images.reshape(-1), side.height, side.width, buffer, own, np.array(layout_of(y, x)),
+            y.shifts, channel_step, u, bias, tiles.places, offsets, size[0] * size[1], size[1], tiles.blocks, shares,
+            threads, tiles.runs, tiles.starts, *part_of(finish, n * out[0].size, some.size),
         )  # fmt: skip
         if bad.any():
             return Outcome(spread=True)

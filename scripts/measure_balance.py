@@ -4,8 +4,8 @@
 parallel region one after the other on one core, and times each, in memory that is used again.  A region takes as long
 as its longest share; what is outside of regions takes what it takes.  Printed is the speedup that this allows over the
 number of threads, for calls of more than half a millisecond.  Caches and memory shared by many cores, and waking the
-threads, are not in it; above 100 % are shares that fit a cache that the whole does not fit.  Tasks that kernels leave
-to whoever is done first (fastops/cpu/tasks.py) are dealt out here as the others are: with them it is no worse.
+threads, are not in it; above 100 % are shares that fit a cache that the whole does not fit.  Here nobody takes tasks of
+another's share (fastops/cpu/tasks.py): where they do it is no worse.
 """
 
 import argparse
@@ -106,7 +106,7 @@ def main() -> None:
     from fastops.yardstick.suite import SUITE
     from fastops.yardstick.work import of_gradient, of_operator
 
-    tasks.DEALT = tasks.OF  # before a kernel is compiled, into a folder that no other process reads
+    tasks.SHARED = False  # before a kernel is compiled, into a folder that no other process reads
     regions = Regions()
     found: dict[str, list[dict[int, float]]] = defaultdict(list)
     for each in SUITE:

@@ -26,6 +26,7 @@ from numba.extending import intrinsic
 from .._jit import routine
 from .simd.emit import array_data
 
+SHARED = True  # whether a worker takes others' tasks, too; scripts/measure_balance.py says no
 LINE = 8  # numbers in a line of the cache: threads that count in one would wait for each other
 CROSSING = 4  # bytes of weights that are read as fast as a byte that another core has written
 
@@ -55,7 +56,7 @@ def _count(typing_context: Any, taken: Any, place: Any) -> Any:
 @routine
 def next_task(taken, worker, workers, tasks):
     """A task of a worker's share that nobody has yet, or of the next one's who has some; ``tasks``: none is left."""
-    for i in range(worker, worker + workers):
+    for i in range(worker, worker + workers if SHARED else worker + 1):
         whose = i % workers
         first, end = whose * tasks // workers, (whose + 1) * tasks // workers
         if _count(taken, whose * LINE) < end - first:

@@ -286,12 +286,12 @@ def parts(g, transposed, itemsize, kept):
     found = {
         "product": plan.vector_products * side.out_channels,
         "ended" if _straight(plan) else "tile": len(plan.tiles) * -(-side.out_channels // ROWS) * rounds,
-        "scatter" if transposed and g.stride_w > 1 else "write": side.out_channels
-        * side.out_height
-        * -(-side.out_width // lanes(itemsize)),
     }
+    written = side.out_channels * side.out_height * -(-side.out_width // lanes(itemsize))
+    if transposed and g.stride_w > 1:
+        found["scatter"] = written
     if plan.copies:
-        found |= copy_parts(plan.y, plan.x, side.channels, itemsize)
+        found |= {"write": written} | copy_parts(plan.y, plan.x, side.channels, itemsize)
     found = {part: g.batch * count for part, count in found.items()} | {"call": 1}
     weights = side.out_channels * plan.offsets.size
     if kept:

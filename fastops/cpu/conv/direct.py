@@ -290,8 +290,10 @@ def parts(g, transposed, itemsize, kept):
     written = side.out_channels * side.out_height * -(-side.out_width // lanes(itemsize))
     if transposed and g.stride_w > 1:
         found["scatter"] = written
+    elif plan.copies:
+        found["write"] = written
     if plan.copies:
-        found |= {"write": written} | copy_parts(plan.y, plan.x, side.channels, itemsize)
+        found |= copy_parts(plan.y, plan.x, side.channels, itemsize)
     found = {part: g.batch * count for part, count in found.items()} | {"call": 1}
     weights = side.out_channels * plan.offsets.size
     if kept:

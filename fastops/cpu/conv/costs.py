@@ -3,8 +3,8 @@
 Each algorithm's file says of which parts a convolution consists, and how many there are of each.  The numbers are made
 by ``python scripts/measure_costs.py``, which times convolutions on all cores and fits them: here on two of a Zen 5 with
 AVX-512 (255 GFLOP/s each).  Only their ratios count, and those hold roughly from one CPU to the next.  With them the
-algorithm that is chosen for 62 geometries, most of them the suite's, took 1.01 to 1.03 times the time of the fastest, on
-the mean: with L2 full or not, as a layer or a function.
+algorithm that is chosen for 62 geometries, most of them the suite's, took 1.01 to 1.03 times the time of the fastest,
+on the mean: with L2 full or not, as a layer or a function.
 """
 
 DIRECT = {

@@ -283,7 +283,7 @@ def parts(g, transposed, itemsize, kept):
     rounds = max(1, -(-plan.offsets.size // (int(plan.numbers[-1]) * max(1, len(plan.phases)))))
     if not transposed and plan.offsets.size * itemsize > FAR:
         rounds *= 2
-    found = {
+    found: dict[str, float] = {
         "product": plan.vector_products * side.out_channels,
         "ended" if _straight(plan) else "tile": len(plan.tiles) * -(-side.out_channels // ROWS) * rounds,
     }

@@ -22,7 +22,8 @@ from ..simd.values import fields
 from ..tasks import LINE, bands_of, in_bands, next_task
 from .blocked_plan import SUMS_BYTES, BlockedPlan, Phase, blocked_plan, chunks_of
 from .copy import copied_bands, copy_channel
-from .direct import fill, images_together
+from .direct import fill
+from .direct_plan import images_together
 from .exact import not_finite
 from .finish import Finish, bend_rows, part_of
 from .micro_kernel import PIXEL_HEIGHTS, PIXEL_VECTORS, PIXELS, add_pixels

@@ -16,9 +16,10 @@ from .plan import LONGEST_SUM, Axis, Integers, channel_size, layout_of, output_p
 # Where channels begin a multiple of 256 bytes apart, they share few sets of L1: pixels of all the products of a sum do
 # not stay there.  2x2 with stride 2 from 128 channels of 56x56 on one core: 54 GFLOP/s by 256 products, 159 by 64.
 FEW_PRODUCTS = 64
-FEW_PIXELS = (
-    256  # whose sums stay in L1 with so few products at a time: 1x1 and 3x3 over 7x7 1.02 to 1.05 times as fast
-)
+FEW_PIXELS = 256  # whose sums stay in L1 with so few products at a time: 1x1 and 3x3 over 7x7 1.02 to 1.05 as fast
+# Weights of the products that are summed at a time: every tile of a task reads them, from L1.  1x1 from 512 to 128
+# channels of 28x28 took 297 us with 64 KiB, 258 with 16; 3x3 with dilation 4 over 28x28 577 and 530.
+WEIGHTS_BYTES = 16 * 1024
 SUMS_BYTES = 48 * 1024  # sums of a task: they stay in L1 or close to it
 
 
@@ -97,10 +98,10 @@ def blocked_plan(g: Any, transposed: bool, itemsize: int) -> BlockedPlan:
     as_it_is = all(axis.size == n and axis.first == 0 for axis, n in zip((y, x), size, strict=True))
     table = np.array(phases, np.int64).reshape(-1, len(Phase._fields))
     products = sum(phase.rows * phase.columns * (phase.last - phase.first) for phase in phases)
-    few = (
-        channel * itemsize % 256 == 0 or max((phase.rows * phase.columns for phase in phases), default=0) <= FEW_PIXELS
-    )
-    together = FEW_PRODUCTS if few else LONGEST_SUM
+    pixels = max((phase.rows * phase.columns for phase in phases), default=0)
+    few = channel * itemsize % 256 == 0 or pixels <= FEW_PIXELS
+    widest = -(-vectors // max(1, blocks))
+    together = min(FEW_PRODUCTS if few else LONGEST_SUM, WEIGHTS_BYTES // (max(1, widest) * VECTOR_BYTES))
     return BlockedPlan(y, x, np.array(layout_of(y, x)), np.concatenate([none, *offsets]), together,
                        np.concatenate([none, *places]), step, table,
                        covered, np.arange(blocks + 1) * vectors // blocks, not as_it_is, turned, products)  # fmt: skip

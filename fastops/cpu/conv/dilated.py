@@ -16,7 +16,7 @@ from numba import prange
 from ..._jit import index, kernel
 from . import winograd
 from .copy import padded_copy
-from .direct import images_together
+from .direct_plan import images_together
 from .finish import Finish
 from .outcome import Outcome
 from .plan import Axis, sides

@@ -12,9 +12,7 @@ list of offsets for each phase of the output: no zeros are inserted and nothing 
 plan.py.  Sources: Zhang, Franchetti, Low, arXiv 1809.10170; Georganas et al., arXiv 1808.05567.
 """
 
-from functools import lru_cache
-from operator import sub
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
@@ -36,40 +34,22 @@ from ..simd.emit import (
     vector_of,
 )
 from ..simd.values import fields
-from ..tasks import LINE, bands_of, in_bands, next_task
+from ..tasks import LINE, in_bands, next_task
 from .copy import copied_bands, copy_channel, padded_copy
+from .direct_plan import CHANNELS, Table, call_of, straight
 from .exact import not_finite
 from .finish import Finish, bend_rows, finished, in_vectors, part_of
 from .micro_kernel import ROWS, VECTORS, add_products, end_products
 from .outcome import Outcome
-from .plan import LONGEST_SUM, Integers, Layout, Phase, Plan, Sides, Tile, Writing, copy_parts, plan_of, sides
+from .plan import Layout, Phase, Tile, Writing, copy_parts, plan_of, sides
 
-CHANNELS = 64  # output channels of a task at most: their sums of one tile are 12 KiB and stay in L1
 SQUARE = 16  # channels on each side of a block of weights that is transposed: a line of the cache is used whole
-SPLIT = 0.03  # of a task's time, that tasks of half the channels cost at most: inputs are read again, 0.3 to 2.5 %
 FAR = 8192  # rows of weights farther apart are on pages of their own: tiles of 3x3 over 256 channels cost 2 to 4 times
-# Padded copies of so many images at a time: in L2 they are there when they are read.  With 4 MiB 8 images of 3x224x224
-# took 1.7 times as long an image as 4.
-BUFFER_BYTES = 2**20
 
 # ------------------------------------------------------------------------------------------------ routines
 
-
-class _Table(NamedTuple):
-    """How many of each follow in a plan's table after Layout, Writing and this: an array costs a call less than six."""
-
-    shifts_y: int
-    shifts_x: int
-    phases: int
-    tiles: int
-    offsets: int
-    rows: int  # output channels of a task
-    bands: int  # of the tiles of an image
-    straight: int  # whether whole tiles go from registers to the output, where pixels lie as they are summed
-
-
 _numbers = fields(len(Layout._fields) + len(Writing._fields))
-_HEAD = len(Layout._fields) + len(Writing._fields) + len(_Table._fields)
+_HEAD = len(Layout._fields) + len(Writing._fields) + len(Table._fields)
 _head = fields(_HEAD)
 _PHASE, _TILE = len(Phase._fields), len(Tile._fields)
 _phase, _tile = fields(len(Phase._fields)), fields(len(Tile._fields))
@@ -285,7 +265,7 @@ def parts(g, transposed, itemsize, kept):
         rounds *= 2
     found: dict[str, float] = {
         "product": plan.vector_products * side.out_channels,
-        "ended" if _straight(plan) else "tile": len(plan.tiles) * -(-side.out_channels // ROWS) * rounds,
+        "ended" if straight(plan) else "tile": len(plan.tiles) * -(-side.out_channels // ROWS) * rounds,
     }
     written = side.out_channels * side.out_height * -(-side.out_width // lanes(itemsize))
     if transposed and g.stride_w > 1:
@@ -301,76 +281,9 @@ def parts(g, transposed, itemsize, kept):
     return found | {"turn": weights} if transposed else found
 
 
-class _Call(NamedTuple):
-    """What a call needs to know beside its arrays; small convolutions took as long to find it as to be computed."""
-
-    plan: Plan
-    side: Sides
-    table: Integers  # the plan as the kernel takes it
-    threads: int
-    together: int  # padded copies of as many images at a time as BUFFER_BYTES hold
-    buffer: int  # elements; the last tile may reach beyond the images
-    one: bool  # one row of weights cannot use the micro-kernel's registers; long sums need its partial sums
-    work: int  # of an image
-
-
-@lru_cache(maxsize=64)
-def _call_of(g: Any, transposed: bool, itemsize: int, threads: int) -> _Call:
-    plan, side = plan_of(g, transposed, itemsize), sides(g, transposed)
-    parts = plan.y.shifts, plan.x.shifts, plan.phases, plan.tiles, plan.offsets
-    together, buffer = g.batch, 0
-    if plan.copies:
-        image_size = plan.image_size(side.channels)
-        together = images_together(g.batch, image_size * itemsize, BUFFER_BYTES)
-        buffer = together * image_size + VECTORS * lanes(itemsize)
-    rows = _rows_of_task(side.out_channels // g.groups, together * g.groups, len(plan.tiles), threads)
-    weights, inputs = side.out_channels * plan.offsets.size, together * side.channels * side.height * side.width
-    bands = bands_of(-(-threads // max(1, together)), len(plan.tiles), weights, inputs) if len(plan.phases) == 1 else 1
-    counts = [*map(len, parts), rows, bands, _straight(plan)]
-    table = np.concatenate([plan.numbers, counts, *(part.reshape(-1) for part in parts)])
-    one = side.out_channels == g.groups and plan.offsets.size <= LONGEST_SUM  # 3 times slower with the micro-kernel
-    return _Call(plan, side, table, threads, together, buffer, one, side.out_channels * plan.work)
-
-
-def _rows_of_task(filters: int, groups: int, tiles: int, threads: int) -> int:
-    """How many output channels a task takes, so that threads have as many: tasks are shared out by their number.
-
-    In tasks of 64 and 32 of 96 channels the first thread had twice what the second had: 403 us instead of 340.
-    """
-
-    def longest(rows: int) -> float:
-        """What the thread with most to do has, in channels of a tile."""
-        chunks = -(-filters // rows)
-        tasks = groups * chunks * tiles
-
-        def before(task: int) -> int:
-            rest, tile = divmod(task, tiles)
-            group, chunk = divmod(rest, chunks)
-            each = min(rows, filters - chunk * rows)
-            return group * filters * tiles + chunk * rows * tiles + tile * each
-
-        shares = [before(tasks * i // threads) for i in range(threads + 1)]
-        return max(map(sub, shares[1:], shares)) * (1 + SPLIT * chunks / least)
-
-    if not filters * groups * tiles:
-        return ROWS  # there are no tasks
-    least = -(-filters // CHANNELS)
-    return min((-(-filters // (count * ROWS)) * ROWS for count in range(least, least + threads)), key=longest)
-
-
-def _straight(plan: Plan) -> bool:
-    """Whether pixels of a tile are a run of the output, summed in one round; and nothing is beyond the image.
-
-    From registers to the output takes 0.7 to 0.95 of the time by sums in L1; with two rounds in one, as long.
-    """
-    writing = Writing(*plan.numbers[len(Layout._fields) :])
-    run = (writing.step_y, writing.step_x, writing.out_width) == (1, 1, plan.x.size)
-    return run and not plan.copies and len(plan.phases) == 1 and plan.offsets.size <= writing.block
-
-
 def convolve(out, input, weight, bias, g, transposed, kept, finish):
     """As __init__.py says."""
-    call, weight = _call_of(g, transposed, out.itemsize, thread_count()), weight.ravel()
+    call, weight = call_of(g, transposed, out.itemsize, thread_count()), weight.ravel()
     if transposed:
         order = call.plan.order.tobytes()
         turned = kept.get(order) if kept else None
@@ -385,7 +298,7 @@ def convolve(out, input, weight, bias, g, transposed, kept, finish):
 
 def bind(out, input, weight, bias, g, kept, finish):
     """As bound.py says."""
-    call = _call_of(g, False, out.itemsize, thread_count())
+    call = call_of(g, False, out.itemsize, thread_count())
     if call.one or call.plan.copies or not call.plan.covered or call.together < g.batch:
         return None
     input, weight = input.reshape(-1), weight.reshape(-1)
@@ -395,7 +308,7 @@ def bind(out, input, weight, bias, g, kept, finish):
 
 def run(out, input, weights, bias, g):
     """Make conv2d's map by plan, all arrays flat."""
-    _run(out, input, weights, bias, _call_of(g, False, out.itemsize, thread_count()), g, False, Finish(bias))
+    _run(out, input, weights, bias, call_of(g, False, out.itemsize, thread_count()), g, False, Finish(bias))
 
 
 def _run(out, input, weights, bias, call, g, transposed, finish):
@@ -415,12 +328,6 @@ def _run(out, input, weights, bias, call, g, transposed, finish):
         part = part_of(end, n * per_output, count * per_output)
         finite &= (_single if one else _tiles)(y, x, buffer, weights, bias, call, g.groups, count, part)
     return finite, ends
-
-
-def images_together(batch, image_bytes, most):
-    """How many images of a batch to copy at a time, in parts of nearly one size of at most so many bytes."""
-    rounds = -(-batch // max(1, min(batch, most // max(1, image_bytes))))
-    return -(-batch // rounds)
 
 
 def fill(out, bias, plane):

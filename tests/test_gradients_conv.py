@@ -6,7 +6,7 @@ from gradients import assert_near, by_torch, check, random_gradient
 from test_conv import CONV2D, CONV_TRANSPOSE2D
 
 import fastops
-from fastops.cpu.conv import direct, grad_channels, grad_rows, winograd
+from fastops.cpu.conv import blocked, direct_plan, grad_channels, grad_rows, winograd
 
 MORE_CONV2D = [
     pytest.param((1, 3, 60, 61), (17, 3, 3, 3), {}, id="more pixels than one dot takes"),
@@ -147,7 +147,7 @@ def test_what_is_not_finite_is_torchs_without_padding(backend, rng, normal, op, 
 @pytest.mark.parametrize("op", ["conv2d", "conv_transpose2d"])
 def test_images_that_no_buffer_holds_together(backend, rng, normal, monkeypatch, op, channels):
     """The forward and the gradients, one image at a time."""
-    for module in (direct, grad_rows, grad_channels, winograd):
+    for module in (blocked, direct_plan, grad_channels, grad_rows, winograd):
         monkeypatch.setattr(module, "BUFFER_BYTES", 1)
     x, w, b = normal(3, channels, 9, 11), normal(channels, channels, 3, 3), normal(channels)
     check(backend, rng, op, x, w, b, padding=1)

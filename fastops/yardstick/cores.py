@@ -19,10 +19,12 @@ def spread(process: int | None = None) -> Masks:
 
     Pools that are as large as there are cores start their threads one after the other: so each pool has all cores.
     """
-    tasks = Path(f"/proc/{process or os.getpid()}/task")
+    process = process or os.getpid()
+    tasks = Path(f"/proc/{process}/task")
     if not hasattr(os, "sched_setaffinity") or not tasks.is_dir():
         return {}
-    threads, before = sorted(int(each.name) for each in tasks.iterdir()), Masks()
+    # numbers begin again at the largest: the first thread, which has the process's number, may be above the others
+    threads, before = sorted((int(each.name) for each in tasks.iterdir()), key=lambda i: (i != process, i)), Masks()
     with contextlib.suppress(OSError):  # a thread has ended, or the system does not let us
         cores = sorted(os.sched_getaffinity(threads[0]))
         for i, thread in enumerate(threads):

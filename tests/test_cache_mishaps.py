@@ -92,7 +92,7 @@ DAMAGES = {
 @pytest.mark.parametrize(
     "damage",
     [
-        pytest.param(damage, id=name, marks=() if name in ("empty", "half", "one bit") else pytest.mark.wide)
+        pytest.param(damage, id=name, marks=() if name in ("half", "one bit") else pytest.mark.wide)
         for name, damage in DAMAGES.items()
     ],
 )

@@ -31,7 +31,7 @@ report(launched=parallel._is_initialized, more=len(os.listdir("/proc/self/task")
         assert found["more"] == 0 or expected
 
 
-@pytest.mark.parametrize("first", ["small()", "large()"])
+@pytest.mark.parametrize("first", ["small()", pytest.param("large()", marks=pytest.mark.wide)])
 def test_builds_that_two_processes_stored_stay_apart(copy, first):
     second = {"small()": "large()", "large()": "small()"}[first]
     for call in (first, second):

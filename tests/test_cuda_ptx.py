@@ -18,6 +18,9 @@ if ptx.assembler() is None:
     pytest.skip("needs ptxas and libnvvm (the extra `ptx`)", allow_module_level=True)
 
 
+PARTS = 5  # of the launches, each a test
+
+
 @functools.cache
 def launches() -> list[ptx.Launch]:
     """Everything that the calls of every function launch, once for each list of types."""
@@ -40,18 +43,15 @@ def test_every_kernel_is_launched():
     assert {launch.kernel.name for launch in launches()} == {kernel.name for kernel in ptx._launch.kernels}
 
 
-@pytest.mark.parametrize("types", ["first", pytest.param("others", marks=pytest.mark.wide)])
+@pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.wide) for part in range(1, PARTS))])
 @pytest.mark.parametrize(
     "capability",
     [(8, 0), pytest.param((9, 0), marks=pytest.mark.wide)],
     ids=lambda capability: "sm_{}{}".format(*capability),
 )
-def test_kernels_compile_without_spills(capability, types):
-    first = {launch.kernel.name: launch for launch in reversed(launches())}  # of each kernel
+def test_kernels_compile_without_spills(capability, part):
     wrong = []
-    for launch in launches():
-        if (launch is first[launch.kernel.name]) != (types == "first"):
-            continue
+    for launch in launches()[part::PARTS]:
         code = ptx.of_kernel(launch, capability)
         used = ptx.resources(code, capability)
         if used["spill_stores"] or used["spill_loads"] or used["stack"] or used["shared"] > 48 * 1024:
